@@ -1,0 +1,81 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup check lint types test quickstart clean
+
+PYTHON ?= python3
+VENV   ?= .venv
+RUN    ?= runs/quickstart
+JOBS   ?= 0
+
+PY     := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest -n $(JOBS) --maxprocesses 4
+CODE   := data transformer train.py translate.py evaluate.py
+START  := $(shell date +%s)
+
+# One stamp a set of extras, older than pyproject.toml when the set must be installed again.
+READY            := $(VENV)/.dragoman-development
+READY_QUICKSTART := $(VENV)/.dragoman-quickstart
+
+INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --editable
+
+help:
+	@echo "make quickstart   install, train on the bundled corpus, evaluate, translate a few lines"
+	@echo "make setup        .venv with everything for development; instant when nothing changed"
+	@echo "make check        lint, formatting, types, fast tests"
+	@echo "make test         lint, formatting, types, the whole suite"
+	@echo "make clean        remove .venv, caches and build leftovers; runs/ stays"
+	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) RUN=$(RUN) JOBS=$(JOBS)"
+	@echo "JOBS=auto runs tests in several processes, which pays from four cores on."
+
+setup: $(READY)
+
+check: lint types
+	@echo "==> fast tests"
+	@$(PYTEST) -m "not slow"
+
+test: lint types
+	@echo "==> all tests"
+	@$(PYTEST)
+
+lint: $(READY)
+	@echo "==> lint and formatting"
+	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --check --quiet .
+
+types: $(READY)
+	@echo "==> types"
+	@$(PY) -m mypy
+
+quickstart: $(READY_QUICKSTART)
+	@echo "==> train: $(RUN)"
+	@$(PY) train.py configs/quickstart.toml --run $(RUN)
+	@echo "==> evaluate: $(RUN)"
+	@$(PY) evaluate.py $(RUN)
+	@echo "==> translate: each line, then its translation"
+	@printf '%s\n' $(SAMPLE) > $(RUN)/sample.txt
+	@$(PY) translate.py $(RUN) --input $(RUN)/sample.txt --output $(RUN)/sample.translated.txt
+	@paste -d '\n' $(RUN)/sample.txt $(RUN)/sample.translated.txt
+	@echo "==> done in $$(( $$(date +%s) - $(START) )) seconds; the model is the directory $(RUN)"
+
+SAMPLE := 'And the king said unto him, Go in peace.' \
+          'In the beginning was the word.' \
+          'Fear not, for I am with thee.' \
+          'And they came to the city, and stood before the gate.'
+
+$(READY): pyproject.toml | $(VENV)/bin/pip
+	@echo "==> install for development into $(VENV)"
+	@$(INSTALL) '.[test,quickstart]'
+	@touch $(READY_QUICKSTART) $@
+
+$(READY_QUICKSTART): pyproject.toml | $(VENV)/bin/pip
+	@echo "==> install into $(VENV)"
+	@$(INSTALL) '.[quickstart]'
+	@touch $@
+
+$(VENV)/bin/pip:
+	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) was not found: install Python 3.11 or newer, or name one, as in make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version 2>&1) is too old: Python 3.11 or newer is needed, as in make PYTHON=python3.12" >&2; exit 1; }
+	@echo "==> create $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(CODE) tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

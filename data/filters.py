@@ -1,0 +1,62 @@
+"""Which pairs are kept, and how many were dropped for which reason. The first reason that applies is counted."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from data.batch import Pair, TokenPair
+from data.config import DataConfig
+
+
+def is_empty(pair: TokenPair, config: DataConfig) -> bool:
+    """A side without a token; the source's EOS does not count."""
+    return len(pair.source) < 2 or not pair.target
+
+
+def is_too_long(pair: TokenPair, config: DataConfig) -> bool:
+    """A side of more tokens than `maximum_tokens`, EOS counted on both."""
+    return max(sides(pair)) > config.maximum_tokens
+
+
+def is_unbalanced(pair: TokenPair, config: DataConfig) -> bool:
+    """Sides that differ by more than `maximum_ratio` in tokens, EOS counted on both."""
+    return config.maximum_ratio > 0 and max(sides(pair)) > config.maximum_ratio * min(sides(pair))
+
+
+FILTERS: dict[str, Callable[[TokenPair, DataConfig], bool]] = {
+    "empty side": is_empty,
+    "too long": is_too_long,
+    "unbalanced": is_unbalanced,
+}
+
+
+def sides(pair: TokenPair) -> tuple[int, int]:
+    """Positions that the pair takes on each side, EOS counted: ([a, b, EOS], [x]) -> (3, 2)."""
+    return len(pair.source), len(pair.target) + 1
+
+
+def keep_pairs(pairs: Sequence[TokenPair], config: DataConfig) -> tuple[list[int], Counter[str]]:
+    """Indices of the pairs that no filter drops, and the number that each one drops."""
+    kept: list[int] = []
+    dropped: Counter[str] = Counter()
+    for index, pair in enumerate(pairs):
+        reason = next((name for name, drops in FILTERS.items() if drops(pair, config)), None)
+        if reason is None:
+            kept.append(index)
+        else:
+            dropped[reason] += 1
+    return kept, dropped
+
+
+def first_occurrences(pairs: Iterable[Pair]) -> np.ndarray:
+    """Indices of the pairs whose text was not seen before: [ab, cd, ab] -> [0, 1]."""
+    seen: set[bytes] = set()
+    indices = []
+    for index, pair in enumerate(pairs):
+        digest = hashlib.blake2b("\n".join(pair).encode(), digest_size=16).digest()
+        if digest not in seen:
+            seen.add(digest)
+            indices.append(index)
+    return np.array(indices, np.int64)

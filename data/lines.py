@@ -1,0 +1,104 @@
+"""Lines of text files: read as bytes, split at b"\\n" only, so that what one program counts as lines all of them do."""
+
+import gzip
+import hashlib
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from data.errors import InputError
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+
+
+class LineFile(Sequence[str]):
+    """The lines of one text, kept as bytes and offsets, decoded when they are asked for.
+
+    Lines end at b"\\n" and nowhere else; one b"\\r" before it goes with it, and so does a byte order mark at the start.
+
+        b""       no line                b"\\n"          one line, empty
+        b"a"      one line               b"a\\r\\nb\\x85c"  two lines: "a", "b\\x85c"
+        b"a\\n"    the same one line
+    """
+
+    def __init__(self, content: bytes, name: str):
+        self.name = name
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self._content = content.removeprefix(BYTE_ORDER_MARK)
+        breaks = np.flatnonzero(np.frombuffer(self._content, np.uint8) == ord("\n"))
+        if self._content and not self._content.endswith(b"\n"):
+            breaks = np.append(breaks, len(self._content))
+        self._ends = breaks
+        self._check()
+
+    def _check(self) -> None:
+        """Every line is UTF-8, or an InputError names the first that is not. Goes by blocks, for large files."""
+        for first in range(0, len(self), 4096):
+            last = min(first + 4096, len(self)) - 1
+            try:
+                self._content[self._start(first) : self._ends[last]].decode()
+            except UnicodeDecodeError as error:
+                line = int(np.searchsorted(self._ends, self._start(first) + error.start)) + 1
+                raise InputError(
+                    f"{self.name}, line {line}: not UTF-8 (byte 0x{error.object[error.start]:02x}): "
+                    "convert the file to UTF-8"
+                ) from None
+
+    def _start(self, index: int) -> int:
+        return int(self._ends[index - 1]) + 1 if index else 0
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        return self._content[self._start(index) : self._ends[index]].removesuffix(b"\r").decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[i] for i in range(len(self)))
+
+
+def read_lines(source: str | Path | bytes, *, name: str = "standard input") -> LineFile:
+    """The lines of a file, or of bytes already read, which errors then call by `name`.
+
+    A path may end in .gz or .xz; one that does not exist stands for itself with either.
+    """
+    if isinstance(source, bytes):
+        return LineFile(source, name)
+    path = find_file(source)
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+            return LineFile(file.read(), str(path))
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be decompressed ({error}): the file is damaged or misnamed") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def find_file(path: str | Path) -> Path:
+    """The path itself, or with .gz or .xz added, whichever is a file; InputError where none is."""
+    candidates = [Path(f"{path}{suffix}") for suffix in ("", *OPENERS)]
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is None and Path(path).exists():
+        return Path(path)
+    if found is None:
+        raise InputError(f"{path}: no such file (nor with .gz or .xz)")
+    return found
+
+
+def one_line(text: str) -> str:
+    """The text with a space for each character that any program may take for a line break: "a\\u2028b" -> "a b"."""
+    return LINE_BREAKS.sub(" ", text)

@@ -1,0 +1,70 @@
+"""Lines longer than a model was trained with, cut where it hurts least: nothing of them is lost."""
+
+import re
+from collections.abc import Callable, Sequence
+
+from data.batch import EOS
+
+Encode = Callable[[Sequence[str]], list[list[int]]]  # lines to ids that end with EOS
+
+# Words; without spaces, as in Chinese and Japanese, what a full stop ends.
+UNITS = re.compile(r"[^\s。！？]*[。！？]+[」』”’）]*|[^\s。！？]+")
+SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]」』）]*$")
+CLAUSE_END = re.compile(r"[,;:–—،؛、，；：]$")
+
+
+def encode_parts(lines: Sequence[str], encode: Encode, *, limit: int) -> list[list[list[int]]]:
+    """Each line as its parts of at most `limit` ids, EOS counted: none for a blank line, one for most lines."""
+    rows = encode(lines)
+    parts: list[list[list[int]]] = []
+    for line, row in zip(lines, rows, strict=True):
+        if not line.strip() or len(row) < 2:
+            parts.append([])
+        else:
+            parts.append([row] if len(row) <= limit else encode_long_line(line, encode, limit=limit))
+    return parts
+
+
+def encode_long_line(line: str, encode: Encode, *, limit: int) -> list[list[int]]:
+    """The parts of a line that does not fit: whole units of it, and ids cut hard only where one unit is too long."""
+    spans = [match.span() for match in UNITS.finditer(line)]
+    words = [line[start:end] for start, end in spans]
+    sizes = [len(row) - 1 for row in encode(words)]
+    ends = cut(words, sizes, room=limit - 1)
+    texts = [line[spans[first][0] : spans[end - 1][1]] for first, end in zip([0, *ends], ends, strict=False)]
+    rows = []
+    for row in encode(texts):
+        body = row[:-1]
+        rows += [[*body[first : first + limit - 1], EOS] for first in range(0, len(body), limit - 1)]
+    return rows
+
+
+def cut(words: Sequence[str], sizes: Sequence[int], *, room: int) -> list[int]:
+    """Where parts of at most `room` tokens end: after a sentence if one ends in reach, else a clause, else any word.
+
+    A clause counts in the second half of a part only. A word that is too long stands alone.
+
+        words "So it is. Yes, it is so", sizes all 1   room 5  ->  [3, 7]     "So it is." "Yes, it is so"
+        words "one two, three four", sizes all 1       room 3  ->  [2, 4]     "one two," "three four"
+    """
+    ends: list[int] = []
+    start = 0
+    while start < len(words):
+        fits, total = start, 0
+        while fits < len(words) and total + sizes[fits] <= room:
+            total += sizes[fits]
+            fits += 1
+        start = len(words) if fits == len(words) else best_end(words, start, max(fits, start + 1))
+        ends.append(start)
+    return ends
+
+
+def best_end(words: Sequence[str], start: int, fits: int) -> int:
+    """The best place in (start, fits] to end a part at."""
+    for end in range(fits, start, -1):
+        if SENTENCE_END.search(words[end - 1]):
+            return end
+    for end in range(fits, (start + fits) // 2, -1):
+        if CLAUSE_END.search(words[end - 1]):
+            return end
+    return fits

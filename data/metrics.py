@@ -1,0 +1,74 @@
+"""Scores of translations, by sacrebleu, with the signatures that say how they were computed."""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import NamedTuple
+
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacremoses import MosesPunctNormalizer, MosesTokenizer
+
+from data.errors import InputError
+
+# 13a splits at spaces and punctuation, which these languages do not write between words.
+TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
+
+
+class Score(NamedTuple):
+    """A score out of 100 (TER: edits for each 100 words, smaller is better); compare only equal signatures."""
+
+    name: str
+    score: float
+    signature: str
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+    """Cased BLEU of detokenised text (Papineni et al., 2002; Post, 2018), in "13a" words, or in characters."""
+    return _score("bleu", BLEU(tokenize=TOKENIZERS.get(language, "13a")), hypotheses, references)
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+    """chrF2: F-score of character n-grams up to 6 (Popović, 2015)."""
+    return _score("chrf", CHRF(), hypotheses, references)
+
+
+def ter(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+    """Translation edit rate (Snover et al., 2006)."""
+    return _score("ter", TER(), hypotheses, references)
+
+
+def bleu_lowercased_tokenized(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+    """BLEU as Multi30k and IWSLT papers report it: both sides lower-cased, normalised and tokenised by Moses.
+
+    Not comparable with `bleu`, nor with the sacreBLEU that other papers report.
+    """
+    normalizer, tokenizer = MosesPunctNormalizer(language), MosesTokenizer(language)
+
+    def prepare(lines: Sequence[str]) -> list[str]:
+        return [tokenizer.tokenize(normalizer.normalize(line.lower()), return_str=True) for line in lines]
+
+    # force: the text is tokenised on purpose, which sacrebleu warns of
+    score = _score(
+        "bleu_lowercased_tokenized", BLEU(tokenize="none", force=True), prepare(hypotheses), prepare(references)
+    )
+    return score._replace(
+        signature=f"{score.signature}|prepared:lowercase,moses-{language}|sacremoses:{version('sacremoses')}"
+    )
+
+
+def _score(name: str, metric: BLEU | CHRF | TER, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    if len(hypotheses) != len(references):
+        raise InputError(
+            f"{len(hypotheses)} translations for {len(references)} references: line n of one scores line n of the other"
+        )
+    if not references:
+        raise InputError("nothing to score: the test set has no lines")
+    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return Score(name, score, str(metric.get_signature()))
+
+
+METRICS: dict[str, Callable[[Sequence[str], Sequence[str], str], Score]] = {
+    "bleu": bleu,
+    "chrf": chrf,
+    "ter": ter,
+    "bleu_lowercased_tokenized": bleu_lowercased_tokenized,
+}

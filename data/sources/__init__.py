@@ -1,0 +1,27 @@
+"""Where sentence pairs come from. A new source is one file with a loader, and one line in SOURCES."""
+
+from collections.abc import Callable
+
+from data.config import DataConfig
+from data.errors import InputError
+from data.sources.bible import load_bible
+from data.sources.corpus import Corpus, Split
+from data.sources.files import load_files
+from data.sources.tfds import load_tfds
+from data.sources.toy import load_toy
+
+__all__ = ["SOURCES", "Corpus", "Split", "load_corpora"]
+
+SOURCES: dict[str, Callable[[DataConfig, Split], list[Corpus]]] = {
+    "files": load_files,
+    "tfds": load_tfds,
+    "bible": load_bible,
+    "toy": load_toy,
+}
+
+
+def load_corpora(config: DataConfig, split: Split) -> list[Corpus]:
+    """The corpora of a split, in the order the recipe names them."""
+    if config.train_weights and config.corpus != "files":
+        raise InputError(f'data.train_weights: weights are for corpus "files", and data.corpus is "{config.corpus}"')
+    return SOURCES[config.corpus](config, split)

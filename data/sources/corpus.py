@@ -1,0 +1,58 @@
+"""What every source yields: named corpora of sentence pairs with random access."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple, overload
+
+import numpy as np
+
+from data.batch import Pair
+
+Split = Literal["train", "validation", "test"]
+
+
+class Corpus(NamedTuple):
+    """Sentence pairs of one origin, with what was left out of them and a hash of what they are.
+
+    `weight` is how often the corpus is drawn from beside others, or None: as often as its size says. `dropped` counts
+    the pairs left out, by reason. `fingerprint` is a SHA-256 of the text, for manifests and for resuming.
+    """
+
+    name: str
+    pairs: Sequence[Pair]
+    weight: float | None
+    dropped: dict[str, int]
+    fingerprint: str
+
+
+class LazyPairs(Sequence[Pair]):
+    """The pairs `read(index)` gives for the indices that were kept: bytes and offsets in memory, never strings."""
+
+    def __init__(self, read: Callable[[int], Pair], indices: Iterable[int]):
+        self._read = read
+        self._indices = np.fromiter(indices, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self._read(int(self._indices[index]))
+
+
+def has_text(pair: Pair) -> bool:
+    """Whether both sides hold more than white space."""
+    return bool(pair.source.strip() and pair.target.strip())
+
+
+def fingerprint_of(parts: Iterable[str]) -> str:
+    """SHA-256 over texts in order, each closed by a byte that UTF-8 never holds."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() + b"\xff")
+    return digest.hexdigest()

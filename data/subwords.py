@@ -1,0 +1,92 @@
+"""Subword regularisation: other ways to cut a word into pieces, drawn with a seed.
+
+SentencePiece 0.2.3 samples too, but salts its generator in every process: no seed repeats a draw after a restart.
+"""
+
+import functools
+import math
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+VARIANTS = 64
+CACHED = 2**18
+SPACE = "\u2581"
+
+
+class SubwordSampler:
+    """Draws segmentations: BPE-dropout, or sampling from a unigram model, with `rate` as the recipe gives it.
+
+    Each word has 64 draws of its own, decided by the word alone; the seed of a sentence chooses among them. What a word
+    says is kept, and so are bytes and unknown pieces within it.
+    """
+
+    def __init__(self, processor: Any, rate: float):
+        self.rate = rate
+        self.pieces: list[str] = [processor.id_to_piece(id_) for id_ in range(processor.get_piece_size())]
+        atoms = [id_ for id_ in range(len(self.pieces)) if processor.is_byte(id_) or processor.is_control(id_)]
+        self.atoms = {processor.unk_id(), *atoms}
+        self.ids = {piece: id_ for id_, piece in enumerate(self.pieces) if id_ not in self.atoms}
+        self.scores = {piece: processor.get_score(id_) for piece, id_ in self.ids.items()}
+        self.longest = max(map(len, self.ids), default=1)
+        # The score of a BPE piece is its rank, a whole number; that of a unigram piece is a log-probability.
+        is_bpe = all(score == int(score) for score in self.scores.values())
+        self._cut = self.drop_merges if is_bpe else self.draw_path
+        self.draw_word = functools.lru_cache(CACHED)(self._draw_word)
+
+    def draw(self, ids: Sequence[int], seed: int) -> list[int]:
+        """Other ids for the same text; the seed and the ids decide them."""
+        generator = random.Random(seed)
+        result: list[int] = []
+        start = 0
+        for end in range(1, len(ids) + 1):
+            if end == len(ids) or self.pieces[ids[end]].startswith(SPACE):
+                result += self.draw_word(tuple(ids[start:end]), int(generator.random() * VARIANTS))
+                start = end
+        return result
+
+    def _draw_word(self, word: tuple[int, ...], variant: int) -> tuple[int, ...]:
+        generator = random.Random(" ".join(map(str, (variant, self.rate, *word))))
+        result: list[int] = []
+        text = ""
+        for id_ in [*word, None]:
+            if id_ is not None and id_ not in self.atoms:
+                text += self.pieces[id_]
+                continue
+            result += [self.ids[piece] for piece in self._cut(text, generator)]
+            result += [id_] if id_ is not None else []
+            text = ""
+        return tuple(result)
+
+    def drop_merges(self, text: str, generator: random.Random) -> list[str]:
+        """BPE-dropout (Provilkov et al., 2020): before each merge, all that can be are left out with probability rate."""
+        symbols = list(text)
+        while True:
+            merges = [
+                (-self.scores[left + right], place)
+                for place, (left, right) in enumerate(pairwise(symbols))
+                if left + right in self.scores and generator.random() >= self.rate
+            ]
+            if not merges:
+                return symbols
+            _, place = min(merges)
+            symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
+
+    def draw_path(self, text: str, generator: random.Random) -> list[str]:
+        """A cut with probability proportional to P(cut) ** rate (Kudo, 2018): sums forwards, then drawn backwards."""
+        totals = [0.0]
+        steps: list[list[tuple[str, float]]] = [[]]
+        for end in range(1, len(text) + 1):
+            pieces = [text[start:end] for start in range(max(0, end - self.longest), end)]
+            known = [(p, totals[end - len(p)] + self.rate * self.scores[p]) for p in pieces if p in self.scores]
+            top = max((total for _, total in known), default=-math.inf)
+            totals.append(top + math.log(sum(math.exp(total - top) for _, total in known)) if known else -math.inf)
+            steps.append(known)
+        result: list[str] = []
+        end = len(text)
+        while end:
+            weights = [math.exp(total - totals[end]) for _, total in steps[end]]
+            result.append(generator.choices(steps[end], weights)[0][0])
+            end -= len(result[-1])
+        return result[::-1]

@@ -1,0 +1,354 @@
+"""Translation of lines: the same text whatever is around it, one line out for each line in, nothing lost in silence."""
+
+import functools
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import translate as program
+from data.batch import BOS, EOS, PAD, UNK
+from data.errors import InputError
+from data.sources import load_corpora
+from data.tokenizer import Tokenizer
+from tests.tiny_run import CONFIG, make_run, tiny_parameters
+from transformer.decoding.searcher import Hypothesis, bucket_of, make_batches, search_sentences
+from transformer.model import merge
+from translate import Interrupted, Translator
+
+ROOT = Path(__file__).parent.parent
+ODD = [
+    "\u2028",
+    "\u2029",
+    "\x85",
+    "\v",
+    "\f",
+    "\r",
+    "\x00",
+    "\x1c",
+    "\x1d",
+    "\x1e",
+    "\t",
+    "\u200b",
+    "\ufeff",
+    "\ufffd",
+    "😀",
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("translate") / "run", bleu={10: 1.0, 20: 3.0, 30: 2.0})
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    return [pair.source for pair in load_corpora(CONFIG.data, "test")[0].pairs][:32]
+
+
+@pytest.fixture(scope="module")
+def translator(run) -> Translator:
+    return Translator.load(run)
+
+
+def command(arguments, monkeypatch, *, stdin: bytes = b"") -> int | None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    return program.main([str(argument) for argument in arguments])
+
+
+# --- the same result whatever is around it ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_batch_size_and_order_change_no_bit_of_text_or_score(run, lines, beam, precision):
+    config = program.with_decoding(CONFIG, {"beam": beam})
+    config = config.model_copy(update={"model": config.model.model_copy(update={"precision": precision})})
+    tokenizer = Tokenizer.load(run)
+    translator = Translator(*tiny_parameters(config, tokenizer, seed=20), config, tokenizer, n_best=beam)
+    expected = translator.search(lines)
+    assert len({found[0].text for found in expected}) > 10
+    for batch_size, seed in [(1, 1), (2, 2), (7, 3), (32, 4)]:
+        order = np.random.default_rng(seed).permutation(len(lines))
+        found = translator.search([lines[place] for place in order], batch_size=batch_size)
+        assert found == [expected[place] for place in order]
+
+
+def test_a_line_alone_is_translated_as_among_others(translator, lines):
+    together = translator.search(lines)
+    assert [translator.search([line])[0] for line in lines[::7]] == together[::7]
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_the_score_of_a_search_is_the_score_of_the_forced_decoder(run, lines, beam):
+    config = program.with_decoding(CONFIG, {"beam": beam, "length_penalty": 0.7})
+    tokenizer = Tokenizer.load(run)
+    graph, parameters = tiny_parameters(config, tokenizer, seed=20)
+    sources = tokenizer.encode_source(lines)
+    checked = 0
+    for places, rows in search_sentences(
+        graph, parameters, sources, decoding=config.decoding, maximum_length=48, keep=beam
+    ):
+        for place, hypotheses in list(zip(places, rows, strict=True))[:3]:
+            for hypothesis in hypotheses:
+                forced = forced_log_probability(graph, parameters, sources[place], hypothesis)
+                length = len(hypothesis.tokens) + hypothesis.is_finished
+                assert hypothesis.log_probability == pytest.approx(forced, rel=1e-5, abs=1e-5)
+                assert hypothesis.score == pytest.approx(forced / ((5 + length) / 6) ** 0.7, rel=1e-5, abs=1e-5)
+                checked += 1
+    assert checked > 10
+
+
+def forced_log_probability(graph, parameters, source: list[int], hypothesis: Hypothesis) -> float:
+    """The same output's log-probability by the decoder over the whole target, without a cache."""
+    labels = [*hypothesis.tokens, *[EOS] * hypothesis.is_finished]
+    rows = [padded(source, 32), padded([BOS, *labels[:-1]], 48)]
+    log_probabilities = np.asarray(forced(graph, parameters, *rows))
+    return float(sum(log_probabilities[place, label] for place, label in enumerate(labels)))
+
+
+def padded(row: list[int], length: int) -> np.ndarray:
+    return np.array([row + [PAD] * (length - len(row))], np.int32)
+
+
+@functools.partial(jax.jit, static_argnames="graph")
+def forced(graph, parameters, source, inputs):
+    model = merge(graph, parameters)
+    segments = [(tokens != PAD).astype(jnp.int32) for tokens in (source, inputs)]
+    places = [jnp.arange(tokens.shape[1])[None] for tokens in (source, inputs)]
+    memory = model.encode(source, segments[0], places[0])
+    hidden = model.decode(inputs, memory, segments[0], segments[1], places[1])
+    return jax.nn.log_softmax(model.logits(hidden).astype(jnp.float32))[0]
+
+
+def test_batches_hold_sentences_of_one_bucket_and_like_length():
+    batches = make_batches([20, 3, 30, 5], maximum_length=256, batch_size=2)
+    assert [tuple(batch) for batch in batches] == [([1, 3], 16), ([0, 2], 32)]
+    assert [bucket_of(length, 48) for length in (1, 16, 17, 33, 48)] == [16, 16, 32, 48, 48]
+
+
+def test_a_beam_with_damaged_parameters_is_refused(run):
+    tokenizer = Tokenizer.load(run)
+    graph, parameters = tiny_parameters(CONFIG, tokenizer, seed=1)
+    parameters = jax.tree.map(lambda x: x * np.nan, parameters)
+    for beam in (1, 4):
+        translator = Translator(graph, parameters, program.with_decoding(CONFIG, {"beam": beam}), tokenizer)
+        with pytest.raises(InputError, match="the model gives no finite score: its parameters are damaged"):
+            translator.translate(["abc"])
+
+
+def test_translation_stops_when_asked(translator, lines):
+    with pytest.raises(Interrupted):
+        translator.search(lines, is_stopping=lambda: True)
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"", b"\r\n"])
+def test_odd_characters_and_blank_lines_never_change_the_number_of_lines(
+    run, tmp_path, monkeypatch, capsysbinary, ending
+):
+    odd = [text for c in ODD for text in (f"{c}ab", f"a{c}b", f"ab{c}", c)]
+    content = "\n".join(["", *odd, "  ", "\t", "abc"]).encode() + ending
+    (tmp_path / "input").write_bytes(content)
+    command([run, "--input", tmp_path / "input", "--output", tmp_path / "output"], monkeypatch)
+    command([run], monkeypatch, stdin=content)
+    written = (tmp_path / "output").read_bytes()
+    assert capsysbinary.readouterr().out == written
+    assert written.endswith(b"\n")
+    assert written.count(b"\n") == len(written.decode().splitlines()) == len(odd) + 4
+    blank = [number for number, line in enumerate(written.split(b"\n")[:-1]) if not line]
+    assert {0, len(odd) + 1, len(odd) + 2} <= set(blank)
+
+
+def test_no_input_gives_no_output(run, monkeypatch, capsysbinary):
+    command([run], monkeypatch, stdin=b"")
+    assert capsysbinary.readouterr().out == b""
+
+
+def test_every_byte_and_line_break_the_model_can_emit_stays_on_one_line(translator):
+    tokenizer = translator.tokenizer
+    pieces = tokenizer.target_pieces(range(tokenizer.target_size))
+    byte = {piece: id_ for id_, piece in enumerate(pieces) if piece.startswith("<0x")}
+    assert len(byte) == 256
+    letter = tokenizer.encode_target(["a"])[0]
+    sequences = [[id_] for id_ in byte.values()]
+    sequences += [[byte[f"<0x{b:02X}>"] for b in c.encode()] for c in ODD]
+    rows = [Hypothesis([*letter, *middle, *letter], -1.0, -1.0, True) for middle in sequences]
+    for found in translator.read(rows):
+        assert len(found.text.splitlines()) == 1
+        assert "\n" not in found.text
+
+
+def test_a_line_that_is_too_long_is_translated_in_parts_with_a_warning_that_names_it(run, monkeypatch, capsysbinary):
+    long_line = "abc def. " * 60
+    command([run], monkeypatch, stdin=f"abc\n{long_line}\nabc\n{'x' * 500}\n".encode())
+    out, err = capsysbinary.readouterr()
+    assert out.count(b"\n") == 4
+    warnings = [line for line in err.decode().split("\n") if "longer than" in line]
+    assert len(warnings) == 2
+    assert warnings[0].startswith(
+        "warning: standard input, line 2: longer than 32 tokens, the longest in training: translated in "
+    )
+    assert "line 4" in warnings[1]
+
+
+def test_a_long_line_is_the_parts_joined_by_spaces(translator):
+    sentence = "abcdefgh ijklmn opqrst. "
+    size = len(translator.tokenizer.encode_source([sentence.strip()])[0])
+    assert translator.limit / 2 < size <= translator.limit
+    one = translator.search([sentence.strip()])[0][0]
+    three = translator.search([sentence * 3])[0][0]
+    assert three.text == " ".join([one.text] * 3)
+    assert (three.parts, three.tokens) == (3, 3 * one.tokens)
+    assert three.log_probability == pytest.approx(3 * one.log_probability)
+
+
+def test_lines_of_every_length_up_to_100000_tokens_give_one_line_each(translator):
+    words = ["", "a", "a" * (translator.limit - 2), "a" * translator.limit, "b" * 1000, "ab cd. " * 3000]
+    monkey = translator.search(words)
+    assert len(monkey) == len(words)
+    assert [found[0].parts > 1 for found in monkey] == [False, False, False, True, True, True]
+
+
+def test_lines_that_met_the_length_limit_are_counted(run, monkeypatch, capsysbinary):
+    lines = [pair.source for pair in load_corpora(CONFIG.data, "test")[0].pairs][:20]
+    command([run, "--json", "--checkpoint", "30"], monkeypatch, stdin="\n".join(lines).encode())
+    out, err = capsysbinary.readouterr()
+    cut = sum(not json.loads(line)["translations"][0]["is_finished"] for line in out.decode().splitlines())
+    assert cut
+    assert f"warning: standard input: {cut} of 20 lines met the length limit before their end" in err.decode()
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_the_default_checkpoint_is_the_one_of_best_validation_bleu(run, translator, lines):
+    assert translator.step == 20
+    assert Translator.load(run / "checkpoints" / "20").translate(lines[:8]) == translator.translate(lines[:8])
+    assert Translator.load(run, checkpoint=str(run / "checkpoints/30")).step == 30
+    assert Translator.load(run, checkpoint="10").translate(lines[:8]) != translator.translate(lines[:8])
+
+
+def test_json_holds_the_n_best_translations_with_their_scores(run, translator, lines, monkeypatch, capsysbinary):
+    command([run, "--json", "--n-best", "3"], monkeypatch, stdin="\n".join(["", *lines[:9]]).encode())
+    records = [json.loads(line) for line in capsysbinary.readouterr().out.decode().splitlines()]
+    assert [record["line"] for record in records] == list(range(1, 11))
+    assert [record["translations"][0]["text"] for record in records] == translator.translate(["", *lines[:9]])
+    for record in records[1:]:
+        ranks = [(not one["is_finished"], -one["score"]) for one in record["translations"]]
+        assert len(ranks) == 3
+        assert ranks == sorted(ranks)
+
+
+def test_a_program_on_a_pipe_gives_what_the_library_gives(run, translator, lines):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, str(ROOT / "translate.py"), str(run), "--batch-size", "3"]
+    done = subprocess.run(
+        arguments, input="\n".join(lines[:5]).encode(), capture_output=True, env=environment, check=True
+    )
+    assert done.stdout.decode().split("\n")[:-1] == translator.translate(lines[:5])
+    failed = subprocess.run([*arguments, "--beam", "0"], input=b"", capture_output=True, env=environment, check=False)
+    assert failed.returncode == 2
+    assert failed.stdout == b""
+    assert failed.stderr.decode() == "error: beam is 0: Input should be greater than or equal to 1\n"
+
+
+@pytest.mark.parametrize(("signal_number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_translation_and_leaves_no_part_of_an_output(run, lines, tmp_path, signal_number, status):
+    (tmp_path / "input").write_text("\n".join(lines * 1000))
+    arguments = ["--input", str(tmp_path / "input"), "--output", str(tmp_path / "output")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "translate.py"), str(run), *arguments], env=environment, stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None and not (tmp_path / "output.partial").exists():
+            time.sleep(0.05)
+        process.send_signal(signal_number)
+        assert process.wait(timeout=60) == status
+    assert [path.name for path in tmp_path.iterdir()] == ["input"]
+
+
+def test_an_output_file_is_replaced_only_when_complete(run, tmp_path, monkeypatch):
+    output = tmp_path / "output"
+    output.write_text("before")
+    monkeypatch.setattr(Translator, "search_chunk", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        command([run, "--output", output], monkeypatch, stdin=b"abc\n")
+    assert output.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["output"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["--n-best", "3"], b"", "--n-best 3 needs --json: plain output is one line for each input line"),
+        (["--n-best", "9", "--json"], b"", "n-best is 9 with a beam of 4: expected 1 to 4; raise the beam for more"),
+        (["--length-penalty", "-1"], b"", "length-penalty is -1.0: Input should be greater than or equal to 0"),
+        (["--batch-size", "-1"], b"", "--batch-size is -1: expected 1 or more"),
+        (["--checkpoint", "11"], b"", "no checkpoint '11': expected best, 10, 20, 30, or a path"),
+        (["--checkpoint", "average"], b"", "no checkpoint 'average': expected best, 10, 20, 30, or a path"),
+        ([], b"abc\n\xff\n", "standard input, line 2: not UTF-8"),
+        (["--output", "/no/such/directory/output"], b"", "/no/such/directory/output: cannot be written: No such file"),
+        (["--output", "."], b"", "cannot be written: Is a directory"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(run, monkeypatch, arguments, stdin, message):
+    with pytest.raises(InputError, match=message):
+        command([run, *arguments], monkeypatch, stdin=stdin)
+
+
+def test_what_is_no_run_is_refused(tmp_path, run):
+    with pytest.raises(InputError, match="none: no such run directory"):
+        Translator.load(tmp_path / "none")
+    with pytest.raises(InputError, match=r"not a run: it holds no config\.toml"):
+        Translator.load(tmp_path)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.toml").write_bytes((run / "config.toml").read_bytes())
+    with pytest.raises(InputError, match=r"bare: no checkpoint yet: train\.py saves the first after"):
+        Translator.load(bare)
+    with pytest.raises(InputError, match="no checkpoint '7': expected best, and none is saved yet, or a path"):
+        Translator.load(bare, checkpoint="7")
+
+
+def test_a_damaged_best_checkpoint_is_refused_and_another_can_be_asked_for(tmp_path):
+    run = make_run(tmp_path / "run", bleu={1: 1.0, 2: 5.0})
+    victim = max(
+        (path for path in (run / "checkpoints/2").rglob("*") if path.is_file()), key=lambda p: p.stat().st_size
+    )
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"damaged: .*: restore it, or choose another with --checkpoint$"):
+        Translator.load(run)
+    assert Translator.load(run, checkpoint="1").step == 1
+
+
+def test_another_tokenizer_is_refused(tmp_path):
+    run = make_run(tmp_path / "run")
+    other = CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"vocabulary_size": 300})})
+    (run / "tokenizer.model").write_bytes((make_run(tmp_path / "other", other) / "tokenizer.model").read_bytes())
+    with pytest.raises(InputError, match="was made with another tokenizer"):
+        Translator.load(run)
+
+
+def test_unknown_is_never_written(translator, lines):
+    rows = search_sentences(
+        translator.graph,
+        translator.parameters,
+        translator.tokenizer.encode_source(lines),
+        decoding=CONFIG.decoding,
+        maximum_length=48,
+    )
+    assert not any(UNK in row.tokens for _, found in rows for hypotheses in found for row in hypotheses)

@@ -1,0 +1,57 @@
+"""A run directory as training leaves it, with a tiny model of random weights: to test what comes after training."""
+
+from pathlib import Path
+
+import jax
+from flax import nnx
+
+from data.config import DataConfig
+from data.sources import load_corpora
+from data.tokenizer import Tokenizer, learn_tokenizer
+from transformer.checkpoint import Checkpointer
+from transformer.config import Config, DecodingConfig, ModelConfig
+from transformer.model import Parameters, Transformer, split
+from transformer.run import Run, config_hash, file_hash
+
+SHARPNESS = 3.0  # larger weights than at the start of training: outputs that differ from sentence to sentence
+
+CONFIG = Config(
+    data=DataConfig(corpus="toy", toy_pairs=300, vocabulary_size=310, maximum_tokens=32, row_length=32),
+    model=ModelConfig(
+        encoder_layers=1,
+        decoder_layers=2,
+        width=32,
+        heads=2,
+        feed_forward=48,
+        maximum_length=48,
+        precision="float32",
+    ),
+    decoding=DecodingConfig(beam=4, rows=8),
+)
+
+
+def tiny_parameters(config: Config, tokenizer: Tokenizer, seed: int) -> tuple[nnx.GraphDef, Parameters]:
+    """A model of random weights, as training splits it."""
+    model = Transformer(
+        config.model,
+        source_vocabulary=tokenizer.source_size,
+        target_vocabulary=tokenizer.target_size,
+        rngs=nnx.Rngs(seed),
+    )
+    graph, parameters = split(model)
+    return graph, jax.tree.map(lambda x: x * SHARPNESS if x.ndim > 1 else x, parameters)
+
+
+def make_run(directory: Path, config: Config = CONFIG, *, bleu: dict[int, float] | None = None) -> Path:
+    """A run with one checkpoint for each step in `bleu`, its validation BLEU; weights differ from step to step."""
+    run = Run(directory)
+    run.save_config(config)
+    tokenizer = learn_tokenizer(config.data, load_corpora(config.data, "train"))
+    tokenizer.save(directory)
+    hashes = {"config": config_hash(config), "tokenizer": file_hash(run.tokenizer_paths(config)), "data": "0" * 64}
+    with Checkpointer(run.checkpoints, keep_last=9, keep_best=9, hashes=hashes) as checkpointer:
+        for step, score in (bleu or {10: 1.0}).items():
+            _, parameters = tiny_parameters(config, tokenizer, seed=step)
+            optimizer = {"count": jax.numpy.zeros((), jax.numpy.int32)}
+            checkpointer.save(step, parameters, optimizer, progress={}, validation={"bleu": score})
+    return directory

@@ -1,0 +1,123 @@
+"""The update: accumulation equals the large batch, eight devices equal one, and the loss goes down."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from data.batch import EOS, Batch, TokenPair
+from data.config import DataConfig
+from data.packing import make_batch
+from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
+from transformer.devices import STRATEGIES
+from transformer.model import Transformer, abstract, split
+
+VOCABULARY, ROWS, LENGTH = 40, 16, 8
+
+
+def recipe(*, dropout: float = 0.0, devices: DevicesConfig | None = None, **training) -> Config:
+    model = ModelConfig(
+        encoder_layers=1, decoder_layers=1, width=32, heads=4, feed_forward=64, maximum_length=16, dropout=dropout
+    )
+    defaults = {"learning_rate": 0.01, "warmup_steps": 4, "schedule": "constant"} | training
+    data = DataConfig(maximum_tokens=16, row_length=16)
+    return Config(data=data, model=model, training=TrainingConfig(**defaults), devices=devices or DevicesConfig(data=1))
+
+
+def batches(count: int) -> list[Batch]:
+    """Batches of copies whose rows have 1 to 7 tokens, so that the slices of a batch differ in real tokens."""
+    random = np.random.default_rng(0)
+
+    def pair() -> TokenPair:
+        tokens = random.integers(4, VOCABULARY, random.integers(1, LENGTH)).tolist()
+        return TokenPair([*tokens, EOS], tokens)
+
+    return [
+        make_batch([[pair()] for _ in range(ROWS)], source_length=LENGTH, target_length=LENGTH, rows_count=ROWS)
+        for _ in range(count)
+    ]
+
+
+def fit(config: Config, steps: int = 20):
+    graph, parameters = split(
+        Transformer(config.model, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
+    )
+    strategy = STRATEGIES[config.devices.strategy](graph, config)
+    state, losses = strategy.init_state(parameters), []
+    for batch in batches(steps):
+        state, metrics = strategy.train_step(state, batch, jax.random.key(7))
+        losses.append(float(metrics.loss))
+    return jax.device_get(strategy.saved(state)), losses
+
+
+def assert_same_parameters(state, expected, tolerance=1e-5):
+    for path, x in jax.tree_util.tree_leaves_with_path(expected.parameters):
+        other = state.parameters
+        for key in path:
+            other = other[key.key]
+        scale = max(np.abs(x).max(), 1e-2)
+        assert np.abs(other - x).max() <= tolerance * scale * 10, jax.tree_util.keystr(path)
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    return fit(recipe())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+def test_the_loss_of_copying_falls(optimizer):
+    _, losses = fit(recipe(optimizer=optimizer), steps=60)
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        DevicesConfig(data=8),
+        DevicesConfig(data=1, fsdp=8),
+        DevicesConfig(data=2, fsdp=2, tensor=2),
+        DevicesConfig(strategy="pmap", data=8),
+    ],
+    ids=["data", "fsdp", "mixed", "pmap"],
+)
+def test_eight_devices_give_the_update_of_one(devices, one_device):
+    state, losses = fit(recipe(devices=devices))
+    np.testing.assert_allclose(losses, one_device[1], rtol=1e-5)
+    assert_same_parameters(state, one_device[0])
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_accumulation_gives_the_update_of_the_large_batch(parts, one_device):
+    state, losses = fit(recipe(accumulation=parts))
+    np.testing.assert_allclose(losses, one_device[1], rtol=1e-5)
+    assert_same_parameters(state, one_device[0])
+
+
+def test_an_update_with_dropout_repeats_bit_for_bit_and_steps_differ():
+    first, losses = fit(recipe(dropout=0.3), steps=3)
+    again, _ = fit(recipe(dropout=0.3), steps=3)
+    plain, _ = fit(recipe(dropout=0.0), steps=3)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert not np.array_equal(first.parameters["target_embedding"]["table"], plain.parameters["target_embedding"]["table"])
+    assert len(set(losses)) == 3
+
+
+def test_clipping_bounds_the_update_and_the_reported_norm_is_before_clipping():
+    state, _ = fit(recipe(clip=1e-6, learning_rate=1e-4), steps=1)
+    assert int(state.step) == 1
+
+
+def test_evaluation_ignores_padding_rows():
+    config = recipe()
+    graph, shapes = abstract(config.model, VOCABULARY, VOCABULARY)
+    parameters = jax.tree.map(lambda x: 0.1 * jax.random.normal(jax.random.key(0), x.shape), shapes)
+    strategy = STRATEGIES["mesh"](graph, config)
+    state = strategy.init_state(parameters)
+    batch = batches(1)[0]
+    padded = jax.tree.map(lambda x: np.concatenate([x, np.zeros_like(x)]), batch)
+    sums, padded_sums = strategy.eval_step(state, batch), strategy.eval_step(state, padded)
+    assert int(sums.tokens) == int((batch.target_segments != 0).sum())
+    assert int(sums.tokens) == int(padded_sums.tokens)
+    np.testing.assert_allclose(sums.loss, padded_sums.loss, rtol=1e-6)
+    assert jnp.isfinite(sums.loss)

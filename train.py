@@ -1,0 +1,349 @@
+"""Train a translation model on parallel text: `python train.py RECIPE --run DIRECTORY`.
+
+Reads the text, learns a vocabulary, trains, validates by translating, keeps and averages the best checkpoints, and
+scores the result on the test set. The run directory is the model. A run that exists is resumed where it stopped.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from data.batch import Batch, Pair
+from data.errors import InputError
+from data.metrics import METRICS
+from data.pipeline import describe, evaluation_batches, training_batches
+from data.sources import Corpus, load_corpora
+from data.tokenizer import Tokenizer, learn_tokenizer
+from data.vectors import read_vectors
+from transformer.checkpoint import Checkpointer, average, latest, restore_optimizer, restore_parameters, verify
+from transformer.command_line import ArgumentParser, add_config_options, overrides, run_main
+from transformer.config import Config
+from transformer.devices import STRATEGIES, use_compilation_cache
+from transformer.model import Parameters, Transformer, abstract, split
+from transformer.recipe import read_recipe
+from transformer.run import Run, check_config, check_hashes, config_hash, file_hash
+from transformer.selection import best_steps
+from transformer.signals import StopRequest
+from transformer.training import Metrics, TrainState
+from translate import Translator
+
+EXAMPLES = 5
+
+
+def say(text: str) -> None:
+    """Prints one line of the report without breaking a progress bar."""
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
+
+
+def warn(text: str) -> None:
+    """Prints one line on standard error."""
+    tqdm.write(f"warning: {text}", file=sys.stderr)
+
+
+# --- text ---------------------------------------------------------------------------------------------------------------
+
+
+class Text(NamedTuple):
+    """The text of a run: what is trained on, what is validated on, and the vocabulary."""
+
+    train: list[Corpus]
+    validation: list[Pair]
+    tokenizer: Tokenizer
+
+
+def read_pairs(config: Config, split: str) -> list[Pair]:
+    """All pairs of a held-out split."""
+    return [pair for corpus in load_corpora(config.data, split) for pair in corpus.pairs]
+
+
+def prepare_text(config: Config, run: Run) -> Text:
+    """Reads the corpora; learns the vocabulary on the training text, or takes the run's own."""
+    train = load_corpora(config.data, "train")
+    validation = read_pairs(config, "validation")
+    validation = validation[: config.training.validation_sentences or len(validation)]
+    known = all(path.exists() for path in run.tokenizer_paths(config))
+    tokenizer = Tokenizer.load(run.path) if known else learn_tokenizer(config.data, train)
+    if not known:
+        tokenizer.save(run.path)
+        for line in describe(train, tokenizer, config.data).lines():
+            say(line)
+    return Text(train, validation, tokenizer)
+
+
+# --- model --------------------------------------------------------------------------------------------------------------
+
+
+def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
+    """Parameters drawn from the seed, with pre-trained word vectors in the rows that have one."""
+    model = Transformer(
+        config.model,
+        source_vocabulary=tokenizer.source_size,
+        target_vocabulary=tokenizer.target_size,
+        rngs=nnx.Rngs(config.training.seed),
+    )
+    source_table = model.target_embedding if config.model.tied == "all" else model.source_embedding
+    for path, table, pieces in (
+        (config.model.source_vectors, source_table.table, tokenizer.source_vocabulary()),
+        (config.model.target_vectors, model.target_embedding.table, tokenizer.target_vocabulary()),
+    ):
+        if path:
+            ids, vectors = read_vectors(path, pieces, width=config.model.width)
+            # Embeddings are scaled by sqrt(D) on the way in; the vectors arrive at the layers with unit variance.
+            table[...] = table[...].at[ids].set(vectors / (np.std(vectors) * config.model.width**0.5))
+            say(f"word vectors: {len(ids)} of {len(pieces)} pieces found in {path}")
+    return split(model)[1]
+
+
+def check_finite(metrics: Metrics, step: int) -> None:
+    """InputError when the loss or the gradient is no longer a number."""
+    for name in ("loss", "gradient_norm"):
+        if not np.isfinite(getattr(metrics, name)):
+            raise InputError(
+                f"{name} is {getattr(metrics, name)} at step {step}: training has diverged; nothing of it was saved; "
+                "lower training.learning_rate or raise training.warmup_steps"
+            )
+
+
+class Meter:
+    """Sums what updates report between two lines of the log; reads the device only when a line is due."""
+
+    def __init__(self) -> None:
+        self.pending: list[Metrics] = []
+        self.start = time.perf_counter()
+
+    def add(self, metrics: Metrics) -> None:
+        """Keeps an update's metrics, still on the device."""
+        self.pending.append(metrics)
+
+    def record(self, step: int) -> dict[str, Any]:
+        """The line for metrics.jsonl of the updates since the last one."""
+        rows = [jax.tree.map(float, metrics) for metrics in jax.device_get(self.pending)]
+        for number, row in enumerate(rows):
+            check_finite(row, step - len(rows) + 1 + number)
+        seconds, self.start = time.perf_counter() - self.start, time.perf_counter()
+        self.pending = []
+        tokens, slots = sum(row.tokens for row in rows), sum(row.slots for row in rows)
+        return {
+            "step": step,
+            "time": time.time(),
+            "loss": sum(row.loss * row.tokens for row in rows) / tokens,
+            "learning_rate": rows[-1].learning_rate,
+            "gradient_norm": rows[-1].gradient_norm,
+            "target_tokens_per_second": tokens / seconds,
+            "padding": 1 - tokens / slots,
+        }
+
+
+# --- training -----------------------------------------------------------------------------------------------------------
+
+
+class Trainer:
+    """A run in the course of training."""
+
+    def __init__(self, config: Config, run: Run, text: Text, checkpointer: Checkpointer):
+        self.config, self.run, self.text, self.checkpointer = config, run, text, checkpointer
+        self.graph, self.shapes = abstract(config.model, text.tokenizer.source_size, text.tokenizer.target_size)
+        self.strategy = STRATEGIES[config.devices.strategy](self.graph, config)
+        self.row_multiple = self.strategy.row_devices * config.training.accumulation
+        self.batches = iter(
+            training_batches(
+                text.train,
+                text.tokenizer,
+                config.data,
+                batch_tokens=config.training.batch_tokens,
+                row_multiple=self.row_multiple,
+                seed=config.training.seed,
+            )
+        )
+        self.step, self.best, self.stale = 0, float("-inf"), 0
+
+    def start(self, hashes: dict[str, str]) -> TrainState:
+        """The state of the last good checkpoint, with the data at the same place; or the state before the first step."""
+        directory = latest(self.run.checkpoints, warn=warn)
+        if directory is None:
+            self.run.cut_metrics(0)
+            return self.strategy.init_state(initial_parameters(self.config, self.text.tokenizer))
+        manifest = verify(directory)
+        check_hashes(manifest, hashes, where=directory)
+        template = self.strategy.template(self.shapes)
+        parameters = restore_parameters(directory, template.parameters)
+        optimizer = restore_optimizer(directory, template.optimizer)
+        self.batches.set_state(manifest.progress["data"])
+        self.step, self.best, self.stale = manifest.step, manifest.progress["best"], manifest.progress["stale"]
+        self.run.cut_metrics(self.step)
+        say(f"resuming at step {self.step}")
+        return self.strategy.restore(parameters, optimizer, self.step)
+
+    def is_done(self) -> bool:
+        """True after the last step, or when validation has stopped improving."""
+        patience = self.config.training.patience
+        return self.step >= self.config.training.steps or (patience > 0 and self.stale >= patience)
+
+    def fit(self, state: TrainState, stop: StopRequest) -> None:
+        """Updates until done, or until a signal asks to stop: then the state is saved first."""
+        training, key = self.config.training, jax.random.key(self.config.training.seed)
+        meter = Meter()
+        writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=self.step + 1)
+        bar = tqdm(total=training.steps, initial=self.step, unit="step", desc="train", dynamic_ncols=True, smoothing=0.05)
+        with bar, writer:
+            while not self.is_done() and not stop.requested:
+                batch: Batch = next(self.batches)
+                state, metrics = self.strategy.train_step(state, batch, key)
+                meter.add(metrics)
+                self.step += 1
+                is_last = self.step == training.steps
+                bar.update()
+                if self.step % training.log_every == 0 or is_last:
+                    self.log(meter.record(self.step), writer, bar)
+                if self.step % training.validate_every == 0 or is_last:
+                    self.save(state, self.validate(state, writer, bar))
+                    meter.start = time.perf_counter()
+                elif self.step % training.save_every == 0 or stop.requested:
+                    self.save(state, None)
+        self.batches.close()
+
+    def log(self, record: dict[str, Any], writer: SummaryWriter, bar: tqdm) -> None:
+        """One line of metrics.jsonl, the same to TensorBoard, and the essence to the progress bar."""
+        self.run.append_metrics(record)
+        for name, value in record.items():
+            if name not in ("step", "time"):
+                writer.add_scalar(name, value, record["step"])
+        bar.set_postfix_str(
+            f"loss {record['loss']:.3f}, {record['target_tokens_per_second']:,.0f} tokens/s, "
+            f"padding {record['padding']:.0%}"
+        )
+
+    def validate(self, state: TrainState, writer: SummaryWriter, bar: tqdm) -> dict[str, float]:
+        """Loss, BLEU and chrF on the validation set, by the search that translate.py uses."""
+        scores = {"loss": self.validation_loss(state), **self.validation_scores(self.strategy.saved(state).parameters)}
+        self.run.append_metrics({"step": self.step, "time": time.time(), **scores})
+        for name, value in scores.items():
+            writer.add_scalar(f"validation/{name}", value, self.step)
+        self.stale = 0 if scores["bleu"] > self.best else self.stale + 1
+        self.best = max(self.best, scores["bleu"])
+        marker = "" if self.stale else "  (best)"
+        say(
+            f"step {self.step}: validation loss {scores['loss']:.3f}, BLEU {scores['bleu']:.2f}, "
+            f"chrF {scores['chrf']:.2f}{marker}"
+        )
+        bar.unpause()
+        return scores
+
+    def validation_loss(self, state: TrainState) -> float:
+        """Cross-entropy of the validation set in nats for each real target token, EOS counted."""
+        batches, _ = evaluation_batches(
+            self.text.validation,
+            self.text.tokenizer,
+            self.config.data,
+            batch_tokens=self.config.training.batch_tokens,
+            row_multiple=self.row_multiple,
+        )
+        sums = [self.strategy.eval_step(state, batch) for batch in batches]
+        return float(sum(s.loss for s in sums) / sum(s.tokens for s in sums))
+
+    def validation_scores(self, parameters: Parameters) -> dict[str, float]:
+        """BLEU and chrF of the validation set's translations."""
+        hypotheses = self.translate(parameters, [pair.source for pair in self.text.validation], "validate")
+        references, language = [pair.target for pair in self.text.validation], self.config.data.target_language
+        return {name: METRICS[name](hypotheses, references, language).score for name in ("bleu", "chrf")}
+
+    def translate(self, parameters: Parameters, lines: list[str], label: str) -> list[str]:
+        """Translations by the recipe's search."""
+        tokenizer = self.text.tokenizer
+        return Translator(self.graph, parameters, self.config, tokenizer).translate(lines, label=label)
+
+    def save(self, state: TrainState, validation: dict[str, float] | None) -> None:
+        """Hands the state to the checkpointer, with the place in the data that goes with it."""
+        saved = self.strategy.saved(state)
+        progress = {"data": self.batches.get_state(), "best": self.best, "stale": self.stale}
+        self.checkpointer.save(self.step, saved.parameters, saved.optimizer, progress=progress, validation=validation)
+
+    def average_best(self) -> None:
+        """Averages the best checkpoints (Vaswani et al. 2017, section 6.1) and scores the average on validation."""
+        self.checkpointer.wait()
+        kept = best_steps(self.run.checkpoints, self.config.training.keep_best, warn=warn)
+        if len(kept) < 2:
+            return
+        parameters = average(kept)
+        scores = self.validation_scores(parameters)
+        self.checkpointer.save_average(parameters, steps=[int(path.name) for path in kept], validation=scores)
+        names = ", ".join(path.name for path in kept)
+        say(f"average of steps {names}: validation BLEU {scores['bleu']:.2f}, chrF {scores['chrf']:.2f}")
+
+
+# --- the report at the end ----------------------------------------------------------------------------------------------
+
+
+def report(config: Config, run: Run) -> None:
+    """Scores the chosen checkpoint on the test set, shows translations, and says how to go on."""
+    translator = Translator.load(run.path)
+    pairs = read_pairs(config, "test")
+    references = [pair.target for pair in pairs]
+    hypotheses = translator.translate([pair.source for pair in pairs], label="test")
+    say(f"\ntest set, {len(pairs)} pairs, checkpoint {translator.step} (chosen by validation BLEU):")
+    for name in ("bleu", "chrf"):
+        score = METRICS[name](hypotheses, references, config.data.target_language)
+        say(f"  {score.name} {score.score:.2f}  {score.signature}")
+    for number in np.linspace(0, len(pairs) - 1, min(EXAMPLES, len(pairs))).astype(int):
+        say(f"\n  source      {pairs[number].source}")
+        say(f"  translation {hypotheses[number]}")
+        say(f"  reference   {references[number]}")
+    say(f"\ntranslate:  python translate.py {run.path} < input.txt > output.txt")
+    say(f"evaluate:   python evaluate.py {run.path}")
+
+
+def train(config: Config, run: Run) -> int:
+    """Trains a run to its end, from the start or from where it stopped. Returns the exit status."""
+    use_compilation_cache()
+    with run.lock(), StopRequest() as stop:
+        if run.config_path.exists():
+            check_config(run.load_config(), config, where=run.config_path)
+        text = prepare_text(config, run)
+        run.save_config(config)
+        hashes = {
+            "config": config_hash(config),
+            "tokenizer": file_hash(run.tokenizer_paths(config)),
+            "data": " ".join(corpus.fingerprint for corpus in text.train),
+        }
+        training = config.training
+        with Checkpointer(
+            run.checkpoints, keep_last=training.keep_last, keep_best=training.keep_best, hashes=hashes
+        ) as checkpointer:
+            trainer = Trainer(config, run, text, checkpointer)
+            state = trainer.start(hashes)
+            size = sum(x.size for x in jax.tree.leaves(trainer.shapes))
+            say(f"model: {size:,} parameters; devices: {jax.device_count()} x {jax.devices()[0].device_kind}")
+            trainer.fit(state, stop)
+            if not trainer.is_done():
+                checkpointer.wait()
+                say(f"stopped at step {trainer.step}, saved; run the same command to go on")
+                return stop.exit_status
+            trainer.average_best()
+        report(config, run)
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    """The command line."""
+    parser = ArgumentParser(prog="train.py", description=__doc__)
+    parser.add_argument("recipe", nargs="?", help="a recipe such as configs/toy.toml; may be left out to resume a run")
+    parser.add_argument("--run", required=True, metavar="DIRECTORY", help="where the run lives; resumed if it exists")
+    add_config_options(parser)
+    arguments = parser.parse_args(argv)
+    run = Run(arguments.run)
+    recipe = arguments.recipe or run.config_path
+    if arguments.recipe is None and not run.config_path.exists():
+        raise InputError(f"{arguments.run} is not a run yet: give a recipe, such as configs/toy.toml, to start it")
+    return train(read_recipe(recipe, overrides(arguments)), run)
+
+
+if __name__ == "__main__":
+    run_main(main)

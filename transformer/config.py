@@ -1,0 +1,120 @@
+"""Every knob of the array side, and the whole recipe: typed, with default, range and unit, declared once."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from data.config import DataConfig, Section
+
+
+class ModelConfig(Section):
+    """The architecture: sizes, and the choice at each part the explainer names."""
+
+    encoder_layers: int = Field(6, ge=1, description="layers of the encoder")
+    decoder_layers: int = Field(6, ge=1, description="layers of the decoder")
+    width: int = Field(512, ge=2, description="features of a token between layers (D); must divide by heads")
+    heads: int = Field(8, ge=1, description="attention heads (N)")
+    feed_forward: int = Field(2048, ge=1, description="hidden features of the feed-forward networks (F)")
+    activation: Literal["relu", "gelu", "swiglu"] = Field("relu", description="non-linearity of the feed-forward networks")
+    norm: Literal["layer", "rms"] = Field("layer", description="layer normalisation, or RMSNorm")
+    norm_position: Literal["pre", "post"] = Field("pre", description="normalise each sub-layer's input, or its sum")
+    positions: Literal["sinusoidal", "learned", "rotary"] = Field("sinusoidal", description="positional encoding")
+    maximum_length: int = Field(256, ge=4, description="longest sentence in tokens, EOS counted; rows of learned positions")
+    tied: Literal["all", "output", "none"] = Field(
+        "all", description="one matrix for source, target and output (needs a joint vocabulary), for target and "
+        "output, or three of their own"
+    )
+    source_vectors: str = Field("", description="pre-trained source word embeddings, word2vec text format; empty: none")
+    target_vectors: str = Field("", description="pre-trained target word embeddings, word2vec text format; empty: none")
+    dropout: float = Field(0.1, ge=0.0, lt=1.0, description="share of features dropped after embedding and sub-layers")
+    activation_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="share dropped inside the feed-forward networks")
+    precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = Field(
+        "auto", description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "
+        "float32; auto: bfloat16 on GPU and TPU, float32 on CPU"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> "ModelConfig":
+        if self.width % self.heads:
+            raise ValueError(f"model.width is {self.width}, which does not divide by model.heads, {self.heads}")
+        if self.width % 2 or (self.positions == "rotary" and self.width // self.heads % 2):
+            raise ValueError(f"model.width is {self.width}: positions in pairs need even widths, of each head for rotary")
+        return self
+
+
+class TrainingConfig(Section):
+    """The update: how long, how much at a time, how fast, and what is kept."""
+
+    steps: int = Field(100000, ge=1, description="updates; a resumed run goes on to this step")
+    batch_tokens: int = Field(4096, ge=16, description="target tokens an update, padding counted, over all devices")
+    accumulation: int = Field(1, ge=1, description="parts an update's batch is computed in, one after the other")
+    seed: int = Field(1, ge=0, lt=2**31, description="decides initial weights, order, dropout and subword sampling")
+    optimizer: Literal["adamw", "adafactor"] = Field("adamw", description="update rule")
+    learning_rate: float = Field(0.001, gt=0.0, description="peak learning rate")
+    warmup_steps: int = Field(4000, ge=0, description="updates in which the learning rate rises linearly to its peak")
+    schedule: Literal["inverse_square_root", "cosine", "constant"] = Field(
+        "inverse_square_root", description="fall of the learning rate after the warm-up; cosine: to 0 at the last step"
+    )
+    beta1: float = Field(0.9, ge=0.0, lt=1.0, description="adamw: decay of the mean gradient")
+    beta2: float = Field(0.98, ge=0.0, lt=1.0, description="adamw: decay of the mean squared gradient")
+    weight_decay: float = Field(0.0, ge=0.0, description="decoupled decay of matrices (norms and biases are spared)")
+    clip: float = Field(1.0, ge=0.0, description="largest global gradient norm; 0: no clipping")
+    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="probability spread evenly over the vocabulary (V)")
+    log_every: int = Field(100, ge=1, description="updates between lines in metrics.jsonl")
+    save_every: int = Field(1000, ge=1, description="updates between checkpoints")
+    validate_every: int = Field(1000, ge=1, description="updates between validations; each is followed by a checkpoint")
+    patience: int = Field(0, ge=0, description="validations without a better BLEU before training stops; 0: never")
+    keep_last: int = Field(2, ge=1, description="newest checkpoints kept")
+    keep_best: int = Field(5, ge=0, description="checkpoints of best validation BLEU kept, and averaged at the end")
+    validation_sentences: int = Field(0, ge=0, description="validation pairs used, from the first on; 0: all")
+
+
+class DecodingConfig(Section):
+    """How translations are searched for: in validation, at the end of training, and the default of translate.py."""
+
+    beam: int = Field(5, ge=1, description="hypotheses kept for each sentence; 1: greedy")
+    length_penalty: float = Field(
+        1.0, ge=0.0, description="GNMT exponent: scores are divided by ((5 + length) / 6) to this power; 0: plain sums"
+    )
+    maximum_ratio: float = Field(2.0, gt=0.0, description="longest output in tokens: this, times the source's bucket ...")
+    maximum_extra: int = Field(16, ge=0, description="... plus this many tokens")
+    rows: int = Field(
+        32, ge=1, description="sentences searched at once on each device; fixed, so that a translation never depends "
+        "on its neighbours"
+    )
+
+
+class DevicesConfig(Section):
+    """How one update is laid over the devices; 1 x 1 x 1 is one device on the same path."""
+
+    strategy: Literal["mesh", "pmap"] = Field("mesh", description="jit over a mesh, or the same step replicated by pmap")
+    data: int = Field(0, ge=0, description="devices that share the rows of a batch; 0: all that are left")
+    fsdp: int = Field(1, ge=1, description="devices that share rows, and each parameter's storage (mesh)")
+    tensor: int = Field(1, ge=1, description="devices that share each layer's heads and hidden features (mesh)")
+
+
+class Config(Section):
+    """A recipe: one section for each part of the system."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    decoding: DecodingConfig = DecodingConfig()
+    devices: DevicesConfig = DevicesConfig()
+
+    @model_validator(mode="after")
+    def check(self) -> "Config":
+        if self.model.tied == "all" and self.data.vocabulary == "separate":
+            raise ValueError('model.tied is "all", which needs data.vocabulary "joint": use "output" or "none"')
+        if self.data.row_length < self.data.maximum_tokens:
+            raise ValueError(
+                f"data.row_length is {self.data.row_length}, shorter than data.maximum_tokens, {self.data.maximum_tokens}"
+            )
+        if self.data.maximum_tokens > self.model.maximum_length:
+            raise ValueError(
+                f"data.maximum_tokens is {self.data.maximum_tokens}, longer than model.maximum_length, "
+                f"{self.model.maximum_length}"
+            )
+        if self.devices.strategy == "pmap" and self.devices.fsdp * self.devices.tensor > 1:
+            raise ValueError('devices.strategy "pmap" only replicates: devices.fsdp and devices.tensor must be 1')
+        return self

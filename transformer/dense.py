@@ -1,0 +1,85 @@
+"""The one matrix product of the model, with the precision policy inside.
+
+Every projection of the Transformer goes through `dense`. Rows and positions are flattened first, so that the product
+and both of its gradients are plain matrix products, which is the form that reaches a CPU's fast kernels.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.experimental.layout import Layout, with_layout_constraint
+from jaxtyping import Array, Float
+
+Precision = Literal["float32", "bfloat16", "bfloat16_float32"]
+
+
+def resolve_precision(precision: str) -> Precision:
+    """The policy that `auto` stands for here: bfloat16 on GPU and TPU, float32 on CPU."""
+    if precision != "auto":
+        return precision  # type: ignore[return-value]
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def activation_dtype(precision: Precision) -> jnp.dtype:
+    """The type in which activations are kept between layers."""
+    return jnp.dtype(jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
+
+
+def contract(a: Array, b: Array, a_axis: int, b_axis: int, precision: Precision) -> Array:
+    """The product of two matrices over one axis of each, summed and kept in float32 under every policy."""
+    if precision != "float32":
+        a, b = a.astype(jnp.bfloat16), b.astype(jnp.bfloat16)
+    if precision == "bfloat16_float32" and a_axis == 0:  # the CPU's bfloat16 kernels contract a first axis slowly
+        a, a_axis = with_layout_constraint(a.T, Layout(major_to_minor=(0, 1))), 1
+    return jax.lax.dot_general(a, b, (((a_axis,), (b_axis,)), ((), ())), preferred_element_type=jnp.float32)
+
+
+@jax.custom_vjp
+def mixed_product(x: Float[Array, "M D"], w: Float[Array, "D F"]) -> Float[Array, "M F"]:
+    """`x @ w` with bfloat16 operands and a float32 sum and result, in both directions.
+
+    This form alone reaches the bfloat16 units of a CPU; its gradients are written out because the automatic ones
+    transpose a mixed-precision result, which XLA's CPU backend cannot do.
+    """
+    return contract(x, w, 1, 0, "bfloat16_float32")
+
+
+def _mixed_forward(x, w):
+    x, w = x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
+    return contract(x, w, 1, 0, "bfloat16_float32"), (x, w)
+
+
+def _mixed_backward(saved, gradient):
+    x, w = saved
+    return contract(gradient, w, 1, 1, "bfloat16_float32"), contract(x, gradient, 0, 0, "bfloat16_float32")
+
+
+mixed_product.defvjp(_mixed_forward, _mixed_backward)
+
+
+def matrix_product(x: Float[Array, "M D"], w: Float[Array, "D F"], precision: Precision) -> Float[Array, "M F"]:
+    """`x @ w` under a precision policy."""
+    if precision == "bfloat16_float32":
+        return mixed_product(x, w)
+    dtype = activation_dtype(precision)
+    return jnp.dot(x.astype(dtype), w.astype(dtype))
+
+
+class Dense(nnx.Module):
+    """An affine map of the last axis: `x @ kernel + bias`, or a linear one without the bias."""
+
+    def __init__(
+        self, features_in: int, features_out: int, *, precision: Precision, rngs: nnx.Rngs, has_bias: bool = True
+    ):
+        initialize = nnx.initializers.xavier_uniform()
+        self.kernel = nnx.Param(initialize(rngs.params(), (features_in, features_out), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((features_out,), jnp.float32)) if has_bias else None
+        self.precision = precision
+
+    def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
+        flat = matrix_product(x.reshape(-1, x.shape[-1]), self.kernel[...], self.precision)
+        if self.bias is not None:
+            flat = flat + self.bias[...].astype(flat.dtype)[None, :]
+        return flat.reshape(*x.shape[:-1], flat.shape[-1])

@@ -1,0 +1,236 @@
+"""How one update is laid over the devices: a mesh with a table of who holds what, or replicas under pmap.
+
+Losses and gradients are sums over real tokens, divided once: every strategy gives the single-device update.
+"""
+
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from data.batch import Batch
+from data.errors import InputError
+from transformer.config import Config, DevicesConfig
+from transformer.loss import LossSums
+from transformer.model import Parameters
+from transformer.optimizer import build_optimizer
+from transformer.training import Metrics, TrainState, build_eval_step, build_train_step
+
+PARTITION_RULES = (
+    (r"embedding/table$", PartitionSpec("tensor", "fsdp")),
+    (r"attention/(query|key|value)/kernel$", PartitionSpec("fsdp", "tensor")),
+    (r"attention/(query|key|value)/bias$", PartitionSpec("tensor")),
+    (r"attention/output/kernel$", PartitionSpec("tensor", "fsdp")),
+    (r"feed_forward/(up|gate)/kernel$", PartitionSpec("fsdp", "tensor")),
+    (r"feed_forward/(up|gate)/bias$", PartitionSpec("tensor")),
+    (r"feed_forward/down/kernel$", PartitionSpec("tensor", "fsdp")),
+    (r"", PartitionSpec()),
+)
+"""Which mesh axes share each dimension of a parameter, by its path; the first pattern that is found decides."""
+
+ROWS = PartitionSpec(("data", "fsdp"))
+"""Rows of a batch are shared by the devices of both axes."""
+
+
+def parameter_spec(path: str) -> PartitionSpec:
+    """The mesh axes that share the parameter at `path`, such as decoder/0/feed_forward/up/kernel."""
+    return next(spec for pattern, spec in PARTITION_RULES if re.search(pattern, path))
+
+
+def build_mesh(config: DevicesConfig) -> Mesh:
+    """All devices of all processes as a mesh (data, fsdp, tensor). InputError when the axes do not multiply to them."""
+    count, shared = jax.device_count(), config.fsdp * config.tensor
+    data = config.data or max(count // shared, 1)
+    if data * shared > count or (not config.data and count % shared):
+        raise InputError(
+            f"devices.data {config.data or 'all'} x devices.fsdp {config.fsdp} x devices.tensor {config.tensor} does not "
+            f"fit the {count} devices found: change the numbers so that their product is at most {count}"
+        )
+    devices = jax.devices()[: data * shared]
+    axis_types = (AxisType.Auto,) * 3
+    return jax.make_mesh((data, config.fsdp, config.tensor), ("data", "fsdp", "tensor"), axis_types, devices=devices)
+
+
+def _fits(shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> bool:
+    return all(axis is None or size % mesh.shape[axis] == 0 for size, axis in zip(shape, spec, strict=False))
+
+
+def _shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
+    """Where each parameter lies. InputError when a dimension does not divide by the devices that share it."""
+
+    def sharding(keys, parameter):
+        path = "/".join(key.key for key in keys)
+        spec = parameter_spec(path)
+        if not _fits(parameter.shape, spec, mesh):
+            raise InputError(
+                f"parameter {path} of shape {parameter.shape} does not divide over devices.fsdp {mesh.shape['fsdp']} and "
+                f"devices.tensor {mesh.shape['tensor']}: change these or the model's sizes"
+            )
+        return NamedSharding(mesh, spec)
+
+    return jax.tree_util.tree_map_with_path(sharding, parameters)
+
+
+class MeshStrategy:
+    """`jit` over a mesh: arrays know where they lie, and XLA adds the communication."""
+
+    def __init__(self, graph: nnx.GraphDef, config: Config):
+        self.mesh = build_mesh(config.devices)
+        self.row_devices = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+        self.optimizer = build_optimizer(config.training)
+        self._train = jax.jit(build_train_step(graph, config), donate_argnums=0)
+        self._evaluate = jax.jit(build_eval_step(graph, config))
+
+    def init_state(self, parameters: Parameters) -> TrainState:
+        """The state before the first update."""
+        parameters = jax.device_put(parameters, _shardings(self.mesh, parameters))
+        # A compiled function would be free to lay out or alias its results as it likes; the template decides instead.
+        optimizer = jax.device_put(self.optimizer.init(parameters), self._optimizer_shardings(parameters))
+        return TrainState(parameters, optimizer, self._replicate(jnp.zeros((), jnp.int32)))
+
+    def template(self, parameters: Parameters) -> TrainState:
+        """Shapes, types and places of a state, for `restore`."""
+        state = TrainState(
+            parameters, jax.eval_shape(self.optimizer.init, parameters), jax.ShapeDtypeStruct((), jnp.int32)
+        )
+        shardings = TrainState(
+            _shardings(self.mesh, parameters),
+            self._optimizer_shardings(parameters),
+            NamedSharding(self.mesh, PartitionSpec()),
+        )
+        return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, shardings)
+
+    def restore(self, parameters: Parameters, optimizer: Any, step: int) -> TrainState:
+        """The state of a checkpoint, read with `template`."""
+        return TrainState(parameters, optimizer, self._replicate(jnp.asarray(step, jnp.int32)))
+
+    def train_step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
+        """One update. `state` is donated: use only the new one afterwards."""
+        return self._train(state, self._place(batch), key)
+
+    def eval_step(self, state: TrainState, batch: Batch) -> LossSums:
+        """The loss of a batch, without dropout or smoothing."""
+        return self._evaluate(state.parameters, self._place(batch))
+
+    def saved(self, state: TrainState) -> TrainState:
+        """The state as checkpoints hold it."""
+        return state
+
+    def _replicate(self, x: jax.Array) -> jax.Array:
+        return jax.device_put(x, NamedSharding(self.mesh, PartitionSpec()))
+
+    def _place(self, batch: Batch) -> Batch:
+        sharding = NamedSharding(self.mesh, ROWS)
+        return jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), batch)
+
+    def _optimizer_shardings(self, parameters: Parameters) -> Any:
+        """Moments lie where their parameter lies; whatever else an optimiser keeps is on every device."""
+        of_parameter = {
+            tuple(key.key for key in keys): (leaf.shape, sharding)
+            for (keys, leaf), (_, sharding) in zip(
+                jax.tree_util.tree_leaves_with_path(parameters),
+                jax.tree_util.tree_leaves_with_path(_shardings(self.mesh, parameters)),
+                strict=True,
+            )
+        }
+
+        def sharding(keys, leaf):
+            path = tuple(key.key for key in keys if isinstance(key, jax.tree_util.DictKey))
+            shape, where = of_parameter.get(path, (None, None))
+            return where if shape == leaf.shape else NamedSharding(self.mesh, PartitionSpec())
+
+        return jax.tree_util.tree_map_with_path(sharding, jax.eval_shape(self.optimizer.init, parameters))
+
+
+class PmapStrategy:
+    """`pmap`: a replica of the state on each device of this process, the batch's rows split, sums added by `psum`."""
+
+    def __init__(self, graph: nnx.GraphDef, config: Config):
+        available = jax.local_devices()
+        count = config.devices.data or len(available)
+        if count > len(available):
+            raise InputError(f"devices.data is {count}, but only {len(available)} devices were found")
+        self.devices = available[:count]
+        self.row_devices = count * jax.process_count()
+        self.optimizer = build_optimizer(config.training)
+
+        def reduce(sums, gradients):
+            return jax.lax.psum((sums, gradients), "data")
+
+        step = build_train_step(graph, config, reduce=reduce)
+
+        def train_step(state, batch, key):
+            state, metrics = step(state, batch, jax.random.fold_in(key, jax.lax.axis_index("data")))
+            return state, metrics._replace(slots=jax.lax.psum(metrics.slots, "data"))
+
+        def eval_step(parameters, batch):
+            return jax.lax.psum(build_eval_step(graph, config)(parameters, batch), "data")
+
+        mapped = partial(jax.pmap, axis_name="data", devices=self.devices)
+        self._train = mapped(train_step, in_axes=(0, 0, None), donate_argnums=0)
+        self._evaluate = mapped(eval_step)
+
+    def init_state(self, parameters: Parameters) -> TrainState:
+        """The state before the first update."""
+        return self.restore(parameters, self.optimizer.init(parameters), 0)
+
+    def template(self, parameters: Parameters) -> TrainState:
+        """Shapes and types of a state, for `restore`."""
+        return TrainState(
+            parameters, jax.eval_shape(self.optimizer.init, parameters), jax.ShapeDtypeStruct((), jnp.int32)
+        )
+
+    def restore(self, parameters: Parameters, optimizer: Any, step: int) -> TrainState:
+        """The state of a checkpoint on every device."""
+        state = TrainState(parameters, optimizer, jnp.asarray(step, jnp.int32))
+        copies = jax.tree.map(lambda x: np.stack([x] * len(self.devices)), jax.device_get(state))
+        return jax.pmap(lambda x: x, devices=self.devices)(copies)
+
+    def train_step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
+        """One update. `state` is donated: use only the new one afterwards."""
+        state, metrics = self._train(state, self._split(batch), key)
+        return state, jax.tree.map(lambda x: x[0], metrics)
+
+    def eval_step(self, state: TrainState, batch: Batch) -> LossSums:
+        """The loss of a batch, without dropout or smoothing."""
+        return jax.tree.map(lambda x: x[0], self._evaluate(state.parameters, self._split(batch)))
+
+    def saved(self, state: TrainState) -> TrainState:
+        """The state as checkpoints hold it: one replica."""
+        return jax.tree.map(lambda x: x[0], state)
+
+    def _split(self, batch: Batch) -> Batch:
+        return jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), batch)
+
+
+STRATEGIES: dict[str, Callable[[nnx.GraphDef, Config], MeshStrategy | PmapStrategy]] = {
+    "mesh": MeshStrategy,
+    "pmap": PmapStrategy,
+}
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs on disk, so that a second start of the same program skips its compilation.
+
+    Programs for different processors are kept apart: they are compiled for the very one they run on.
+    JAX_COMPILATION_CACHE_DIR names another place.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    about = Path("/proc/cpuinfo")
+    flags = next((line for line in about.read_text().split("\n") if line.startswith("flags")), "") if about.exists() else ""
+    name = hashlib.sha256(f"{platform.machine()} {flags}".encode()).hexdigest()[:12]
+    directory = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "dragoman" / f"xla-{name}"
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

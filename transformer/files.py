@@ -1,0 +1,85 @@
+"""Files that survive a crash: written beside their final name, flushed to the disk, then renamed."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data.errors import InputError
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's content, or a directory's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_tree(directory: Path) -> None:
+    """`flush` every file and directory below a directory, and itself."""
+    for parent, _, names in os.walk(directory, topdown=False):
+        for name in names:
+            flush(Path(parent, name))
+        flush(Path(parent))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file: a reader, or a crash at any moment, sees the old content or the new, never a part of it."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+    flush(path.parent)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file a user named; InputError says in one line why there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a directory, expected a file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_text(path: Path) -> str:
+    """The content of a UTF-8 file; InputError names the first line that is something else."""
+    content = read_bytes(path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: line {line} is not UTF-8: found byte 0x{content[error.start]:02x}") from None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def file_hash(paths: Sequence[Path]) -> str:
+    """SHA-256 over the contents of several files, in order: the identity of a tokenizer, or of a corpus."""
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+    return hashlib.sha256("".join(sha256(path) for path in paths).encode()).hexdigest()
+
+
+def walk_files(directory: Path) -> Iterator[str]:
+    """The names of all files below a directory, relative, in order; InputError for a link, a pipe or a device."""
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+        if entry.is_symlink():
+            raise InputError(f"{entry.path}: is a link; a checkpoint holds plain files only")
+        if entry.is_dir():
+            yield from (f"{entry.name}/{name}" for name in walk_files(Path(entry.path)))
+        elif entry.is_file():
+            yield entry.name
+        else:
+            raise InputError(f"{entry.path}: is not a plain file; a checkpoint holds plain files only")

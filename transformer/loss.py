@@ -1,0 +1,131 @@
+"""The loss: label-smoothed cross-entropy of real target tokens, as a sum and a count."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from transformer.dense import Precision, contract
+
+CHUNK_TOKENS = 512
+"""Target tokens whose logits exist at one time."""
+
+
+class LossSums(NamedTuple):
+    """What a loss adds up to: divide only after summing over rows, accumulation steps and devices."""
+
+    loss: Float[Array, ""]
+    tokens: Float[Array, ""]
+
+
+def smoothed_cross_entropy(
+    logits: Float[Array, "*rows V"], labels: Int[Array, "*rows"], smoothing: float
+) -> Float[Array, "*rows"]:
+    """Cross-entropy in nats of each label with label smoothing over V (Szegedy et al. 2016, section 7).
+
+    The target distribution is 1 - smoothing on the label plus smoothing / V on every token, the label included:
+
+        loss = logsumexp(logits) - (1 - smoothing) * logits[label] - smoothing * mean(logits)
+    """
+    logits = logits.astype(jnp.float32)
+    label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - (1 - smoothing) * label_logits - smoothing * logits.mean(-1)
+
+
+def plain_loss(
+    hidden: Float[Array, "B T D"],
+    table: Float[Array, "V D"],
+    labels: Int[Array, "B T"],
+    weights: Float[Array, "B T"],
+    *,
+    smoothing: float,
+) -> Float[Array, ""]:
+    """The sum of smoothed cross-entropies, written plainly: holds all logits. The measure of `chunked_loss`."""
+    logits = jnp.einsum("BTD,VD->BTV", hidden.astype(jnp.float32), table)
+    return jnp.sum(smoothed_cross_entropy(logits, labels, smoothing) * weights)
+
+
+def _chunks(x: Array, count: int) -> Array:
+    """[B, T, ...] -> [count, B * T / count, ...]: each chunk holds some positions of every row.
+
+    Rows stay whole in each chunk, so that a batch whose rows lie on many devices is chunked where it lies.
+    """
+    rows, length = x.shape[:2]
+    parts = x.reshape(rows, count, length // count, *x.shape[2:])
+    return jnp.moveaxis(parts, 1, 0).reshape(count, -1, *x.shape[2:])
+
+
+def _unchunk(x: Array, rows: int) -> Array:
+    """The inverse of `_chunks`."""
+    parts = x.reshape(x.shape[0], rows, -1, *x.shape[2:])
+    return jnp.moveaxis(parts, 0, 1).reshape(rows, -1, *x.shape[2:])
+
+
+def _chunk_count(rows: int, length: int) -> int:
+    """The smallest number of equal chunks of a row's positions with at most CHUNK_TOKENS tokens, or one position, each."""
+    fitting = (n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= CHUNK_TOKENS)
+    return next(fitting, length)
+
+
+def _chunk_loss(hidden, table, labels, weights, smoothing, precision):
+    """The loss of one chunk and, from the same logits, its gradient with respect to them."""
+    logits = contract(hidden, table, 1, 1, precision)
+    exponents = jnp.exp(logits - logits.max(-1, keepdims=True))
+    partition = exponents.sum(-1, keepdims=True)
+    loss = jnp.sum(smoothed_cross_entropy(logits, labels, smoothing) * weights)
+    is_label = labels[:, None] == jnp.arange(logits.shape[1])[None]
+    wanted = smoothing / logits.shape[1] + (1 - smoothing) * is_label
+    return loss, (exponents / partition - wanted) * weights[:, None]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def chunked_loss(
+    hidden: Float[Array, "B T D"],
+    table: Float[Array, "V D"],
+    labels: Int[Array, "B T"],
+    weights: Float[Array, "B T"],
+    smoothing: float,
+    precision: Precision,
+) -> Float[Array, ""]:
+    """The sum of smoothed cross-entropies of `hidden @ table.T`, equal to `plain_loss` up to rounding.
+
+    The logits of a chunk of tokens are formed, turned into loss and gradient while they are at hand, and dropped:
+    memory grows with the chunk, not with the batch, and nothing is computed twice.
+    """
+    count = _chunk_count(*labels.shape)
+
+    def add(total, chunk):
+        hidden, labels, weights = chunk
+        logits = contract(hidden, table, 1, 1, precision)
+        return total + jnp.sum(smoothed_cross_entropy(logits, labels, smoothing) * weights), None
+
+    chunks = (_chunks(hidden, count), _chunks(labels, count), _chunks(weights, count))
+    return jax.lax.scan(add, jnp.zeros((), jnp.float32), chunks)[0]
+
+
+def _forward(hidden, table, labels, weights, smoothing, precision):
+    count = _chunk_count(*labels.shape)
+
+    def add(sums, chunk):
+        hidden, labels, weights = chunk
+        total, table_gradient = sums
+        loss, logits_gradient = _chunk_loss(hidden, table, labels, weights, smoothing, precision)
+        hidden_gradient = contract(logits_gradient, table, 1, 0, precision).astype(hidden.dtype)
+        table_gradient = table_gradient + contract(logits_gradient, hidden, 0, 0, precision)
+        return (total + loss, table_gradient), hidden_gradient
+
+    chunks = (_chunks(hidden, count), _chunks(labels, count), _chunks(weights, count))
+    zeros = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape, jnp.float32))
+    (loss, table_gradient), hidden_gradient = jax.lax.scan(add, zeros, chunks)
+    return loss, (_unchunk(hidden_gradient, labels.shape[0]), table_gradient)
+
+
+def _backward(smoothing, precision, gradients, scale):
+    del smoothing, precision
+    hidden_gradient, table_gradient = gradients
+    return (hidden_gradient * scale).astype(hidden_gradient.dtype), table_gradient * scale, None, None
+
+
+chunked_loss.defvjp(_forward, _backward)

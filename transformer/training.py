@@ -1,0 +1,124 @@
+"""One update: forward, loss, back-propagation, optimiser. Pure functions of (state, batch)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from data.batch import Batch
+from transformer.config import Config
+from transformer.dense import resolve_precision
+from transformer.loss import LossSums, chunked_loss
+from transformer.model import Parameters, merge
+from transformer.optimizer import SCHEDULES, build_optimizer
+
+
+class TrainState(NamedTuple):
+    """All that an update changes: plain pytrees of arrays."""
+
+    parameters: Parameters
+    optimizer: optax.OptState
+    step: Int[Array, ""]
+
+
+class Metrics(NamedTuple):
+    """What an update reports. `tokens` counts real target tokens; padding is the rest of the batch's `slots`."""
+
+    loss: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    learning_rate: Float[Array, ""]
+    tokens: Float[Array, ""]
+    slots: Float[Array, ""]
+
+
+Reduce = Callable[[LossSums, Parameters], tuple[LossSums, Parameters]]
+
+
+def batch_loss(
+    graph: nnx.GraphDef,
+    parameters: Parameters,
+    batch: Batch,
+    *,
+    smoothing: float,
+    precision: str,
+    dropout_key: Key[Array, ""] | None = None,
+) -> LossSums:
+    """Encoder, decoder, output layer and loss of a batch, summed over its real target tokens."""
+    model = merge(graph, parameters)
+    memory = model.encode(batch.source, batch.source_segments, batch.source_positions, dropout_key=dropout_key)
+    hidden = model.decode(
+        batch.target_inputs,
+        memory,
+        batch.source_segments,
+        batch.target_segments,
+        batch.target_positions,
+        dropout_key=dropout_key,
+    )
+    weights = (batch.target_segments != 0).astype(jnp.float32)
+    table = model.output().table[...]
+    loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, resolve_precision(precision))
+    return LossSums(loss, weights.sum())
+
+
+def accumulate(function: Callable, parameters: Parameters, batch: Batch, key: Key[Array, ""], parts: int):
+    """Sums of `function(parameters, batch, key)` and of its gradients over `parts` slices of the batch's rows.
+
+    Only one slice is in memory at a time. Slice a holds rows a, a + parts, ...: the rows of each device stay on it.
+    """
+    gradients_of = jax.value_and_grad(lambda p, b, k: (lambda sums: (sums.loss, sums))(function(p, b, k)), has_aux=True)
+
+    def one(part: Batch, number: Array | int) -> tuple[LossSums, Parameters]:
+        (_, sums), gradients = gradients_of(parameters, part, jax.random.fold_in(key, number))
+        return sums, gradients
+
+    if parts == 1:
+        return one(batch, 0)
+    slices = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+    zeros = (LossSums(jnp.zeros(()), jnp.zeros(())), jax.tree.map(jnp.zeros_like, parameters))
+
+    def add(total, slice_and_number):
+        return jax.tree.map(jnp.add, total, one(*slice_and_number)), None
+
+    return jax.lax.scan(add, zeros, (slices, jnp.arange(parts)))[0]
+
+
+def build_train_step(
+    graph: nnx.GraphDef, config: Config, *, reduce: Reduce = lambda sums, gradients: (sums, gradients)
+) -> Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]:
+    """The update as a pure function. `reduce` adds sums up over replicas that each hold a part of the batch."""
+    optimizer = build_optimizer(config.training)
+    schedule = SCHEDULES[config.training.schedule](config.training)
+
+    def loss(parameters, batch, key):
+        smoothing, precision = config.training.label_smoothing, config.model.precision
+        return batch_loss(graph, parameters, batch, smoothing=smoothing, precision=precision, dropout_key=key)
+
+    def train_step(state, batch, key):
+        key = jax.random.fold_in(key, state.step)
+        sums, gradients = reduce(*accumulate(loss, state.parameters, batch, key, config.training.accumulation))
+        gradients = jax.tree.map(lambda gradient: gradient / jnp.maximum(sums.tokens, 1.0), gradients)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.parameters)
+        parameters = optax.apply_updates(state.parameters, updates)
+        metrics = Metrics(
+            loss=sums.loss / jnp.maximum(sums.tokens, 1.0),
+            gradient_norm=optax.tree.norm(gradients),
+            learning_rate=jnp.asarray(schedule(state.step), jnp.float32),
+            tokens=sums.tokens,
+            slots=jnp.asarray(batch.target_segments.size, jnp.float32),
+        )
+        return TrainState(parameters, optimizer_state, state.step + 1), metrics
+
+    return train_step
+
+
+def build_eval_step(graph: nnx.GraphDef, config: Config) -> Callable[[Parameters, Batch], LossSums]:
+    """The cross-entropy of a batch without dropout or label smoothing, as sums."""
+
+    def eval_step(parameters, batch):
+        return batch_loss(graph, parameters, batch, smoothing=0.0, precision=config.model.precision)
+
+    return eval_step
