@@ -4,10 +4,14 @@ Reads the text, learns a vocabulary, trains, validates by translating, keeps and
 scores the result on the test set. The run directory is the model. A run that exists is resumed where it stopped.
 """
 
+from transformer.memory import use_huge_pages
+
+if __name__ == "__main__":
+    use_huge_pages()
+
 import sys
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -32,7 +36,7 @@ from transformer.run import Run, check_config, check_hashes, config_hash, file_h
 from transformer.selection import best_steps
 from transformer.signals import StopRequest
 from transformer.training import Metrics, TrainState
-from translate import Translator
+from translate import Interrupted, Translator
 
 EXAMPLES = 5
 
@@ -48,7 +52,7 @@ def warn(text: str) -> None:
     tqdm.write(f"warning: {text}", file=sys.stderr)
 
 
-# --- text ---------------------------------------------------------------------------------------------------------------
+# --- text ------------------------------------------------------------------------------------------------
 
 
 class Text(NamedTuple):
@@ -59,7 +63,7 @@ class Text(NamedTuple):
     tokenizer: Tokenizer
 
 
-def read_pairs(config: Config, split: str) -> list[Pair]:
+def read_pairs(config: Config, split: Literal["validation", "test"]) -> list[Pair]:
     """All pairs of a held-out split."""
     return [pair for corpus in load_corpora(config.data, split) for pair in corpus.pairs]
 
@@ -78,7 +82,7 @@ def prepare_text(config: Config, run: Run) -> Text:
     return Text(train, validation, tokenizer)
 
 
-# --- model --------------------------------------------------------------------------------------------------------------
+# --- model -----------------------------------------------------------------------------------------------
 
 
 def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
@@ -142,14 +146,14 @@ class Meter:
         }
 
 
-# --- training -----------------------------------------------------------------------------------------------------------
+# --- training --------------------------------------------------------------------------------------------
 
 
 class Trainer:
     """A run in the course of training."""
 
-    def __init__(self, config: Config, run: Run, text: Text, checkpointer: Checkpointer):
-        self.config, self.run, self.text, self.checkpointer = config, run, text, checkpointer
+    def __init__(self, config: Config, run: Run, text: Text, checkpointer: Checkpointer, stop: StopRequest):
+        self.config, self.run, self.text, self.checkpointer, self.stop = config, run, text, checkpointer, stop
         self.graph, self.shapes = abstract(config.model, text.tokenizer.source_size, text.tokenizer.target_size)
         self.strategy = STRATEGIES[config.devices.strategy](self.graph, config)
         self.row_multiple = self.strategy.row_devices * config.training.accumulation
@@ -163,10 +167,11 @@ class Trainer:
                 seed=config.training.seed,
             )
         )
-        self.step, self.best, self.stale = 0, float("-inf"), 0
+        self.step, self.stale, self.is_validated = 0, 0, True
+        self.best: float | None = None  # validation BLEU
 
     def start(self, hashes: dict[str, str]) -> TrainState:
-        """The state of the last good checkpoint, with the data at the same place; or the state before the first step."""
+        """The state of the last good checkpoint, with the data at the same place; or that before the first step."""
         directory = latest(self.run.checkpoints, warn=warn)
         if directory is None:
             self.run.cut_metrics(0)
@@ -178,6 +183,7 @@ class Trainer:
         optimizer = restore_optimizer(directory, template.optimizer)
         self.batches.set_state(manifest.progress["data"])
         self.step, self.best, self.stale = manifest.step, manifest.progress["best"], manifest.progress["stale"]
+        self.is_validated = manifest.validation is not None
         self.run.cut_metrics(self.step)
         say(f"resuming at step {self.step}")
         return self.strategy.restore(parameters, optimizer, self.step)
@@ -187,28 +193,40 @@ class Trainer:
         patience = self.config.training.patience
         return self.step >= self.config.training.steps or (patience > 0 and self.stale >= patience)
 
-    def fit(self, state: TrainState, stop: StopRequest) -> None:
+    def fit(self, state: TrainState) -> None:
         """Updates until done, or until a signal asks to stop: then the state is saved first."""
         training, key = self.config.training, jax.random.key(self.config.training.seed)
         meter = Meter()
         writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=self.step + 1)
-        bar = tqdm(total=training.steps, initial=self.step, unit="step", desc="train", dynamic_ncols=True, smoothing=0.05)
+        bar = tqdm(desc="train", total=training.steps, initial=self.step, unit="step", dynamic_ncols=True)
         with bar, writer:
-            while not self.is_done() and not stop.requested:
+            if not self.is_validated and self.is_validation_due():  # the last session ended in the middle of it
+                self.validate_and_save(state, writer, bar)
+            while not self.is_done() and not self.stop.requested:
                 batch: Batch = next(self.batches)
                 state, metrics = self.strategy.train_step(state, batch, key)
                 meter.add(metrics)
                 self.step += 1
-                is_last = self.step == training.steps
                 bar.update()
-                if self.step % training.log_every == 0 or is_last:
+                if self.step % training.log_every == 0 or self.step == training.steps:
                     self.log(meter.record(self.step), writer, bar)
-                if self.step % training.validate_every == 0 or is_last:
-                    self.save(state, self.validate(state, writer, bar))
+                if self.is_validation_due():
+                    self.validate_and_save(state, writer, bar)
                     meter.start = time.perf_counter()
-                elif self.step % training.save_every == 0 or stop.requested:
+                elif self.step % training.save_every == 0 or self.stop.requested:
                     self.save(state, None)
         self.batches.close()
+
+    def is_validation_due(self) -> bool:
+        """True at the steps after which the model is validated."""
+        return self.step > 0 and (self.step % self.config.training.validate_every == 0 or self.is_done())
+
+    def validate_and_save(self, state: TrainState, writer: SummaryWriter, bar: tqdm) -> None:
+        """A checkpoint with its validation scores, or, if asked to stop meanwhile, one to validate on resuming."""
+        try:
+            self.save(state, self.validate(state, writer, bar))
+        except Interrupted:
+            self.save(state, None)
 
     def log(self, record: dict[str, Any], writer: SummaryWriter, bar: tqdm) -> None:
         """One line of metrics.jsonl, the same to TensorBoard, and the essence to the progress bar."""
@@ -227,8 +245,8 @@ class Trainer:
         self.run.append_metrics({"step": self.step, "time": time.time(), **scores})
         for name, value in scores.items():
             writer.add_scalar(f"validation/{name}", value, self.step)
-        self.stale = 0 if scores["bleu"] > self.best else self.stale + 1
-        self.best = max(self.best, scores["bleu"])
+        self.stale = 0 if self.best is None or scores["bleu"] > self.best else self.stale + 1
+        self.best = scores["bleu"] if self.best is None else max(self.best, scores["bleu"])
         marker = "" if self.stale else "  (best)"
         say(
             f"step {self.step}: validation loss {scores['loss']:.3f}, BLEU {scores['bleu']:.2f}, "
@@ -251,14 +269,11 @@ class Trainer:
 
     def validation_scores(self, parameters: Parameters) -> dict[str, float]:
         """BLEU and chrF of the validation set's translations."""
-        hypotheses = self.translate(parameters, [pair.source for pair in self.text.validation], "validate")
+        sources = [pair.source for pair in self.text.validation]
+        translator = Translator(self.graph, parameters, self.config, self.text.tokenizer)
+        hypotheses = translator.translate(sources, label="validate", is_stopping=lambda: self.stop.requested)
         references, language = [pair.target for pair in self.text.validation], self.config.data.target_language
         return {name: METRICS[name](hypotheses, references, language).score for name in ("bleu", "chrf")}
-
-    def translate(self, parameters: Parameters, lines: list[str], label: str) -> list[str]:
-        """Translations by the recipe's search."""
-        tokenizer = self.text.tokenizer
-        return Translator(self.graph, parameters, self.config, tokenizer).translate(lines, label=label)
 
     def save(self, state: TrainState, validation: dict[str, float] | None) -> None:
         """Hands the state to the checkpointer, with the place in the data that goes with it."""
@@ -279,7 +294,7 @@ class Trainer:
         say(f"average of steps {names}: validation BLEU {scores['bleu']:.2f}, chrF {scores['chrf']:.2f}")
 
 
-# --- the report at the end ----------------------------------------------------------------------------------------------
+# --- the report at the end -------------------------------------------------------------------------------
 
 
 def report(config: Config, run: Run) -> None:
@@ -291,7 +306,7 @@ def report(config: Config, run: Run) -> None:
     say(f"\ntest set, {len(pairs)} pairs, checkpoint {translator.step} (chosen by validation BLEU):")
     for name in ("bleu", "chrf"):
         score = METRICS[name](hypotheses, references, config.data.target_language)
-        say(f"  {score.name} {score.score:.2f}  {score.signature}")
+        say(f"  {score.name:5} {score.score:.2f}  {score.signature}")
     for number in np.linspace(0, len(pairs) - 1, min(EXAMPLES, len(pairs))).astype(int):
         say(f"\n  source      {pairs[number].source}")
         say(f"  translation {hypotheses[number]}")
@@ -317,14 +332,14 @@ def train(config: Config, run: Run) -> int:
         with Checkpointer(
             run.checkpoints, keep_last=training.keep_last, keep_best=training.keep_best, hashes=hashes
         ) as checkpointer:
-            trainer = Trainer(config, run, text, checkpointer)
+            trainer = Trainer(config, run, text, checkpointer, stop)
             state = trainer.start(hashes)
             size = sum(x.size for x in jax.tree.leaves(trainer.shapes))
             say(f"model: {size:,} parameters; devices: {jax.device_count()} x {jax.devices()[0].device_kind}")
-            trainer.fit(state, stop)
-            if not trainer.is_done():
+            trainer.fit(state)
+            if stop.requested:
                 checkpointer.wait()
-                say(f"stopped at step {trainer.step}, saved; run the same command to go on")
+                say(f"stopped at step {trainer.step}; run the same command to go on")
                 return stop.exit_status
             trainer.average_best()
         report(config, run)

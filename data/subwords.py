@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-VARIANTS = 64
+VARIANTS = 32
 CACHED = 2**18
 SPACE = "\u2581"
 
@@ -18,7 +18,7 @@ SPACE = "\u2581"
 class SubwordSampler:
     """Draws segmentations: BPE-dropout, or sampling from a unigram model, with `rate` as the recipe gives it.
 
-    Each word has 64 draws of its own, decided by the word alone; the seed of a sentence chooses among them. What a word
+    Each word has 32 draws of its own, decided by the word alone; the seed of a sentence chooses among them. What a word
     says is kept, and so are bytes and unknown pieces within it.
     """
 
@@ -60,7 +60,7 @@ class SubwordSampler:
         return tuple(result)
 
     def drop_merges(self, text: str, generator: random.Random) -> list[str]:
-        """BPE-dropout (Provilkov et al., 2020): before each merge, all that can be are left out with probability rate."""
+        """BPE-dropout (Provilkov et al., 2020): before each merge, each possible one is left out at the rate."""
         symbols = list(text)
         while True:
             merges = [

@@ -13,7 +13,7 @@ WORD_START = "\u2581"
 
 def read_vectors(
     path: str | Path, pieces: Sequence[str], *, width: int
-) -> tuple[Int[np.ndarray, "found"], Float[np.ndarray, "found {width}"]]:
+) -> tuple[Int[np.ndarray, " found"], Float[np.ndarray, "found {width}"]]:
     """The ids of the pieces that have a vector in the file, ascending, and their vectors.
 
     A file of `words width` on its first line, then a word and its numbers on each. A piece that starts a word takes

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from data.sources.corpus import Split
 from transformer.config import Config
 
 ROOT = Path(__file__).parent.parent
@@ -110,6 +112,7 @@ def test_the_search_for_forbidden_calls_finds(line, tmp_path, monkeypatch):
 def test_every_knob_is_read_outside_the_config_files():
     paths = [path for path in modules("data", "transformer") + PROGRAMS if path.name != "config.py"]
     read = {node.attr for _, node in nodes(paths) if isinstance(node, ast.Attribute)}
+    read |= set(get_args(Split))  # sources read getattr(config, split)
     knobs = {
         f"{section}.{knob}": knob
         for section, field in Config.model_fields.items()

@@ -8,10 +8,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from transformer.config import ModelConfig
-from transformer.dense import Dense, Precision
+from transformer.dense import Dense, Precision, project
 from transformer.positions import PositionalEncoding
 
-# --- masks: True where a query may attend to a key ------------------------------------------------------------------
+# --- masks: True where a query may attend to a key -------------------------------------------------------
 
 
 def segment_mask(query_segments: Int[Array, "B T"], key_segments: Int[Array, "B S"]) -> Bool[Array, "B 1 T S"]:
@@ -36,7 +36,7 @@ def causal_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
     return segment_mask(segments, segments) & past[None, None]
 
 
-# --- attention ------------------------------------------------------------------------------------------------------
+# --- attention -------------------------------------------------------------------------------------------
 
 
 def attend(
@@ -99,14 +99,13 @@ class MultiHeadAttention(nnx.Module):
         encoding: PositionalEncoding,
     ) -> Float[Array, "B T D"]:
         """Every token looks at the tokens of its own sequence that the mask allows."""
-        query = encoding.rotate(self.split(self.query(x)), positions)
-        key = encoding.rotate(self.split(self.key(x)), positions)
-        bias = encoding.bias(positions, positions)
-        return self.join(attend(query, key, self.split(self.value(x)), mask, bias=bias))
+        query, key, value = map(self.split, project(x, self.query, self.key, self.value))
+        query, key = encoding.rotate(query, positions), encoding.rotate(key, positions)
+        return self.join(attend(query, key, value, mask, bias=encoding.bias(positions, positions)))
 
     def keys_values(self, memory: Float[Array, "B S D"]) -> KeysValues:
         """Keys and values of the encoder's output."""
-        return KeysValues(self.split(self.key(memory)), self.split(self.value(memory)))
+        return KeysValues(*map(self.split, project(memory, self.key, self.value)))
 
     def cross_attention(
         self, x: Float[Array, "B T D"], source: KeysValues, mask: Bool[Array, "B 1 #T S"]
@@ -126,9 +125,8 @@ class MultiHeadAttention(nnx.Module):
         """
         rows, beams, length = cache.keys.shape[:3]
         positions = jnp.broadcast_to(position, (rows, beams))
-        query = encoding.rotate(self.split(self.query(x)), positions)
-        key = encoding.rotate(self.split(self.key(x)), positions)
-        value = self.split(self.value(x))
+        query, key, value = map(self.split, project(x, self.query, self.key, self.value))
+        query, key = encoding.rotate(query, positions), encoding.rotate(key, positions)
         cache = KVCache(
             keys=jax.lax.dynamic_update_slice_in_dim(cache.keys, key[:, :, None].astype(cache.keys.dtype), position, 2),
             values=jax.lax.dynamic_update_slice_in_dim(

@@ -12,25 +12,29 @@ class ModelConfig(Section):
 
     encoder_layers: int = Field(6, ge=1, description="layers of the encoder")
     decoder_layers: int = Field(6, ge=1, description="layers of the decoder")
-    width: int = Field(512, ge=2, description="features of a token between layers (D); must divide by heads")
+    width: int = Field(512, ge=2, description="features of a token between layers (D), a multiple of heads")
     heads: int = Field(8, ge=1, description="attention heads (N)")
     feed_forward: int = Field(2048, ge=1, description="hidden features of the feed-forward networks (F)")
-    activation: Literal["relu", "gelu", "swiglu"] = Field("relu", description="non-linearity of the feed-forward networks")
+    activation: Literal["relu", "gelu", "swiglu"] = Field("relu", description="of the feed-forward networks")
     norm: Literal["layer", "rms"] = Field("layer", description="layer normalisation, or RMSNorm")
-    norm_position: Literal["pre", "post"] = Field("pre", description="normalise each sub-layer's input, or its sum")
+    norm_position: Literal["pre", "post"] = Field("pre", description="normalise a sub-layer's input, or its sum")
     positions: Literal["sinusoidal", "learned", "rotary"] = Field("sinusoidal", description="positional encoding")
-    maximum_length: int = Field(256, ge=4, description="longest sentence in tokens, EOS counted; rows of learned positions")
+    maximum_length: int = Field(
+        256, ge=4, description="longest sentence in tokens, EOS counted; rows of learned positions"
+    )
     tied: Literal["all", "output", "none"] = Field(
-        "all", description="one matrix for source, target and output (needs a joint vocabulary), for target and "
-        "output, or three of their own"
+        "all",
+        description="one matrix for source, target and output (needs a joint vocabulary), for target and "
+        "output, or three of their own",
     )
     source_vectors: str = Field("", description="pre-trained source word embeddings, word2vec text format; empty: none")
     target_vectors: str = Field("", description="pre-trained target word embeddings, word2vec text format; empty: none")
     dropout: float = Field(0.1, ge=0.0, lt=1.0, description="share of features dropped after embedding and sub-layers")
     activation_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="share dropped inside the feed-forward networks")
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = Field(
-        "auto", description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "
-        "float32; auto: bfloat16 on GPU and TPU, float32 on CPU"
+        "auto",
+        description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "
+        "float32; auto: bfloat16 on GPU and TPU, the last on CPUs with bfloat16 instructions, float32 on others",
     )
 
     @model_validator(mode="after")
@@ -38,7 +42,7 @@ class ModelConfig(Section):
         if self.width % self.heads:
             raise ValueError(f"model.width is {self.width}, which does not divide by model.heads, {self.heads}")
         if self.width % 2 or (self.positions == "rotary" and self.width // self.heads % 2):
-            raise ValueError(f"model.width is {self.width}: positions in pairs need even widths, of each head for rotary")
+            raise ValueError(f"model.width is {self.width}: positions need an even width, of each head for rotary")
         return self
 
 
@@ -62,8 +66,8 @@ class TrainingConfig(Section):
     label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="probability spread evenly over the vocabulary (V)")
     log_every: int = Field(100, ge=1, description="updates between lines in metrics.jsonl")
     save_every: int = Field(1000, ge=1, description="updates between checkpoints")
-    validate_every: int = Field(1000, ge=1, description="updates between validations; each is followed by a checkpoint")
-    patience: int = Field(0, ge=0, description="validations without a better BLEU before training stops; 0: never")
+    validate_every: int = Field(1000, ge=1, description="updates between validations, each followed by a checkpoint")
+    patience: int = Field(0, ge=0, description="validations without better BLEU that end training; 0: never")
     keep_last: int = Field(2, ge=1, description="newest checkpoints kept")
     keep_best: int = Field(5, ge=0, description="checkpoints of best validation BLEU kept, and averaged at the end")
     validation_sentences: int = Field(0, ge=0, description="validation pairs used, from the first on; 0: all")
@@ -76,18 +80,24 @@ class DecodingConfig(Section):
     length_penalty: float = Field(
         1.0, ge=0.0, description="GNMT exponent: scores are divided by ((5 + length) / 6) to this power; 0: plain sums"
     )
-    maximum_ratio: float = Field(2.0, gt=0.0, description="longest output in tokens: this, times the source's bucket ...")
+    maximum_ratio: float = Field(
+        2.0, gt=0.0, description="longest output in tokens: this, times the source's bucket ..."
+    )
     maximum_extra: int = Field(16, ge=0, description="... plus this many tokens")
     rows: int = Field(
-        32, ge=1, description="sentences searched at once on each device; fixed, so that a translation never depends "
-        "on its neighbours"
+        32,
+        ge=1,
+        description="sentences searched at once on each device; fixed, so that a translation never depends "
+        "on its neighbours",
     )
 
 
 class DevicesConfig(Section):
     """How one update is laid over the devices; 1 x 1 x 1 is one device on the same path."""
 
-    strategy: Literal["mesh", "pmap"] = Field("mesh", description="jit over a mesh, or the same step replicated by pmap")
+    strategy: Literal["mesh", "pmap"] = Field(
+        "mesh", description="jit over a mesh, or the same step replicated by pmap"
+    )
     data: int = Field(0, ge=0, description="devices that share the rows of a batch; 0: all that are left")
     fsdp: int = Field(1, ge=1, description="devices that share rows, and each parameter's storage (mesh)")
     tensor: int = Field(1, ge=1, description="devices that share each layer's heads and hidden features (mesh)")
@@ -106,14 +116,12 @@ class Config(Section):
     def check(self) -> "Config":
         if self.model.tied == "all" and self.data.vocabulary == "separate":
             raise ValueError('model.tied is "all", which needs data.vocabulary "joint": use "output" or "none"')
-        if self.data.row_length < self.data.maximum_tokens:
+        longest = self.data.maximum_tokens
+        if self.data.row_length < longest:
+            raise ValueError(f"data.row_length is {self.data.row_length}, shorter than data.maximum_tokens, {longest}")
+        if longest > self.model.maximum_length:
             raise ValueError(
-                f"data.row_length is {self.data.row_length}, shorter than data.maximum_tokens, {self.data.maximum_tokens}"
-            )
-        if self.data.maximum_tokens > self.model.maximum_length:
-            raise ValueError(
-                f"data.maximum_tokens is {self.data.maximum_tokens}, longer than model.maximum_length, "
-                f"{self.model.maximum_length}"
+                f"data.maximum_tokens is {longest}, longer than model.maximum_length, {self.model.maximum_length}"
             )
         if self.devices.strategy == "pmap" and self.devices.fsdp * self.devices.tensor > 1:
             raise ValueError('devices.strategy "pmap" only replicates: devices.fsdp and devices.tensor must be 1')

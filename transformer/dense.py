@@ -4,10 +4,12 @@ Every projection of the Transformer goes through `dense`. Rows and positions are
 and both of its gradients are plain matrix products, which is the form that reaches a CPU's fast kernels.
 """
 
+from pathlib import Path
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
@@ -16,10 +18,19 @@ Precision = Literal["float32", "bfloat16", "bfloat16_float32"]
 
 
 def resolve_precision(precision: str) -> Precision:
-    """The policy that `auto` stands for here: bfloat16 on GPU and TPU, float32 on CPU."""
+    """The policy that `auto` stands for here: bfloat16 on GPU and TPU; on CPU the fastest its instructions allow."""
     if precision != "auto":
         return precision  # type: ignore[return-value]
-    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    if jax.default_backend() != "cpu":
+        return "bfloat16"
+    return "bfloat16_float32" if cpu_features() & {"avx512_bf16", "amx_bf16"} else "float32"
+
+
+def cpu_features() -> frozenset[str]:
+    """The instruction sets of this processor by their Linux names; none where Linux does not tell."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(encoding="utf-8").split("\n") if about.exists() else []
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split()[2:])
 
 
 def activation_dtype(precision: Precision) -> jnp.dtype:
@@ -79,7 +90,17 @@ class Dense(nnx.Module):
         self.precision = precision
 
     def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
-        flat = matrix_product(x.reshape(-1, x.shape[-1]), self.kernel[...], self.precision)
-        if self.bias is not None:
-            flat = flat + self.bias[...].astype(flat.dtype)[None, :]
-        return flat.reshape(*x.shape[:-1], flat.shape[-1])
+        return project(x, self)[0]
+
+
+def project(x: Float[Array, "*rows D"], *layers: Dense) -> list[Float[Array, "*rows F"]]:
+    """The outputs of several layers for the same input, as one matrix product: wide products run faster than narrow."""
+    kernel = jnp.concatenate([layer.kernel[...] for layer in layers], axis=1)
+    flat = matrix_product(x.reshape(-1, x.shape[-1]), kernel, layers[0].precision)
+    widths = [layer.kernel.shape[1] for layer in layers]
+    outputs = jnp.split(flat, np.cumsum(widths[:-1]), axis=1)
+    biased = [
+        out if layer.bias is None else out + layer.bias[...].astype(out.dtype)[None, :]
+        for out, layer in zip(outputs, layers, strict=True)
+    ]
+    return [out.reshape(*x.shape[:-1], out.shape[1]) for out in biased]

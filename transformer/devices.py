@@ -21,6 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from data.batch import Batch
 from data.errors import InputError
 from transformer.config import Config, DevicesConfig
+from transformer.dense import cpu_features
 from transformer.loss import LossSums
 from transformer.model import Parameters
 from transformer.optimizer import build_optimizer
@@ -53,8 +54,8 @@ def build_mesh(config: DevicesConfig) -> Mesh:
     data = config.data or max(count // shared, 1)
     if data * shared > count or (not config.data and count % shared):
         raise InputError(
-            f"devices.data {config.data or 'all'} x devices.fsdp {config.fsdp} x devices.tensor {config.tensor} does not "
-            f"fit the {count} devices found: change the numbers so that their product is at most {count}"
+            f"devices.data {config.data or 'all'} x devices.fsdp {config.fsdp} x devices.tensor {config.tensor} does "
+            f"not fit the {count} devices found: change the numbers so that their product is at most {count}"
         )
     devices = jax.devices()[: data * shared]
     axis_types = (AxisType.Auto,) * 3
@@ -73,8 +74,8 @@ def _shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
         spec = parameter_spec(path)
         if not _fits(parameter.shape, spec, mesh):
             raise InputError(
-                f"parameter {path} of shape {parameter.shape} does not divide over devices.fsdp {mesh.shape['fsdp']} and "
-                f"devices.tensor {mesh.shape['tensor']}: change these or the model's sizes"
+                f"parameter {path} of shape {parameter.shape} does not divide over devices.fsdp {mesh.shape['fsdp']} "
+                f"and devices.tensor {mesh.shape['tensor']}: change these or the model's sizes"
             )
         return NamedSharding(mesh, spec)
 
@@ -227,9 +228,8 @@ def use_compilation_cache() -> None:
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    about = Path("/proc/cpuinfo")
-    flags = next((line for line in about.read_text().split("\n") if line.startswith("flags")), "") if about.exists() else ""
-    name = hashlib.sha256(f"{platform.machine()} {flags}".encode()).hexdigest()[:12]
+    processor = f"{platform.machine()} {sorted(cpu_features())}"
+    name = hashlib.sha256(processor.encode()).hexdigest()[:12]
     directory = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "dragoman" / f"xla-{name}"
     jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from transformer.attention import KeysValues, KVCache, MultiHeadAttention
 from transformer.config import ModelConfig
-from transformer.dense import Dense, Precision
+from transformer.dense import Dense, Precision, project
 from transformer.positions import PositionalEncoding
 
 
@@ -30,7 +30,7 @@ def fold(key: Key[Array, ""] | None, site: int) -> Key[Array, ""] | None:
     return None if key is None else jax.random.fold_in(key, site)
 
 
-# --- feed-forward networks --------------------------------------------------------------------------------------------
+# --- feed-forward networks -------------------------------------------------------------------------------
 
 
 class FeedForward(nnx.Module):
@@ -56,12 +56,13 @@ class GatedFeedForward(nnx.Module):
         self.dropout = config.activation_dropout
 
     def __call__(self, x: Float[Array, "B T D"], *, dropout_key: Key[Array, ""] | None = None) -> Float[Array, "B T D"]:
-        return self.down(dropout(jax.nn.silu(self.gate(x)) * self.up(x), self.dropout, dropout_key))
+        gate, up = project(x, self.gate, self.up)
+        return self.down(dropout(jax.nn.silu(gate) * up, self.dropout, dropout_key))
 
 
 FEED_FORWARDS = {"relu": FeedForward, "gelu": FeedForward, "swiglu": GatedFeedForward}
 
-# --- normalisation ----------------------------------------------------------------------------------------------------
+# --- normalisation ---------------------------------------------------------------------------------------
 
 EPSILON = 1e-6
 
@@ -97,7 +98,7 @@ class RMSNorm(nnx.Module):
 
 NORMS = {"layer": LayerNorm, "rms": RMSNorm}
 
-# --- residual connections ---------------------------------------------------------------------------------------------
+# --- residual connections --------------------------------------------------------------------------------
 
 
 class Residual(nnx.Module):
@@ -124,7 +125,7 @@ class Residual(nnx.Module):
         return self.norm(x + dropout(sublayer(x), self.dropout, dropout_key))
 
 
-# --- layers -----------------------------------------------------------------------------------------------------------
+# --- layers ----------------------------------------------------------------------------------------------
 
 
 class EncoderLayer(nnx.Module):

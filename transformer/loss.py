@@ -64,7 +64,7 @@ def _unchunk(x: Array, rows: int) -> Array:
 
 
 def _chunk_count(rows: int, length: int) -> int:
-    """The smallest number of equal chunks of a row's positions with at most CHUNK_TOKENS tokens, or one position, each."""
+    """The fewest equal chunks of a row's positions with at most CHUNK_TOKENS tokens, or one position, each."""
     fitting = (n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= CHUNK_TOKENS)
     return next(fitting, length)
 

@@ -99,7 +99,7 @@ class Transformer(nnx.Module):
     def init_cache(
         self, memory: Float[Array, "B S D"], source_segments: Int[Array, "B S"], *, beams: int, length: int
     ) -> Cache:
-        """A cache for `beams` hypotheses of up to `length` tokens for each sentence, with the source projected into it."""
+        """A cache for `beams` hypotheses of up to `length` tokens for each sentence, the source projected into it."""
         empty = jnp.zeros((memory.shape[0], beams, length, self.heads, self.head_width), self.dtype)
         return Cache(
             source=tuple(layer.cross_attention.keys_values(memory) for layer in self.decoder),
@@ -124,12 +124,12 @@ class Transformer(nnx.Module):
 
 
 def reorder_cache(cache: Cache, parents: Int[Array, "B K"]) -> Cache:
-    """The cache in which hypothesis k of a sentence goes on from hypothesis `parents[k]`. Sources are shared: not moved."""
+    """The cache in which hypothesis k of a sentence goes on from hypothesis `parents[k]`; sources are shared."""
     index = parents[:, :, None, None, None]
     return cache._replace(target=jax.tree.map(lambda x: jnp.take_along_axis(x, index, axis=1), cache.target))
 
 
-# --- modules as plain pytrees -----------------------------------------------------------------------------------------
+# --- modules as plain pytrees ----------------------------------------------------------------------------
 
 
 def _renamed(tree: Any, rename: Any) -> Any:

@@ -27,9 +27,12 @@ class PositionalEncoding(nnx.Module):
         del positions
         return x
 
-    def bias(self, query_positions: Int[Array, "B T"], key_positions: Int[Array, "B S"]) -> Float[Array, "B N T S"] | None:
+    def bias(
+        self, query_positions: Int[Array, "B T"], key_positions: Int[Array, "B S"]
+    ) -> Float[Array, "B N T S"] | None:
         """What to add to the attention scores before the softmax; None for nothing."""
         del query_positions, key_positions
+        return None
 
 
 def sinusoids(positions: Int[Array, "..."], width: int) -> Float[Array, "... {width}"]:

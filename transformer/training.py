@@ -64,12 +64,23 @@ def batch_loss(
     return LossSums(loss, weights.sum())
 
 
-def accumulate(function: Callable, parameters: Parameters, batch: Batch, key: Key[Array, ""], parts: int):
+def accumulate(
+    function: Callable[[Parameters, Batch, Key[Array, ""]], LossSums],
+    parameters: Parameters,
+    batch: Batch,
+    key: Key[Array, ""],
+    parts: int,
+) -> tuple[LossSums, Parameters]:
     """Sums of `function(parameters, batch, key)` and of its gradients over `parts` slices of the batch's rows.
 
     Only one slice is in memory at a time. Slice a holds rows a, a + parts, ...: the rows of each device stay on it.
     """
-    gradients_of = jax.value_and_grad(lambda p, b, k: (lambda sums: (sums.loss, sums))(function(p, b, k)), has_aux=True)
+
+    def loss_and_sums(parameters: Parameters, part: Batch, key: Key[Array, ""]) -> tuple[Array, LossSums]:
+        sums = function(parameters, part, key)
+        return sums.loss, sums
+
+    gradients_of = jax.value_and_grad(loss_and_sums, has_aux=True)
 
     def one(part: Batch, number: Array | int) -> tuple[LossSums, Parameters]:
         (_, sums), gradients = gradients_of(parameters, part, jax.random.fold_in(key, number))

@@ -62,8 +62,8 @@ def test_tokens_without_weight_have_no_gradient():
 def test_lower_precision_keeps_the_loss_near(precision):
     hidden, table, labels, weights = inputs(8, 8)
     exact = chunked_loss(hidden, table, labels, weights, 0.1, "float32")
-    rounded, gradient = jax.jit(
-        jax.value_and_grad(lambda h: chunked_loss(h, table, labels, weights, 0.1, precision))
-    )(hidden)
+    rounded, gradient = jax.jit(jax.value_and_grad(lambda h: chunked_loss(h, table, labels, weights, 0.1, precision)))(
+        hidden
+    )
     np.testing.assert_allclose(rounded, exact, rtol=0.02)
     assert np.isfinite(gradient).all()
