@@ -48,7 +48,7 @@ quickstart: $(READY_QUICKSTART)
 	@echo "==> train: $(RUN)"
 	@$(PY) train.py configs/quickstart.toml --run $(RUN)
 	@echo "==> evaluate: $(RUN)"
-	@$(PY) evaluate.py $(RUN)
+	@$(PY) evaluate.py $(RUN) --baselines
 	@echo "==> translate: each line, then its translation"
 	@printf '%s\n' $(SAMPLE) > $(RUN)/sample.txt
 	@$(PY) translate.py $(RUN) --input $(RUN)/sample.txt --output $(RUN)/sample.translated.txt

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data.baselines import copy_source, learn_dictionary, word_for_word
 from data.errors import InputError
 from data.lines import read_lines
 from data.metrics import METRICS
@@ -38,7 +39,10 @@ def main(arguments: list[str]) -> int | None:
     with StopRequest() as stop:
         for run in options.runs:
             translator = Translator.load(run, beam=options.beam, length_penalty=options.length_penalty)
-            for test_set in [files] if files else own_test_sets(translator.config, options.split):
+            test_sets = [files] if files else own_test_sets(translator.config, options.split)
+            if options.baselines:
+                results += baselines(translator.config, test_sets)
+            for test_set in test_sets:
                 try:
                     hypotheses, result = evaluate(translator, test_set, is_stopping=lambda: stop.requested)
                 except Interrupted:
@@ -72,6 +76,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         type=Path,
         help="translations: a file if there is one run and "
         "--source, else a directory of files named run.checkpoint.test-set.txt",
+    )
+    parser.add_argument(
+        "--baselines",
+        action="store_true",
+        help="score also what needs no model: the source copied, and a word-for-word dictionary learned from the "
+        "run's training text",
     )
     options = parser.parse_args(arguments)
     if bool(options.source) != bool(options.reference):
@@ -109,7 +119,7 @@ def evaluate(
     """The translations of a test set, and its line of the table: where they come from, and each metric's score."""
     label = f"{Path(translator.run).name} {test_set.name}"
     hypotheses = translate(translator, test_set.sources, label=label, is_stopping=is_stopping)
-    decoding, language = translator.config.decoding, translator.config.data.target_language
+    decoding = translator.config.decoding
     result: dict[str, Any] = {
         "run": translator.run,
         "step": translator.step,
@@ -119,10 +129,27 @@ def evaluate(
         "beam": decoding.beam,
         "length_penalty": decoding.length_penalty,
     }
-    for name, metric in METRICS.items():
-        score = metric(hypotheses, test_set.references, language)
-        result[name] = {"score": score.score, "signature": score.signature}
-    return hypotheses, result
+    return hypotheses, result | scores(hypotheses, test_set, translator.config)
+
+
+def scores(hypotheses: Sequence[str], test_set: TestSet, config: Config) -> dict[str, Any]:
+    """Each metric's score and signature."""
+    found = {
+        name: metric(hypotheses, test_set.references, config.data.target_language) for name, metric in METRICS.items()
+    }
+    return {name: {"score": score.score, "signature": score.signature} for name, score in found.items()}
+
+
+def baselines(config: Config, test_sets: Sequence[TestSet]) -> list[dict[str, Any]]:
+    """The lines of the table that a model must beat: the source copied, and each word looked up in a dictionary."""
+    dictionary = learn_dictionary([pair for corpus in load_corpora(config.data, "train") for pair in corpus.pairs])
+    results = []
+    for test_set in test_sets:
+        about = {"step": None, "checkpoint": "-", "test_set": test_set.name, "sentences": len(test_set.sources)}
+        copied, replaced = copy_source(test_set.sources), word_for_word(test_set.sources, dictionary)
+        results.append({"run": "source copied", **about, **scores(copied, test_set, config)})
+        results.append({"run": "word for word", **about, **scores(replaced, test_set, config)})
+    return results
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:

@@ -121,19 +121,29 @@ class Meter:
 
     def __init__(self) -> None:
         self.pending: list[Metrics] = []
-        self.start = time.perf_counter()
+        self.seconds, self.start = 0.0, time.perf_counter()
 
     def add(self, metrics: Metrics) -> None:
         """Keeps an update's metrics, still on the device."""
         self.pending.append(metrics)
+
+    def pause(self) -> None:
+        """Stops the clock, when all updates so far are done: validation is not training time."""
+        jax.block_until_ready(self.pending)
+        self.seconds += time.perf_counter() - self.start
+
+    def go_on(self) -> None:
+        """Starts the clock again."""
+        self.start = time.perf_counter()
 
     def record(self, step: int) -> dict[str, Any]:
         """The line for metrics.jsonl of the updates since the last one."""
         rows = [jax.tree.map(float, metrics) for metrics in jax.device_get(self.pending)]
         for number, row in enumerate(rows):
             check_finite(row, step - len(rows) + 1 + number)
-        seconds, self.start = time.perf_counter() - self.start, time.perf_counter()
-        self.pending = []
+        self.pause()
+        seconds, self.seconds, self.pending = self.seconds, 0.0, []
+        self.go_on()
         tokens, slots = sum(row.tokens for row in rows), sum(row.slots for row in rows)
         return {
             "step": step,
@@ -211,8 +221,9 @@ class Trainer:
                 if self.step % training.log_every == 0 or self.step == training.steps:
                     self.log(meter.record(self.step), writer, bar)
                 if self.is_validation_due():
+                    meter.pause()
                     self.validate_and_save(state, writer, bar)
-                    meter.start = time.perf_counter()
+                    meter.go_on()
                 elif self.step % training.save_every == 0 or self.stop.requested:
                     self.save(state, None)
         self.batches.close()

@@ -30,10 +30,24 @@ def segment_mask(query_segments: Int[Array, "B T"], key_segments: Int[Array, "B 
 
 
 def causal_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
-    """`segment_mask` without the future: a target token attends to itself and to what precedes it."""
+    """`segment_mask` without the future: a target token attends to itself and to what precedes it in its sentence.
+
+    Columns stand for time, as the tokens of a sentence follow each other in a row:
+
+        segments 1 1 2 2 0  ->  x . . . .
+                                x x . . .
+                                . . x . .
+                                . . x x .
+                                . . . . .
+    """
     length = segments.shape[1]
     past = jnp.tril(jnp.ones((length, length), bool))
     return segment_mask(segments, segments) & past[None, None]
+
+
+def past_mask(position: Int[Array, ""], length: int) -> Bool[Array, "1 1 1 L"]:
+    """The row of `causal_mask` for the token at `position` of one sentence: position 1, length 4 -> x x . ."""
+    return (jnp.arange(length) <= position)[None, None, None, :]
 
 
 # --- attention -------------------------------------------------------------------------------------------
@@ -67,6 +81,16 @@ class KVCache(NamedTuple):
     keys: Float[Array, "B K L N H"]
     values: Float[Array, "B K L N H"]
 
+    def write(
+        self, key: Float[Array, "B K N H"], value: Float[Array, "B K N H"], position: Int[Array, ""]
+    ) -> "KVCache":
+        """The cache with the key and value of the token at `position`."""
+        key, value = (x[:, :, None].astype(self.keys.dtype) for x in (key, value))
+        return KVCache(
+            keys=jax.lax.dynamic_update_slice_in_dim(self.keys, key, position, axis=2),
+            values=jax.lax.dynamic_update_slice_in_dim(self.values, value, position, axis=2),
+        )
+
 
 class MultiHeadAttention(nnx.Module):
     """Multi-head attention (Vaswani et al. 2017, section 3.2.2): N attentions on H = D / N features each.
@@ -83,11 +107,11 @@ class MultiHeadAttention(nnx.Module):
         self.output = Dense(config.width, config.width, precision=precision, rngs=rngs)
         self.heads = config.heads
 
-    def split(self, x: Float[Array, "B T D"]) -> Float[Array, "B T N H"]:
+    def split_heads(self, x: Float[Array, "B T D"]) -> Float[Array, "B T N H"]:
         """The features of each head apart."""
         return x.reshape(*x.shape[:2], self.heads, -1)
 
-    def join(self, x: Float[Array, "B T N H"]) -> Float[Array, "B T D"]:
+    def join_heads(self, x: Float[Array, "B T N H"]) -> Float[Array, "B T D"]:
         """The heads side by side again, mixed by the output projection."""
         return self.output(x.reshape(*x.shape[:2], -1))
 
@@ -99,13 +123,13 @@ class MultiHeadAttention(nnx.Module):
         encoding: PositionalEncoding,
     ) -> Float[Array, "B T D"]:
         """Every token looks at the tokens of its own sequence that the mask allows."""
-        query, key, value = map(self.split, project(x, self.query, self.key, self.value))
+        query, key, value = map(self.split_heads, project(x, self.query, self.key, self.value))
         query, key = encoding.rotate(query, positions), encoding.rotate(key, positions)
-        return self.join(attend(query, key, value, mask, bias=encoding.bias(positions, positions)))
+        return self.join_heads(attend(query, key, value, mask, bias=encoding.bias(positions, positions)))
 
     def keys_values(self, memory: Float[Array, "B S D"]) -> KeysValues:
         """Keys and values of the encoder's output."""
-        return KeysValues(*map(self.split, project(memory, self.key, self.value)))
+        return KeysValues(*map(self.split_heads, project(memory, self.key, self.value)))
 
     def cross_attention(
         self, x: Float[Array, "B T D"], source: KeysValues, mask: Bool[Array, "B 1 #T S"]
@@ -114,7 +138,7 @@ class MultiHeadAttention(nnx.Module):
 
         In beam search T counts the hypotheses of a sentence: they share its keys and values.
         """
-        return self.join(attend(self.split(self.query(x)), source.keys, source.values, mask))
+        return self.join_heads(attend(self.split_heads(self.query(x)), source.keys, source.values, mask))
 
     def cached_self_attention(
         self, x: Float[Array, "B K D"], cache: KVCache, position: Int[Array, ""], encoding: PositionalEncoding
@@ -125,23 +149,15 @@ class MultiHeadAttention(nnx.Module):
         """
         rows, beams, length = cache.keys.shape[:3]
         positions = jnp.broadcast_to(position, (rows, beams))
-        query, key, value = map(self.split, project(x, self.query, self.key, self.value))
+        query, key, value = map(self.split_heads, project(x, self.query, self.key, self.value))
         query, key = encoding.rotate(query, positions), encoding.rotate(key, positions)
-        cache = KVCache(
-            keys=jax.lax.dynamic_update_slice_in_dim(cache.keys, key[:, :, None].astype(cache.keys.dtype), position, 2),
-            values=jax.lax.dynamic_update_slice_in_dim(
-                cache.values, value[:, :, None].astype(cache.values.dtype), position, 2
-            ),
-        )
-        flat = (rows * beams, length, *cache.keys.shape[3:])
-        past = (jnp.arange(length) <= position)[None, None, None, :]
+        cache = cache.write(key, value, position)
+
+        def flat(x: Array) -> Array:  # each hypothesis is a row of its own
+            return x.reshape(rows * beams, -1, *x.shape[-2:])
+
         key_positions = jnp.broadcast_to(jnp.arange(length), (rows * beams, length))
         bias = encoding.bias(positions.reshape(-1, 1), key_positions)
-        attended = attend(
-            query.reshape(rows * beams, 1, *query.shape[2:]),
-            cache.keys.reshape(flat),
-            cache.values.reshape(flat),
-            past,
-            bias=bias,
-        )
-        return self.join(attended.reshape(query.shape)), cache
+        mask = past_mask(position, length)
+        attended = attend(flat(query), flat(cache.keys), flat(cache.values), mask, bias=bias)
+        return self.join_heads(attended.reshape(query.shape)), cache

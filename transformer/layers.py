@@ -146,13 +146,13 @@ class EncoderLayer(nnx.Module):
         *,
         dropout_key: Key[Array, ""] | None = None,
     ) -> Float[Array, "B S D"]:
-        def attend(x):
+        def attend_self(x):
             return self.self_attention.self_attention(x, positions, mask, encoding)
 
         def feed(x):
             return self.feed_forward(x, dropout_key=fold(dropout_key, 2))
 
-        x = self.self_attention_residual(x, attend, dropout_key=fold(dropout_key, 0))
+        x = self.self_attention_residual(x, attend_self, dropout_key=fold(dropout_key, 0))
         return self.feed_forward_residual(x, feed, dropout_key=fold(dropout_key, 1))
 
 
@@ -178,10 +178,10 @@ class DecoderLayer(nnx.Module):
         *,
         dropout_key: Key[Array, ""] | None = None,
     ) -> Float[Array, "B T D"]:
-        def attend(x):
+        def attend_self(x):
             return self.self_attention.self_attention(x, positions, self_mask, encoding)
 
-        x = self.self_attention_residual(x, attend, dropout_key=fold(dropout_key, 0))
+        x = self.self_attention_residual(x, attend_self, dropout_key=fold(dropout_key, 0))
         source = self.cross_attention.keys_values(memory)
         return self.attend_source_and_feed(x, source, cross_mask, dropout_key=dropout_key)
 
@@ -195,13 +195,13 @@ class DecoderLayer(nnx.Module):
     ) -> Float[Array, "B T D"]:
         """The two sub-layers that training and cached decoding have in common."""
 
-        def attend(x):
+        def attend_source(x):
             return self.cross_attention.cross_attention(x, source, mask)
 
         def feed(x):
             return self.feed_forward(x, dropout_key=fold(dropout_key, 3))
 
-        x = self.cross_attention_residual(x, attend, dropout_key=fold(dropout_key, 1))
+        x = self.cross_attention_residual(x, attend_source, dropout_key=fold(dropout_key, 1))
         return self.feed_forward_residual(x, feed, dropout_key=fold(dropout_key, 2))
 
     def step(
@@ -216,10 +216,10 @@ class DecoderLayer(nnx.Module):
         """The layer on the newest token of each hypothesis; the cache holds the keys and values of the earlier ones."""
         written: list[KVCache] = []
 
-        def attend(x):
+        def attend_self(x):
             attended, new = self.self_attention.cached_self_attention(x, cache, position, encoding)
             written.append(new)
             return attended
 
-        x = self.self_attention_residual(x, attend)
+        x = self.self_attention_residual(x, attend_self)
         return self.attend_source_and_feed(x, source, source_mask), written[0]

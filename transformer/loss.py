@@ -105,6 +105,10 @@ def chunked_loss(
     return jax.lax.scan(add, jnp.zeros((), jnp.float32), chunks)[0]
 
 
+# What the forward pass keeps for the backward pass is the gradient itself, formed while a chunk's logits are at hand;
+# all that is left to do then is to scale it.
+
+
 def _forward(hidden, table, labels, weights, smoothing, precision):
     count = _chunk_count(*labels.shape)
 

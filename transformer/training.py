@@ -47,7 +47,10 @@ def batch_loss(
     precision: str,
     dropout_key: Key[Array, ""] | None = None,
 ) -> LossSums:
-    """Encoder, decoder, output layer and loss of a batch, summed over its real target tokens."""
+    """Encoder, decoder, output layer and loss of a batch, summed over its real target tokens.
+
+    The output layer is applied inside the loss, chunk by chunk; `loss.plain_loss` is the formula.
+    """
     model = merge(graph, parameters)
     memory = model.encode(batch.source, batch.source_segments, batch.source_positions, dropout_key=dropout_key)
     hidden = model.decode(

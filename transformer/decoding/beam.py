@@ -79,7 +79,7 @@ def advance(stepper: Stepper, state: BeamState, settings: Settings) -> BeamState
     scores = ended * factors[state.step + 1]
     written = append(state.tokens, parents[:, : settings.beams], tokens[:, : settings.beams], state.step)
     lengths = jnp.full_like(tokens[:, : settings.beams], 1) * (state.step + 1)
-    finished = merge(state.finished, Hypotheses(written, lengths, ended, scores, scores > NEVER), settings.beams)
+    finished = best_of_both(state.finished, Hypotheses(written, lengths, ended, scores, scores > NEVER), settings.beams)
 
     live, chosen = jax.lax.top_k(jnp.where(ends, NEVER, sums), settings.beams)
     parents, tokens = pick(parents, chosen), pick(tokens, chosen)
@@ -126,7 +126,7 @@ def choose(rows: Bool[Array, " B"], new: Array, old: Array) -> Array:
     return jnp.where(rows.reshape(-1, *[1] * (new.ndim - 1)), new, old) if new.ndim else new
 
 
-def merge(first: Hypotheses, second: Hypotheses, hypotheses: int) -> Hypotheses:
+def best_of_both(first: Hypotheses, second: Hypotheses, hypotheses: int) -> Hypotheses:
     """The best of both by score, best first; of equal scores, the first's before the second's."""
     both = jax.tree.map(lambda one, other: jnp.concatenate([one, other], axis=1), first, second)
     _, places = jax.lax.top_k(both.scores, hypotheses)

@@ -1,0 +1,111 @@
+"""A peer for benchmarks/train.py: updates of Hugging Face's MarianMTModel in eager PyTorch, timed one by one.
+
+Runs in an environment of its own (torch, transformers, sentencepiece), never in the project's. The peer gets what a
+careful user would give it: batches of sentences of like length within a budget of target tokens, fused AdamW, tied
+embeddings, label smoothing. Prints one JSON object with the real target tokens a second of each update.
+"""
+
+import argparse
+import gzip
+import json
+import random
+import time
+
+import sentencepiece
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import MarianConfig, MarianMTModel
+
+LONGEST = 127
+WARM_UP = 5
+
+
+def read(path: str) -> list[str]:
+    """The lines of a file, plain or gzip."""
+    opener = gzip.open if path.endswith(".gz") else open
+    with opener(path, "rb") as file:
+        return [line.decode("utf-8") for line in file.read().split(b"\n")[:-1]]
+
+
+def group(pairs: list[tuple[list[int], list[int]]], budget: int) -> list[list[tuple[list[int], list[int]]]]:
+    """Batches of sentences of like length with at most `budget` target tokens, padding counted, in random order."""
+    batches: list[list[tuple[list[int], list[int]]]] = [[]]
+    for pair in sorted(pairs, key=lambda pair: (len(pair[1]), len(pair[0]))):
+        if len(pair[1]) * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+        batches[-1].append(pair)
+    random.Random(0).shuffle(batches)
+    return batches
+
+
+def pad(rows: list[list[int]], value: int) -> torch.Tensor:
+    """Rows as one tensor, filled up to the longest."""
+    longest = max(map(len, rows))
+    return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser()
+    for name in ("source", "target", "tokenizer"):
+        parser.add_argument(name)
+    for name in ("layers", "width", "heads", "feed-forward", "batch-tokens", "steps"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--dropout", type=float, required=True)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], required=True)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=options.tokenizer)
+    padding, end, vocabulary = 0, 3, tokenizer.get_piece_size()
+    sides = [tokenizer.encode(read(path)) for path in (options.source, options.target)]
+    pairs = [([*s, end], [*t, end]) for s, t in zip(*sides, strict=True) if s and t and max(len(s), len(t)) <= LONGEST]
+    model = MarianMTModel(
+        MarianConfig(
+            vocab_size=vocabulary,
+            decoder_vocab_size=vocabulary,
+            d_model=options.width,
+            encoder_layers=options.layers,
+            decoder_layers=options.layers,
+            encoder_attention_heads=options.heads,
+            decoder_attention_heads=options.heads,
+            encoder_ffn_dim=options.feed_forward,
+            decoder_ffn_dim=options.feed_forward,
+            dropout=options.dropout,
+            attention_dropout=0.0,
+            activation_dropout=0.0,
+            activation_function="relu",
+            scale_embedding=True,
+            pad_token_id=padding,
+            eos_token_id=end,
+            decoder_start_token_id=2,
+            forced_eos_token_id=None,
+            max_position_embeddings=256,
+        )
+    )
+    model = model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)
+    rates = []
+    for step, batch in enumerate(group(pairs, options.batch_tokens)[: options.steps + WARM_UP]):
+        start = time.perf_counter()
+        source = pad([pair[0] for pair in batch], padding).to(device)
+        labels = pad([pair[1] for pair in batch], padding).to(device)
+        inputs = torch.cat([torch.full_like(labels[:, :1], 2), labels[:, :-1]], dim=1)
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=options.precision == "bfloat16"):
+            mask = (source != padding).long()
+            logits = model(input_ids=source, attention_mask=mask, decoder_input_ids=inputs, use_cache=False).logits
+        flat = logits.float().reshape(-1, vocabulary)
+        cross_entropy(flat, labels.reshape(-1), ignore_index=padding, label_smoothing=0.1).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        tokens = int((labels != padding).sum())
+        if step >= WARM_UP:
+            rates.append(tokens / (time.perf_counter() - start))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    about = {"system": "transformers MarianMTModel", "precision": options.precision, "parameters": parameters}
+    print(json.dumps({**about, "rates": rates, "torch": torch.__version__}))
+
+
+if __name__ == "__main__":
+    main()

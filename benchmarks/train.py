@@ -1,0 +1,171 @@
+"""Training speed in real target tokens a second, on the same text, vocabulary and sizes, in one run.
+
+    python benchmarks/train.py --source train.en.gz --target train.de.gz [--peer-python PYTHON]
+
+Times Dragoman's update, data pipeline included, and, with the Python of an environment that has torch, transformers and
+sentencepiece, Hugging Face's MarianMTModel in eager PyTorch (benchmarks/marian_peer.py). Every shape is compiled before
+the clock starts. Prints a table of medians over updates with their spread, and one JSON line.
+"""
+
+from transformer.memory import use_huge_pages
+
+if __name__ == "__main__":
+    use_huge_pages()
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+from tqdm import tqdm
+
+from data.config import DataConfig
+from data.pipeline import training_batches
+from data.sources import load_corpora
+from data.tokenizer import Tokenizer, learn_tokenizer
+from transformer.command_line import ArgumentParser, run_main
+from transformer.config import Config, ModelConfig, TrainingConfig
+from transformer.dense import resolve_precision
+from transformer.devices import MeshStrategy, use_compilation_cache
+from transformer.model import Transformer, split
+
+PEER = Path(__file__).with_name("marian_peer.py")
+
+
+def recipe(options: argparse.Namespace, precision: str) -> Config:
+    """The sizes of the command line as a recipe."""
+    longest = 128
+    return Config(
+        data=DataConfig(
+            train=[[str(Path(options.source).resolve()), str(Path(options.target).resolve())]],
+            vocabulary_size=options.vocabulary,
+            maximum_tokens=longest,
+            row_length=longest,
+            batching=options.batching,
+        ),
+        model=ModelConfig(
+            encoder_layers=options.layers,
+            decoder_layers=options.layers,
+            width=options.width,
+            heads=options.heads,
+            feed_forward=options.feed_forward,
+            dropout=options.dropout,
+            precision=precision,
+        ),
+        training=TrainingConfig(batch_tokens=options.batch_tokens),
+    )
+
+
+def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int) -> dict[str, Any]:
+    """Rates of updates in the order of training; the first of each shape only compiles."""
+    model = Transformer(
+        config.model,
+        source_vocabulary=tokenizer.source_size,
+        target_vocabulary=tokenizer.target_size,
+        rngs=nnx.Rngs(0),
+    )
+    graph, parameters = split(model)
+    strategy = MeshStrategy(graph, config)
+    state = strategy.init_state(parameters)
+    batches = iter(
+        training_batches(
+            load_corpora(config.data, "train"),
+            tokenizer,
+            config.data,
+            batch_tokens=config.training.batch_tokens,
+            row_multiple=strategy.row_devices,
+            seed=0,
+        )
+    )
+    rates: list[float] = []
+    seen, compiling, name = set(), 0.0, resolve_precision(config.model.precision)
+    with tqdm(total=steps, desc=f"dragoman {name}", unit="step") as bar:
+        while len(rates) < steps:
+            start = time.perf_counter()
+            batch = next(batches)
+            state, metrics = strategy.train_step(state, batch, jax.random.key(0))
+            tokens = float(metrics.tokens)
+            seconds = time.perf_counter() - start
+            if batch.target_inputs.shape in seen:
+                rates.append(tokens / seconds)
+                bar.update()
+            else:
+                seen.add(batch.target_inputs.shape)
+                compiling += seconds
+    batches.close()
+    parameters_count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
+    return {
+        "system": "Dragoman",
+        "precision": name,
+        "parameters": parameters_count,
+        "rates": rates,
+        "shapes": len(seen),
+        "compile_seconds": compiling,
+    }
+
+
+def time_peer(options: argparse.Namespace, directory: Path, precision: str) -> dict[str, Any]:
+    """The peer's rates, from its own Python, on the vocabulary in `directory`."""
+    command = [options.peer_python, str(PEER), options.source, options.target, str(directory / "tokenizer.model")]
+    for name in ("layers", "width", "heads", "feed_forward", "dropout", "batch_tokens", "steps"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    done = subprocess.run([*command, "--precision", precision], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{PEER.name} failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Medians, quartiles and the ratio to the first row of the last system."""
+    lines = [f"{'system':28} {'precision':17} {'parameters':>10} {'tokens/s':>9} {'quartiles':>15}"]
+    for result in results:
+        low, median, high = statistics.quantiles(result["rates"], n=4)
+        lines.append(
+            f"{result['system']:28} {result['precision']:17} {result['parameters']:10,} {median:9,.0f} "
+            f"{low:7,.0f} {high:7,.0f}"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> None:
+    """The command line."""
+    parser = ArgumentParser(prog="benchmarks/train.py", description="Training speed, beside a peer on the same text.")
+    parser.add_argument("--source", required=True, help="training text, source side; plain, .gz or .xz")
+    parser.add_argument("--target", required=True, help="training text, target side")
+    parser.add_argument("--peer-python", default="", help="Python with torch, transformers and sentencepiece")
+    parser.add_argument("--precision", nargs="+", default=["float32", "auto"], help="Dragoman's policies to time")
+    parser.add_argument("--peer-precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
+    parser.add_argument("--batching", default="bucketed", choices=["bucketed", "packed"], help="Dragoman's rows")
+    for name, default in {
+        "layers": 4, "width": 128, "heads": 4, "feed-forward": 256, "vocabulary": 8000, "batch-tokens": 4096, "steps": 60
+    }.items():  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"(default {default})")
+    parser.add_argument("--dropout", type=float, default=0.3, help="(default 0.3)")
+    options = parser.parse_args(arguments)
+    use_compilation_cache()
+    results = []
+    with tempfile.TemporaryDirectory() as directory:
+        config = recipe(options, "auto")
+        tokenizer = learn_tokenizer(config.data, load_corpora(config.data, "train"))
+        tokenizer.save(directory)
+        results += [time_dragoman(recipe(options, name), tokenizer, options.steps) for name in options.precision]
+        if options.peer_python:
+            results += [time_peer(options, Path(directory), name) for name in options.peer_precision]
+    print(f"{platform.machine()}, {jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
+    print(table(results))
+    medians = [result | {"rates": None, "tokens_per_second": statistics.median(result["rates"])} for result in results]
+    print(json.dumps([{key: value for key, value in row.items() if key != "rates"} for row in medians]))
+
+
+if __name__ == "__main__":
+    run_main(main)
