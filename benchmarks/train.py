@@ -147,7 +147,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--peer-precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--batching", default="bucketed", choices=["bucketed", "packed"], help="Dragoman's rows")
     for name, default in {
-        "layers": 4, "width": 128, "heads": 4, "feed-forward": 256, "vocabulary": 8000, "batch-tokens": 4096, "steps": 60
+        "layers": 4, "width": 128, "heads": 4, "feed-forward": 256, "vocabulary": 8000, "batch-tokens": 4096,
+        "steps": 60,
     }.items():  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default, help=f"(default {default})")
     parser.add_argument("--dropout", type=float, default=0.3, help="(default 0.3)")

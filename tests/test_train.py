@@ -140,7 +140,7 @@ def test_a_run_killed_three_times_ends_with_the_same_parameters(finished, recipe
         wait_for(run.checkpoints / str(step), process)
         time.sleep(chooser.uniform(0, 0.3))
         process.kill()
-        process.wait()
+        process.communicate()
     done = program("train.py", recipe, "--run", run.path)
     assert done.returncode == 0, done.stderr
     whole, killed = fingerprints(finished), fingerprints(run)

@@ -18,7 +18,14 @@ VOCABULARY, ROWS, LENGTH = 40, 16, 8
 
 def recipe(*, dropout: float = 0.0, devices: DevicesConfig | None = None, **training) -> Config:
     model = ModelConfig(
-        encoder_layers=1, decoder_layers=1, width=32, heads=4, feed_forward=64, maximum_length=16, dropout=dropout
+        encoder_layers=1,
+        decoder_layers=1,
+        width=32,
+        heads=4,
+        feed_forward=64,
+        maximum_length=16,
+        dropout=dropout,
+        precision="float32",
     )
     defaults = {"learning_rate": 0.01, "warmup_steps": 4, "schedule": "constant"} | training
     data = DataConfig(maximum_tokens=16, row_length=16)
