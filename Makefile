@@ -55,10 +55,10 @@ quickstart: $(READY_QUICKSTART)
 	@paste -d '\n' $(RUN)/sample.txt $(RUN)/sample.translated.txt
 	@echo "==> done in $$(( $$(date +%s) - $(START) )) seconds; the model is the directory $(RUN)"
 
-SAMPLE := 'And the king said unto him, Go in peace.' \
-          'In the beginning was the word.' \
-          'Fear not, for I am with thee.' \
-          'And they came to the city, and stood before the gate.'
+SAMPLE := 'Y el rey le dijo: Ve en paz.' \
+          'No temas, porque yo soy contigo.' \
+          'Y vinieron á la ciudad, y se pararon delante de la puerta.' \
+          'Y habló Jehová á sus siervos, diciendo: Oid mi palabra.'
 
 $(READY): pyproject.toml | $(VENV)/bin/pip
 	@echo "==> install for development into $(VENV)"

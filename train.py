@@ -30,12 +30,13 @@ from transformer.checkpoint import Checkpointer, average, latest, restore_optimi
 from transformer.command_line import ArgumentParser, add_config_options, overrides, run_main
 from transformer.config import Config
 from transformer.devices import STRATEGIES, use_compilation_cache
+from transformer.meter import Meter
 from transformer.model import Parameters, Transformer, abstract, split
 from transformer.recipe import read_recipe
 from transformer.run import Run, check_config, check_hashes, config_hash, file_hash
 from transformer.selection import best_steps
 from transformer.signals import StopRequest
-from transformer.training import Metrics, TrainState
+from transformer.training import TrainState
 from translate import Interrupted, Translator
 
 EXAMPLES = 5
@@ -104,56 +105,6 @@ def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
             table[...] = table[...].at[ids].set(vectors / (np.std(vectors) * config.model.width**0.5))
             say(f"word vectors: {len(ids)} of {len(pieces)} pieces found in {path}")
     return split(model)[1]
-
-
-def check_finite(metrics: Metrics, step: int) -> None:
-    """InputError when the loss or the gradient is no longer a number."""
-    for name in ("loss", "gradient_norm"):
-        if not np.isfinite(getattr(metrics, name)):
-            raise InputError(
-                f"{name} is {getattr(metrics, name)} at step {step}: training has diverged; nothing of it was saved; "
-                "lower training.learning_rate or raise training.warmup_steps"
-            )
-
-
-class Meter:
-    """Sums what updates report between two lines of the log; reads the device only when a line is due."""
-
-    def __init__(self) -> None:
-        self.pending: list[Metrics] = []
-        self.seconds, self.start = 0.0, time.perf_counter()
-
-    def add(self, metrics: Metrics) -> None:
-        """Keeps an update's metrics, still on the device."""
-        self.pending.append(metrics)
-
-    def pause(self) -> None:
-        """Stops the clock, when all updates so far are done: validation is not training time."""
-        jax.block_until_ready(self.pending)
-        self.seconds += time.perf_counter() - self.start
-
-    def go_on(self) -> None:
-        """Starts the clock again."""
-        self.start = time.perf_counter()
-
-    def record(self, step: int) -> dict[str, Any]:
-        """The line for metrics.jsonl of the updates since the last one."""
-        rows = [jax.tree.map(float, metrics) for metrics in jax.device_get(self.pending)]
-        for number, row in enumerate(rows):
-            check_finite(row, step - len(rows) + 1 + number)
-        self.pause()
-        seconds, self.seconds, self.pending = self.seconds, 0.0, []
-        self.go_on()
-        tokens, slots = sum(row.tokens for row in rows), sum(row.slots for row in rows)
-        return {
-            "step": step,
-            "time": time.time(),
-            "loss": sum(row.loss * row.tokens for row in rows) / tokens,
-            "learning_rate": rows[-1].learning_rate,
-            "gradient_norm": rows[-1].gradient_norm,
-            "target_tokens_per_second": tokens / seconds,
-            "padding": 1 - tokens / slots,
-        }
 
 
 # --- training --------------------------------------------------------------------------------------------
@@ -315,9 +266,9 @@ def report(config: Config, run: Run) -> None:
     references = [pair.target for pair in pairs]
     hypotheses = translator.translate([pair.source for pair in pairs], label="test")
     say(f"\ntest set, {len(pairs)} pairs, checkpoint {translator.step} (chosen by validation BLEU):")
-    for name in ("bleu", "chrf"):
+    for name, label in (("bleu", "BLEU"), ("chrf", "chrF")):
         score = METRICS[name](hypotheses, references, config.data.target_language)
-        say(f"  {score.name:5} {score.score:.2f}  {score.signature}")
+        say(f"  {label} {score.score:.2f}  {score.signature}")
     for number in np.linspace(0, len(pairs) - 1, min(EXAMPLES, len(pairs))).astype(int):
         say(f"\n  source      {pairs[number].source}")
         say(f"  translation {hypotheses[number]}")

@@ -17,7 +17,8 @@ VOCABULARY = 40
 ARCHITECTURES = [
     ModelConfig(
         encoder_layers=2, decoder_layers=1, width=32, heads=4, feed_forward=48, maximum_length=24,
-        precision="float32", positions=positions, norm=norm, norm_position=norm_position, activation=activation, tied=tied,
+        positions=positions, norm=norm, norm_position=norm_position, activation=activation, tied=tied,
+        precision="float32",
     )
     for positions, norm, norm_position, activation, tied in [
         ("sinusoidal", "layer", "pre", "relu", "all"),

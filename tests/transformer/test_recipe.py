@@ -64,7 +64,7 @@ BROKEN = {
     ),
     "rotary heads of odd width": (
         "[model]\nwidth = 6\nheads = 2\npositions = 'rotary'",
-        "model.width is 6: positions in pairs need even widths, of each head for rotary",
+        "model.width is 6: positions need an even width, of each head for rotary",
     ),
     "tied embeddings of two vocabularies": (
         "[data]\nvocabulary = 'separate'",
