@@ -9,6 +9,7 @@ from transformer.memory import use_huge_pages
 if __name__ == "__main__":
     use_huge_pages()
 
+import contextlib
 import sys
 import time
 from typing import Any, Literal, NamedTuple
@@ -29,6 +30,7 @@ from data.vectors import read_vectors
 from transformer.checkpoint import Checkpointer, average, latest, restore_optimizer, restore_parameters, verify
 from transformer.command_line import ArgumentParser, add_config_options, overrides, run_main
 from transformer.config import Config
+from transformer.dense import resolve_precision
 from transformer.devices import STRATEGIES, use_compilation_cache
 from transformer.meter import Meter
 from transformer.model import Parameters, Transformer, abstract, split
@@ -57,30 +59,38 @@ def warn(text: str) -> None:
 
 
 class Text(NamedTuple):
-    """The text of a run: what is trained on, what is validated on, and the vocabulary."""
+    """The text of a run: what is trained, validated and tested on, and the vocabulary."""
 
     train: list[Corpus]
     validation: list[Pair]
+    test: list[Pair]
     tokenizer: Tokenizer
 
 
 def read_pairs(config: Config, split: Literal["validation", "test"]) -> list[Pair]:
-    """All pairs of a held-out split."""
-    return [pair for corpus in load_corpora(config.data, split) for pair in corpus.pairs]
+    """All pairs of a held-out split. InputError when there are none."""
+    corpora = load_corpora(config.data, split)
+    for corpus in corpora:
+        for reason, count in corpus.dropped.items():
+            if count:
+                warn(f"{split} set {corpus.name}: {count} pairs left out: {reason}")
+    pairs = [pair for corpus in corpora for pair in corpus.pairs]
+    if not pairs:
+        raise InputError(f"the {split} set has no pairs: see data.{split} and data.directory")
+    return pairs
 
 
-def prepare_text(config: Config, run: Run) -> Text:
-    """Reads the corpora; learns the vocabulary on the training text, or takes the run's own."""
+def prepare_text(config: Config, run: Run, *, is_new: bool) -> Text:
+    """Reads the corpora, those needed last too; learns the vocabulary on the training text, or takes the run's own."""
     train = load_corpora(config.data, "train")
-    validation = read_pairs(config, "validation")
+    validation, test = read_pairs(config, "validation"), read_pairs(config, "test")
     validation = validation[: config.training.validation_sentences or len(validation)]
-    known = all(path.exists() for path in run.tokenizer_paths(config))
-    tokenizer = Tokenizer.load(run.path) if known else learn_tokenizer(config.data, train)
-    if not known:
+    tokenizer = learn_tokenizer(config.data, train) if is_new else Tokenizer.load(run.path)
+    if is_new:
         tokenizer.save(run.path)
         for line in describe(train, tokenizer, config.data).lines():
             say(line)
-    return Text(train, validation, tokenizer)
+    return Text(train, validation, test, tokenizer)
 
 
 # --- model -----------------------------------------------------------------------------------------------
@@ -259,15 +269,15 @@ class Trainer:
 # --- the report at the end -------------------------------------------------------------------------------
 
 
-def report(config: Config, run: Run) -> None:
+def report(run: Run, pairs: list[Pair], stop: StopRequest) -> None:
     """Scores the chosen checkpoint on the test set, shows translations, and says how to go on."""
     translator = Translator.load(run.path)
-    pairs = read_pairs(config, "test")
-    references = [pair.target for pair in pairs]
-    hypotheses = translator.translate([pair.source for pair in pairs], label="test")
-    say(f"\ntest set, {len(pairs)} pairs, checkpoint {translator.step} (chosen by validation BLEU):")
+    language, references = translator.config.data.target_language, [pair.target for pair in pairs]
+    sources = [pair.source for pair in pairs]
+    hypotheses = translator.translate(sources, label="test", is_stopping=lambda: stop.requested)
+    say(f"\ntest set, {len(pairs)} pairs, checkpoint {translator.checkpoint} (chosen by validation BLEU):")
     for name, label in (("bleu", "BLEU"), ("chrf", "chrF")):
-        score = METRICS[name](hypotheses, references, config.data.target_language)
+        score = METRICS[name](hypotheses, references, language)
         say(f"  {label} {score.score:.2f}  {score.signature}")
     for number in np.linspace(0, len(pairs) - 1, min(EXAMPLES, len(pairs))).astype(int):
         say(f"\n  source      {pairs[number].source}")
@@ -281,9 +291,10 @@ def train(config: Config, run: Run) -> int:
     """Trains a run to its end, from the start or from where it stopped. Returns the exit status."""
     use_compilation_cache()
     with run.lock(), StopRequest() as stop:
-        if run.config_path.exists():
+        is_new = not run.config_path.exists()
+        if not is_new:
             check_config(run.load_config(), config, where=run.config_path)
-        text = prepare_text(config, run)
+        text = prepare_text(config, run, is_new=is_new)
         run.save_config(config)
         hashes = {
             "config": config_hash(config),
@@ -297,15 +308,17 @@ def train(config: Config, run: Run) -> int:
             trainer = Trainer(config, run, text, checkpointer, stop)
             state = trainer.start(hashes)
             size = sum(x.size for x in jax.tree.leaves(trainer.shapes))
-            say(f"model: {size:,} parameters; devices: {jax.device_count()} x {jax.devices()[0].device_kind}")
-            trainer.fit(state)
+            devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+            say(f"model: {size:,} parameters, products in {resolve_precision(config.model.precision)}, on {devices}")
+            with contextlib.suppress(Interrupted):
+                trainer.fit(state)
+                if not stop.requested:
+                    trainer.average_best()
+                    checkpointer.wait()
+                    report(run, text.test, stop)
             if stop.requested:
-                checkpointer.wait()
                 say(f"stopped at step {trainer.step}; run the same command to go on")
-                return stop.exit_status
-            trainer.average_best()
-        report(config, run)
-    return 0
+    return stop.exit_status
 
 
 def main(argv: list[str]) -> int:

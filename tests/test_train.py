@@ -217,6 +217,7 @@ BROKEN = [
     ("vocabulary", {"vocabulary_size = 320": "vocabulary_size = 32000"}, ["vocabulary_size"]),
     ("batch", {"batch_tokens = 256": "batch_tokens = 16"}, ["batch_tokens"]),
     ("devices", {"[decoding]": "[devices]\ndata = 64\n[decoding]"}, ["devices.data"]),
+    ("no test set", {"[model]": 'test = [["none.en", "none.de"]]\n[model]'}, ["none.en"]),
     ("misaligned", {}, ["120", "119"]),
     ("empty", {}, ["train.de"]),
 ]
