@@ -18,7 +18,9 @@ from data.metrics import METRICS
 from data.sources import load_corpora
 from transformer.command_line import ArgumentParser, run_main
 from transformer.config import Config
+from transformer.devices import use_compilation_cache
 from transformer.files import write_atomically
+from transformer.loading import find_checkpoint
 from transformer.signals import StopRequest
 from translate import Interrupted, Translator, translate
 
@@ -31,9 +33,12 @@ class TestSet(NamedTuple):
     references: Sequence[str]
 
 
-def main(arguments: list[str]) -> int | None:
+def main(arguments: list[str]) -> int:
     """The command line: translates with each run in turn, scores, prints a table, writes what was asked for."""
     options = parse(arguments)
+    use_compilation_cache()
+    for run in options.runs:  # what is refused is refused before anything is translated
+        find_checkpoint(Path(run), "best")
     files = read_test_set(options.source, options.reference) if options.source else None
     results: list[dict[str, Any]] = []
     with StopRequest() as stop:
@@ -46,16 +51,19 @@ def main(arguments: list[str]) -> int | None:
                 try:
                     hypotheses, result = evaluate(translator, test_set, is_stopping=lambda: stop.requested)
                 except Interrupted:
-                    return stop.exit_status
+                    break
                 results.append(result)
                 if options.output:
                     save_hypotheses(
                         options.output, hypotheses, result, is_only=len(options.runs) == 1 and files is not None
                     )
-    print(table(results))
-    if options.json:
+            if stop.requested:
+                break
+    if results:
+        print(table(results))
+    if options.json and not stop.requested:
         write_result(options.json, json.dumps({"results": results}, indent=2, ensure_ascii=False) + "\n")
-    return None
+    return stop.exit_status
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -4,7 +4,7 @@ Reads the text, learns a vocabulary, trains, validates by translating, keeps and
 scores the result on the test set. The run directory is the model. A run that exists is resumed where it stopped.
 """
 
-from transformer.memory import use_huge_pages
+from transformer.huge_pages import use_huge_pages
 
 if __name__ == "__main__":
     use_huge_pages()
@@ -27,7 +27,7 @@ from data.pipeline import describe, evaluation_batches, training_batches
 from data.sources import Corpus, load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
 from data.vectors import read_vectors
-from transformer.checkpoint import Checkpointer, average, latest, restore_optimizer, restore_parameters, verify
+from transformer.checkpoint import Checkpointer, average, latest, restore_optimizer, restore_parameters, steps, verify
 from transformer.command_line import ArgumentParser, add_config_options, overrides, run_main
 from transformer.config import Config
 from transformer.dense import resolve_precision
@@ -127,23 +127,29 @@ class Trainer:
         self.config, self.run, self.text, self.checkpointer, self.stop = config, run, text, checkpointer, stop
         self.graph, self.shapes = abstract(config.model, text.tokenizer.source_size, text.tokenizer.target_size)
         self.strategy = STRATEGIES[config.devices.strategy](self.graph, config)
-        self.row_multiple = self.strategy.row_devices * config.training.accumulation
-        self.batches = iter(
-            training_batches(
-                text.train,
-                text.tokenizer,
-                config.data,
-                batch_tokens=config.training.batch_tokens,
-                row_multiple=self.row_multiple,
-                seed=config.training.seed,
-            )
+        sizes = {
+            "batch_tokens": config.training.batch_tokens,
+            "row_multiple": self.strategy.row_devices * config.training.accumulation,
+        }
+        limit = min(config.data.row_length, config.model.maximum_length)
+        held_out, dropped = evaluation_batches(
+            text.validation, text.tokenizer, config.data.model_copy(update={"row_length": limit}), **sizes
         )
+        for reason, count in dropped.items():
+            warn(f"validation loss leaves out {count} of {len(text.validation)} pairs: {reason}")
+        if not held_out:
+            raise InputError(f"no validation pair fits a row of {limit} tokens: see data.row_length")
+        self.held_out = held_out
+        seed = config.training.seed
+        self.batches = iter(training_batches(text.train, text.tokenizer, config.data, **sizes, seed=seed))
         self.step, self.stale, self.is_validated = 0, 0, True
         self.best: float | None = None  # validation BLEU
 
     def start(self, hashes: dict[str, str]) -> TrainState:
         """The state of the last good checkpoint, with the data at the same place; or that before the first step."""
         directory = latest(self.run.checkpoints, warn=warn)
+        if directory is None and steps(self.run.checkpoints):
+            raise InputError(f"{self.run.checkpoints}: no checkpoint verifies: restore one, or start another run")
         if directory is None:
             self.run.cut_metrics(0)
             return self.strategy.init_state(initial_parameters(self.config, self.text.tokenizer))
@@ -167,12 +173,12 @@ class Trainer:
     def fit(self, state: TrainState) -> None:
         """Updates until done, or until a signal asks to stop: then the state is saved first."""
         training, key = self.config.training, jax.random.key(self.config.training.seed)
-        meter = Meter()
         writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=self.step + 1)
         bar = tqdm(desc="train", total=training.steps, initial=self.step, unit="step", dynamic_ncols=True)
         with bar, writer:
             if not self.is_validated and self.is_validation_due():  # the last session ended in the middle of it
                 self.validate_and_save(state, writer, bar)
+            meter = Meter()
             while not self.is_done() and not self.stop.requested:
                 batch: Batch = next(self.batches)
                 state, metrics = self.strategy.train_step(state, batch, key)
@@ -229,14 +235,7 @@ class Trainer:
 
     def validation_loss(self, state: TrainState) -> float:
         """Cross-entropy of the validation set in nats for each real target token, EOS counted."""
-        batches, _ = evaluation_batches(
-            self.text.validation,
-            self.text.tokenizer,
-            self.config.data,
-            batch_tokens=self.config.training.batch_tokens,
-            row_multiple=self.row_multiple,
-        )
-        sums = [self.strategy.eval_step(state, batch) for batch in batches]
+        sums = [self.strategy.eval_step(state, batch) for batch in self.held_out]
         return float(sum(s.loss for s in sums) / sum(s.tokens for s in sums))
 
     def validation_scores(self, parameters: Parameters) -> dict[str, float]:
@@ -290,12 +289,15 @@ def report(run: Run, pairs: list[Pair], stop: StopRequest) -> None:
 def train(config: Config, run: Run) -> int:
     """Trains a run to its end, from the start or from where it stopped. Returns the exit status."""
     use_compilation_cache()
-    with run.lock(), StopRequest() as stop:
-        is_new = not run.config_path.exists()
+    if jax.process_count() > 1:
+        raise InputError(f"found {jax.process_count()} processes: training runs in one process, on all of its devices")
+    with run.lock(), contextlib.ExitStack() as stack:
+        is_new = not (run.checkpoints.is_dir() and any(run.checkpoints.iterdir()))
         if not is_new:
             check_config(run.load_config(), config, where=run.config_path)
         text = prepare_text(config, run, is_new=is_new)
         run.save_config(config)
+        stop = stack.enter_context(StopRequest())
         hashes = {
             "config": config_hash(config),
             "tokenizer": file_hash(run.tokenizer_paths(config)),
@@ -308,7 +310,7 @@ def train(config: Config, run: Run) -> int:
             trainer = Trainer(config, run, text, checkpointer, stop)
             state = trainer.start(hashes)
             size = sum(x.size for x in jax.tree.leaves(trainer.shapes))
-            devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+            devices = f"{trainer.strategy.device_count} x {jax.devices()[0].device_kind}"
             say(f"model: {size:,} parameters, products in {resolve_precision(config.model.precision)}, on {devices}")
             with contextlib.suppress(Interrupted):
                 trainer.fit(state)
@@ -316,9 +318,10 @@ def train(config: Config, run: Run) -> int:
                     trainer.average_best()
                     checkpointer.wait()
                     report(run, text.test, stop)
-            if stop.requested:
-                say(f"stopped at step {trainer.step}; run the same command to go on")
-    return stop.exit_status
+                    return 0
+            checkpointer.wait()
+            say(f"stopped at step {trainer.step}; run the same command to go on")
+            return stop.exit_status
 
 
 def main(argv: list[str]) -> int:

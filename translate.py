@@ -26,6 +26,7 @@ from transformer.checkpoint import restore_parameters, verify
 from transformer.command_line import ArgumentParser, run_main
 from transformer.config import Config
 from transformer.decoding.searcher import Hypothesis, search_sentences
+from transformer.devices import use_compilation_cache
 from transformer.loading import find_checkpoint, with_decoding
 from transformer.model import Parameters, abstract
 from transformer.run import check_hashes, config_hash, file_hash
@@ -183,6 +184,7 @@ def join(parts: Sequence[Sequence[Translation]]) -> list[Translation]:
 def main(arguments: list[str]) -> int | None:
     """The command line: reads all input, then writes line by line, or a whole file or none."""
     options = parse(arguments)
+    use_compilation_cache()
     translator = Translator.load(
         options.run,
         checkpoint=options.checkpoint,

@@ -7,7 +7,7 @@ sentencepiece, Hugging Face's MarianMTModel in eager PyTorch (benchmarks/marian_
 the clock starts. Prints a table of medians over updates with their spread, and one JSON line.
 """
 
-from transformer.memory import use_huge_pages
+from transformer.huge_pages import use_huge_pages
 
 if __name__ == "__main__":
     use_huge_pages()

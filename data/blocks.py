@@ -37,7 +37,14 @@ class Block(NamedTuple):
 
     pairs: list[TokenPair]
     batches: list[tuple[int, list[Row]]]
-    carried: list[Draw]
+    carried: "Carried"
+
+
+class Carried(list[Draw]):
+    """Draws carried to the next block: never changed once made, so that a copy of a state need not copy them."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Carried":
+        return self
 
 
 class TrainingBatches(grain.IterDataset[Batch]):
@@ -99,7 +106,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
             batches += [(length, rows[start : start + count]) for start in range(0, full, count)]
             left += [draws[index] for row in rows[full:] for index in row]
         shuffled = sorted(range(len(batches)), key=lambda index: derive_seed(self.seed, number, index))
-        return Block(pairs, [batches[index] for index in shuffled], left)
+        return Block(pairs, [batches[index] for index in shuffled], Carried(left))
 
 
 class BatchIterator(grain.DatasetIterator[Batch]):
@@ -110,7 +117,7 @@ class BatchIterator(grain.DatasetIterator[Batch]):
         self._dataset = dataset
         self._number = 0
         self._next = 0
-        self._carried: list[Draw] = []
+        self._carried = Carried()
         self._block: Block | None = None
         self._idle = 0
 
@@ -153,4 +160,4 @@ class BatchIterator(grain.DatasetIterator[Batch]):
                 f"{found.get(key)}, now {expected.get(key)}): resume with what the run began with, or start a new run"
             )
         self._number, self._next, self._block = state["block"], state["next"], None
-        self._carried = [Draw(*draw) for draw in state["carried"]]
+        self._carried = Carried(Draw(*draw) for draw in state["carried"])

@@ -37,6 +37,8 @@ def read_vectors(
     if not found:
         raise InputError(f"{path}: no word vector matches any of the {len(pieces)} pieces of the vocabulary")
     ids = sorted(found)
+    if np.std([found[i] for i in ids]) == 0:
+        raise InputError(f"{path}: all numbers of the word vectors found are equal: nothing to start from")
     return np.array(ids), np.stack([found[i] for i in ids])
 
 

@@ -49,7 +49,9 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """The update: how long, how much at a time, how fast, and what is kept."""
 
-    steps: int = Field(100000, ge=1, description="updates; a resumed run goes on to this step")
+    steps: int = Field(
+        100000, ge=1, description="updates; more let a finished run go on, except under the cosine schedule"
+    )
     batch_tokens: int = Field(4096, ge=16, description="target tokens an update, padding counted, over all devices")
     accumulation: int = Field(1, ge=1, description="parts an update's batch is computed in, one after the other")
     seed: int = Field(1, ge=0, lt=2**31, description="decides initial weights, order, dropout and subword sampling")

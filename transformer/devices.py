@@ -88,9 +88,10 @@ class MeshStrategy:
     def __init__(self, graph: nnx.GraphDef, config: Config):
         self.mesh = build_mesh(config.devices)
         self.row_devices = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+        self.device_count = self.mesh.size
         self.optimizer = build_optimizer(config.training)
         self._train = jax.jit(build_train_step(graph, config), donate_argnums=0)
-        self._evaluate = jax.jit(build_eval_step(graph, config))
+        self._evaluate = jax.jit(build_eval_step(graph))
 
     def init_state(self, parameters: Parameters) -> TrainState:
         """The state before the first update."""
@@ -162,7 +163,7 @@ class PmapStrategy:
         if count > len(available):
             raise InputError(f"devices.data is {count}, but only {len(available)} devices were found")
         self.devices = available[:count]
-        self.row_devices = count * jax.process_count()
+        self.row_devices = self.device_count = count
         self.optimizer = build_optimizer(config.training)
 
         def reduce(sums, gradients):
@@ -175,7 +176,7 @@ class PmapStrategy:
             return state, metrics._replace(slots=jax.lax.psum(metrics.slots, "data"))
 
         def eval_step(parameters, batch):
-            return jax.lax.psum(build_eval_step(graph, config)(parameters, batch), "data")
+            return jax.lax.psum(build_eval_step(graph)(parameters, batch), "data")
 
         mapped = partial(jax.pmap, axis_name="data", devices=self.devices)
         self._train = mapped(train_step, in_axes=(0, 0, None), donate_argnums=0)

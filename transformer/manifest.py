@@ -67,9 +67,12 @@ def read_manifest(directory: Path) -> Manifest:
         raise InputError(f"{path}: is reached through a link; a checkpoint holds plain files only")
     if not path.is_file():
         raise InputError(f"{path}: missing: not a checkpoint, or an incomplete one")
-    if path.stat().st_size > LARGEST:
-        raise InputError(f"{path}: {path.stat().st_size} bytes, expected a manifest of at most {LARGEST}")
-    content = path.read_bytes()
+    try:
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{path}: {path.stat().st_size} bytes, expected a manifest of at most {LARGEST}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     first, _, body = content.partition(b"\n")
     if first != first_line(body):
         raise InputError(f"{path}: damaged: its SHA-256 is not the one on its first line")
@@ -94,9 +97,12 @@ def verify(directory: Path) -> Manifest:
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
-    found = set(walk_files(directory)) - {NAME}
-    for file in manifest.files:
-        check_file(directory, file, found)
+    try:
+        found = set(walk_files(directory)) - {NAME}
+        for file in manifest.files:
+            check_file(directory, file, found)
+    except OSError as error:
+        raise InputError(f"{error.filename or directory}: cannot be read: {error.strerror}") from None
     names = {file.name for file in manifest.files}
     if unlisted := sorted(found - names):
         raise InputError(f"{directory / unlisted[0]}: not listed in {NAME}: a checkpoint holds nothing else")

@@ -41,7 +41,6 @@ class Run:
         self.config_path = self.path / "config.toml"
         self.checkpoints = self.path / "checkpoints"
         self.metrics_path = self.path / "metrics.jsonl"
-        self.report_path = self.path / "report.html"
 
     def tokenizer_paths(self, config: Config) -> list[Path]:
         """The tokenizer's files: one for a joint vocabulary, else the source's and the target's."""
@@ -64,7 +63,11 @@ class Run:
     def lock(self) -> Iterator[None]:
         """Hold the run for one process, however that ends; InputError names the process that holds it already."""
         self.make()
-        with (self.path / "lock").open("a+") as stream:
+        try:
+            stream = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written to: {error.strerror}: choose another --run") from None
+        with stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

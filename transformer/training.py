@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, Int, Key
 
 from data.batch import Batch
 from transformer.config import Config
-from transformer.dense import resolve_precision
 from transformer.loss import LossSums, chunked_loss
 from transformer.model import Parameters, merge
 from transformer.optimizer import SCHEDULES, build_optimizer
@@ -44,7 +43,6 @@ def batch_loss(
     batch: Batch,
     *,
     smoothing: float,
-    precision: str,
     dropout_key: Key[Array, ""] | None = None,
 ) -> LossSums:
     """Encoder, decoder, output layer and loss of a batch, summed over its real target tokens.
@@ -63,7 +61,7 @@ def batch_loss(
     )
     weights = (batch.target_segments != 0).astype(jnp.float32)
     table = model.output().table[...]
-    loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, resolve_precision(precision))
+    loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, model.output().precision)
     return LossSums(loss, weights.sum())
 
 
@@ -108,8 +106,7 @@ def build_train_step(
     schedule = SCHEDULES[config.training.schedule](config.training)
 
     def loss(parameters, batch, key):
-        smoothing, precision = config.training.label_smoothing, config.model.precision
-        return batch_loss(graph, parameters, batch, smoothing=smoothing, precision=precision, dropout_key=key)
+        return batch_loss(graph, parameters, batch, smoothing=config.training.label_smoothing, dropout_key=key)
 
     def train_step(state, batch, key):
         key = jax.random.fold_in(key, state.step)
@@ -129,10 +126,10 @@ def build_train_step(
     return train_step
 
 
-def build_eval_step(graph: nnx.GraphDef, config: Config) -> Callable[[Parameters, Batch], LossSums]:
+def build_eval_step(graph: nnx.GraphDef) -> Callable[[Parameters, Batch], LossSums]:
     """The cross-entropy of a batch without dropout or label smoothing, as sums."""
 
     def eval_step(parameters, batch):
-        return batch_loss(graph, parameters, batch, smoothing=0.0, precision=config.model.precision)
+        return batch_loss(graph, parameters, batch, smoothing=0.0)
 
     return eval_step

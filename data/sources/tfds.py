@@ -62,7 +62,10 @@ def _load(config: DataConfig, builder: Any, split: str) -> Corpus:
         raise InputError(
             f"{config.dataset}: no split {split!r}: it has {', '.join(builder.info.splits)}: name one in the recipe"
         )
-    pairs = ExamplePairs(builder.as_data_source(split), languages)
+    try:
+        pairs = ExamplePairs(builder.as_data_source(split), languages)
+    except ValueError as error:
+        raise InputError(f"{config.dataset}: split {split!r}: {one_line(str(error))}") from None
     return Corpus(f"{config.dataset} {split}", pairs, None, {}, _fingerprint(builder, split, languages))
 
 

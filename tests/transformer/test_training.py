@@ -94,6 +94,15 @@ def test_eight_devices_give_the_update_of_one(devices, one_device):
     assert_same_parameters(state, one_device[0])
 
 
+def test_eight_devices_give_the_update_of_one_in_mixed_precision_too():
+    def losses(devices):
+        config = recipe(devices=devices)
+        model = config.model.model_copy(update={"precision": "bfloat16_float32"})
+        return fit(config.model_copy(update={"model": model}), steps=5)[1]
+
+    np.testing.assert_allclose(losses(DevicesConfig(data=8)), losses(DevicesConfig(data=1)), rtol=1e-3)
+
+
 @pytest.mark.parametrize("parts", [2, 8])
 def test_accumulation_gives_the_update_of_the_large_batch(parts, one_device):
     state, losses = fit(recipe(accumulation=parts))
