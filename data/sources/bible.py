@@ -80,6 +80,7 @@ def load_bible(config: DataConfig, split: Split) -> list[Corpus]:
     validation. A training verse that nearly repeats a held-out verse, in either version, is dropped and counted.
     """
     versions = (config.source_version, config.target_version)
+    check_versions(config)
     verses = _read_verses(*versions)
     splits = split_chapters(verses)
     chosen = _clean(pair for place, pair in verses.items() if splits[place[:2]] == split)
@@ -92,6 +93,20 @@ def load_bible(config: DataConfig, split: Split) -> list[Corpus]:
         dropped["near a held-out verse"] = len(repeats)
     fingerprint = fingerprint_of(text for pair in chosen for text in pair)
     return [Corpus(f"bible {'-'.join(versions)} {split}", chosen, None, dropped, fingerprint)]
+
+
+def check_versions(config: DataConfig) -> None:
+    """InputError for a version that is not there, or is of another language than the recipe says."""
+    for side in ("source", "target"):
+        key, language = getattr(config, f"{side}_version"), getattr(config, f"{side}_language")
+        if key not in LANGUAGES:
+            known = ", ".join(f"{key} ({version.language})" for key, version in LANGUAGES.items())
+            raise InputError(f"data.{side}_version is {key!r}: the versions are {known}")
+        if LANGUAGES[key].language != language:
+            raise InputError(
+                f"data.{side}_version {key!r} is in {LANGUAGES[key].language!r}, but data.{side}_language is "
+                f"{language!r}: change one of them"
+            )
 
 
 def split_chapters(places: Iterable[Place]) -> dict[tuple[int, int], Split]:
@@ -147,10 +162,6 @@ def _clean(pairs: Iterable[Pair]) -> list[Pair]:
 
 
 def _read_verses(source: str, target: str) -> dict[Place, Pair]:
-    for key, field in ((source, "source_version"), (target, "target_version")):
-        if key not in LANGUAGES:
-            known = ", ".join(f"{key} ({version.language})" for key, version in LANGUAGES.items())
-            raise InputError(f"data.{field} is {key!r}: the versions are {known}")
     query = (
         "SELECT s.bNumber, s.cNumber, s.vNumber, s.vText, t.vText FROM bible s JOIN bible t "
         "USING (bNumber, cNumber, vNumber) WHERE s.bbName = ? AND t.bbName = ? ORDER BY 1, 2, 3"

