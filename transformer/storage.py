@@ -148,5 +148,7 @@ def place(arrays: Arrays, template: Tree) -> Tree:
 
 
 def describe(error: Exception) -> str:
-    """An outside exception in one line: its type and the first line of its text."""
+    """An outside exception in one line: its type and the first line of its text; one of our own is one already."""
+    if isinstance(error, InputError):
+        return str(error)
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"
