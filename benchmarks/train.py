@@ -126,7 +126,7 @@ def time_peer(options: argparse.Namespace, directory: Path, precision: str) -> d
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """Medians, quartiles and the ratio to the first row of the last system."""
+    """One line a system and precision: the median rate of its updates, and the quartiles."""
     lines = [f"{'system':28} {'precision':17} {'parameters':>10} {'tokens/s':>9} {'quartiles':>15}"]
     for result in results:
         low, median, high = statistics.quantiles(result["rates"], n=4)
