@@ -120,11 +120,6 @@ def test_an_update_with_dropout_repeats_bit_for_bit_and_steps_differ():
     assert len(set(losses)) == 3
 
 
-def test_clipping_bounds_the_update_and_the_reported_norm_is_before_clipping():
-    state, _ = fit(recipe(clip=1e-6, learning_rate=1e-4), steps=1)
-    assert int(state.step) == 1
-
-
 def test_evaluation_ignores_padding_rows():
     config = recipe()
     graph, shapes = abstract(config.model, VOCABULARY, VOCABULARY)
