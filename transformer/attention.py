@@ -1,5 +1,6 @@
 """Attention: masks from segments, scaled dot products of queries and keys, many heads, and the cache of decoding."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -53,6 +54,9 @@ def past_mask(position: Int[Array, ""], length: int) -> Bool[Array, "1 1 1 L"]:
 # --- attention -------------------------------------------------------------------------------------------
 
 
+MASKED = -1e30
+
+
 def attend(
     query: Float[Array, "B T N H"],
     key: Float[Array, "B S N H"],
@@ -60,12 +64,58 @@ def attend(
     mask: Bool[Array, "#B 1 #T S"],
     *,
     bias: Float[Array, "B N T S"] | None = None,
+    precision: Precision = "float32",
 ) -> Float[Array, "B T N H"]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V: Vaswani et al. 2017, eq. 1.
 
     The softmax is over keys, in float32. A query that may attend to nothing (padding) gets a finite, unused result.
+    Activations in bfloat16, those of GPUs and TPUs, go to JAX's own attention and its kernels.
     """
-    return jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask)
+    if precision == "bfloat16":
+        return jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask)
+    return _attention(query, key, value, mask, bias, precision)
+
+
+# On CPUs attention is bound by passes over the scores [B, N, T, S]. Two identities save three of them: the softmax is
+# divided by its partition after the product with the values, and what its gradient subtracts, sum_s p_s (dp_s), is
+# sum_h o_h (do_h) (Dao et al. 2022, appendix B.2). Products follow the precision policy.
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _attention(query, key, value, mask, bias, precision):
+    return _attention_forward(query, key, value, mask, bias, precision)[0]
+
+
+def _product(equation: str, a: Array, b: Array, precision: Precision) -> Array:
+    if precision == "bfloat16_float32":
+        a, b = a.astype(jnp.bfloat16), b.astype(jnp.bfloat16)
+    return jnp.einsum(equation, a, b, preferred_element_type=jnp.float32)
+
+
+def _attention_forward(query, key, value, mask, bias, precision):
+    operand = jnp.bfloat16 if precision == "bfloat16_float32" else jnp.float32
+    query, key, value = (query * query.shape[-1] ** -0.5).astype(operand), key.astype(operand), value.astype(operand)
+    scores = _product("BTNH,BSNH->BNTS", query, key, precision)
+    scores = jnp.where(mask, scores if bias is None else scores + bias, MASKED)
+    exponents = jnp.exp(scores - scores.max(-1, keepdims=True))
+    partition = exponents.sum(-1).swapaxes(1, 2)[..., None]
+    exponents = exponents.astype(operand)
+    attended = _product("BNTS,BSNH->BTNH", exponents, value, precision) / partition
+    return attended, (query, key, value, exponents, partition, attended, bias)
+
+
+def _attention_backward(precision, saved, gradient):
+    query, key, value, exponents, partition, attended, bias = saved
+    gradient = gradient / partition
+    weighted = jnp.sum(gradient * attended, -1).swapaxes(1, 2)[..., None]
+    value_gradient = _product("BNTS,BTNH->BSNH", exponents, gradient, precision)
+    score_gradient = exponents * (_product("BTNH,BSNH->BNTS", gradient, value, precision) - weighted)
+    query_gradient = _product("BNTS,BSNH->BTNH", score_gradient, key, precision) * query.shape[-1] ** -0.5
+    key_gradient = _product("BNTS,BTNH->BSNH", score_gradient, query, precision)
+    return query_gradient, key_gradient, value_gradient, None, None if bias is None else score_gradient
+
+
+_attention.defvjp(_attention_forward, _attention_backward)
 
 
 class KeysValues(NamedTuple):
@@ -105,7 +155,7 @@ class MultiHeadAttention(nnx.Module):
         self.key = Dense(config.width, config.width, precision=precision, rngs=rngs, has_bias=False)
         self.value = Dense(config.width, config.width, precision=precision, rngs=rngs)
         self.output = Dense(config.width, config.width, precision=precision, rngs=rngs)
-        self.heads = config.heads
+        self.heads, self.precision = config.heads, precision
 
     def split_heads(self, x: Float[Array, "B T D"]) -> Float[Array, "B T N H"]:
         """The features of each head apart."""
@@ -125,7 +175,8 @@ class MultiHeadAttention(nnx.Module):
         """Every token looks at the tokens of its own sequence that the mask allows."""
         query, key, value = map(self.split_heads, project(x, self.query, self.key, self.value))
         query, key = encoding.rotate(query, positions), encoding.rotate(key, positions)
-        return self.join_heads(attend(query, key, value, mask, bias=encoding.bias(positions, positions)))
+        bias = encoding.bias(positions, positions)
+        return self.join_heads(attend(query, key, value, mask, bias=bias, precision=self.precision))
 
     def keys_values(self, memory: Float[Array, "B S D"]) -> KeysValues:
         """Keys and values of the encoder's output."""
@@ -138,7 +189,8 @@ class MultiHeadAttention(nnx.Module):
 
         In beam search T counts the hypotheses of a sentence: they share its keys and values.
         """
-        return self.join_heads(attend(self.split_heads(self.query(x)), source.keys, source.values, mask))
+        query = self.split_heads(self.query(x))
+        return self.join_heads(attend(query, source.keys, source.values, mask, precision=self.precision))
 
     def cached_self_attention(
         self, x: Float[Array, "B K D"], cache: KVCache, position: Int[Array, ""], encoding: PositionalEncoding
@@ -159,5 +211,6 @@ class MultiHeadAttention(nnx.Module):
         key_positions = jnp.broadcast_to(jnp.arange(length), (rows * beams, length))
         bias = encoding.bias(positions.reshape(-1, 1), key_positions)
         mask = past_mask(position, length)
-        attended = attend(flat(query), flat(cache.keys), flat(cache.values), mask, bias=bias)
+        keys, values = flat(cache.keys), flat(cache.values)
+        attended = attend(flat(query), keys, values, mask, bias=bias, precision=self.precision)
         return self.join_heads(attended.reshape(query.shape)), cache

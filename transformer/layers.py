@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from transformer.attention import KeysValues, KVCache, MultiHeadAttention
 from transformer.config import ModelConfig
@@ -13,16 +13,25 @@ from transformer.dense import Dense, Precision, project
 from transformer.positions import PositionalEncoding
 
 
+def scrambled(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """Each number with its bits mixed: the two-multiplication hash `lowbias32` (Wellons 2018), a bijection."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)
+
+
 def dropout(x: Float[Array, "..."], rate: float, key: Key[Array, ""] | None) -> Float[Array, "..."]:
     """`x` with a share `rate` of its features set to 0 and the rest scaled up by as much; `x` itself without a key.
 
-    The coin of each feature has 16 bits: half the random numbers, and a rate that is exact to 1 in 65,536.
+    The coin of a feature is its place in `x`, hashed twice with a word of the key each time: unlike the numbers of
+    `jax.random`, which took a seventh of a small model's step on a CPU, it is computed where it is used.
     """
     if key is None or rate == 0.0:
         return x
-    threshold = round(rate * 2**16)
-    keep = jax.random.bits(key, x.shape, jnp.uint16) >= jnp.uint16(threshold)
-    return jnp.where(keep, x * (2**16 / (2**16 - threshold)), 0).astype(x.dtype)
+    first, second = jax.random.bits(key, (2,), jnp.uint32)
+    places = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape)
+    keep = scrambled(scrambled(places ^ first) ^ second) >= jnp.uint32(round(rate * 2**32))
+    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
 def fold(key: Key[Array, ""] | None, site: int) -> Key[Array, ""] | None:
