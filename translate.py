@@ -25,7 +25,7 @@ from data.tokenizer import Tokenizer
 from transformer.checkpoint import restore_parameters, verify
 from transformer.command_line import ArgumentParser, run_main
 from transformer.config import Config
-from transformer.decoding.searcher import Hypothesis, search_sentences
+from transformer.decoding.searcher import Hypothesis, Model, Request, search_sentences
 from transformer.devices import use_compilation_cache
 from transformer.loading import find_checkpoint, with_decoding
 from transformer.model import Parameters, abstract
@@ -131,9 +131,8 @@ class Translator:
         progress.update(waiting.count(0))
         found: dict[int, list[Translation]] = {}
         for places, hypotheses in search_sentences(
-            self.graph,
-            self.parameters,
-            [row for rows in parts for row in rows],
+            Model((self.graph,), (self.parameters,)),
+            [Request(row) for rows in parts for row in rows],
             decoding=self.config.decoding,
             maximum_length=self.config.model.maximum_length,
             keep=self.n_best,

@@ -46,9 +46,19 @@ def causal_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
     return segment_mask(segments, segments) & past[None, None]
 
 
-def past_mask(position: Int[Array, ""], length: int) -> Bool[Array, "1 1 1 L"]:
-    """The row of `causal_mask` for the token at `position` of one sentence: position 1, length 4 -> x x . ."""
-    return (jnp.arange(length) <= position)[None, None, None, :]
+def ancestor_mask(ancestors: Int[Array, "B K L"], position: Int[Array, ""]) -> Bool[Array, "B 1 K L*K"]:
+    """The row of `causal_mask` for each hypothesis of a beam, over a cache that holds those of all of them.
+
+    At each time the cache has a place for each of K hypotheses; `ancestors[b, k, l]` says which of them hypothesis k
+    goes on from. Two hypotheses at position 2; the second stems from the first at time 0, and stands alone at time 1:
+
+        ancestors 0 0 0  ->  x . x . x .
+                  0 1 1      x . . x . x
+    """
+    beams, length = ancestors.shape[1:]
+    is_ancestor = ancestors[..., None] == jnp.arange(beams)[None, None, None]
+    is_past = jnp.arange(length) <= position
+    return (is_ancestor & is_past[None, None, :, None]).reshape(-1, 1, beams, length * beams)
 
 
 # --- attention -------------------------------------------------------------------------------------------
@@ -58,21 +68,22 @@ MASKED = -1e30
 
 
 def attend(
-    query: Float[Array, "B T N H"],
-    key: Float[Array, "B S N H"],
-    value: Float[Array, "B S N H"],
+    query: Float[Array, "B N T H"],
+    key: Float[Array, "B N S H"],
+    value: Float[Array, "B N S H"],
     mask: Bool[Array, "#B 1 #T S"],
     *,
     bias: Float[Array, "B N T S"] | None = None,
     precision: Precision = "float32",
-) -> Float[Array, "B T N H"]:
+) -> Float[Array, "B N T H"]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V: Vaswani et al. 2017, eq. 1.
 
     The softmax is over keys, in float32. A query that may attend to nothing (padding) gets a finite, unused result.
     Activations in bfloat16, those of GPUs and TPUs, go to JAX's own attention and its kernels.
     """
     if precision == "bfloat16":
-        return jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask)
+        query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
+        return jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask).swapaxes(1, 2)
     return _attention(query, key, value, mask, bias, precision)
 
 
@@ -95,23 +106,23 @@ def _product(equation: str, a: Array, b: Array, precision: Precision) -> Array:
 def _attention_forward(query, key, value, mask, bias, precision):
     operand = jnp.bfloat16 if precision == "bfloat16_float32" else jnp.float32
     query, key, value = (query * query.shape[-1] ** -0.5).astype(operand), key.astype(operand), value.astype(operand)
-    scores = _product("BTNH,BSNH->BNTS", query, key, precision)
+    scores = _product("BNTH,BNSH->BNTS", query, key, precision)
     scores = jnp.where(mask, scores if bias is None else scores + bias, MASKED)
     exponents = jnp.exp(scores - scores.max(-1, keepdims=True))
-    partition = exponents.sum(-1).swapaxes(1, 2)[..., None]
+    partition = exponents.sum(-1, keepdims=True)
     exponents = exponents.astype(operand)
-    attended = _product("BNTS,BSNH->BTNH", exponents, value, precision) / partition
+    attended = _product("BNTS,BNSH->BNTH", exponents, value, precision) / partition
     return attended, (query, key, value, exponents, partition, attended, bias)
 
 
 def _attention_backward(precision, saved, gradient):
     query, key, value, exponents, partition, attended, bias = saved
     gradient = gradient / partition
-    weighted = jnp.sum(gradient * attended, -1).swapaxes(1, 2)[..., None]
-    value_gradient = _product("BNTS,BTNH->BSNH", exponents, gradient, precision)
-    score_gradient = exponents * (_product("BTNH,BSNH->BNTS", gradient, value, precision) - weighted)
-    query_gradient = _product("BNTS,BSNH->BTNH", score_gradient, key, precision) * query.shape[-1] ** -0.5
-    key_gradient = _product("BNTS,BTNH->BSNH", score_gradient, query, precision)
+    weighted = jnp.sum(gradient * attended, -1, keepdims=True)
+    value_gradient = _product("BNTS,BNTH->BNSH", exponents, gradient, precision)
+    score_gradient = exponents * (_product("BNTH,BNSH->BNTS", gradient, value, precision) - weighted)
+    query_gradient = _product("BNTS,BNSH->BNTH", score_gradient, key, precision) * query.shape[-1] ** -0.5
+    key_gradient = _product("BNTS,BNTH->BNSH", score_gradient, query, precision)
     return query_gradient, key_gradient, value_gradient, None, None if bias is None else score_gradient
 
 
@@ -119,27 +130,38 @@ _attention.defvjp(_attention_forward, _attention_backward)
 
 
 class KeysValues(NamedTuple):
-    """What the source offers to every step of decoding: projected once for each sentence."""
+    """The cache of decoding: the projected source, or the tokens decoded so far, of all hypotheses of a sentence.
 
-    keys: Float[Array, "B S N H"]
-    values: Float[Array, "B S N H"]
+    For the tokens S = L * K: the place of hypothesis k at time l is l * K + k, and later places are zero. Keys are kept
+    with their features first, as their product with a few queries wants them.
+    """
 
-
-class KVCache(NamedTuple):
-    """Keys and values of the tokens decoded so far, for each hypothesis; later places are zero."""
-
-    keys: Float[Array, "B K L N H"]
-    values: Float[Array, "B K L N H"]
+    keys: Float[Array, "B N H S"]
+    values: Float[Array, "B N S H"]
 
     def write(
-        self, key: Float[Array, "B K N H"], value: Float[Array, "B K N H"], position: Int[Array, ""]
-    ) -> "KVCache":
-        """The cache with the key and value of the token at `position`."""
-        key, value = (x[:, :, None].astype(self.keys.dtype) for x in (key, value))
-        return KVCache(
-            keys=jax.lax.dynamic_update_slice_in_dim(self.keys, key, position, axis=2),
-            values=jax.lax.dynamic_update_slice_in_dim(self.values, value, position, axis=2),
+        self, key: Float[Array, "B N K H"], value: Float[Array, "B N K H"], position: Int[Array, ""]
+    ) -> "KeysValues":
+        """The cache with the keys and values of the K tokens at `position`. None is ever moved: see `ancestor_mask`."""
+        place = position * key.shape[2]
+        key, value = key.swapaxes(2, 3).astype(self.keys.dtype), value.astype(self.values.dtype)
+        return KeysValues(
+            keys=jax.lax.dynamic_update_slice_in_dim(self.keys, key, place, axis=3),
+            values=jax.lax.dynamic_update_slice_in_dim(self.values, value, place, axis=2),
         )
+
+    def attend(
+        self,
+        query: Float[Array, "B N K H"],
+        mask: Bool[Array, "B 1 #K S"],
+        *,
+        bias: Float[Array, "B N K S"] | None = None,
+    ) -> Float[Array, "B N K H"]:
+        """`attend` of the newest token of each hypothesis. Products in the type of the cache, softmax in float32."""
+        query = (query * query.shape[-1] ** -0.5).astype(self.keys.dtype)
+        scores = jnp.einsum("BNKH,BNHS->BNKS", query, self.keys, preferred_element_type=jnp.float32)
+        weights = jax.nn.softmax(jnp.where(mask, scores if bias is None else scores + bias, MASKED), axis=-1)
+        return jnp.einsum("BNKS,BNSH->BNKH", weights.astype(self.values.dtype), self.values)
 
 
 class MultiHeadAttention(nnx.Module):
@@ -157,12 +179,13 @@ class MultiHeadAttention(nnx.Module):
         self.output = Dense(config.width, config.width, precision=precision, rngs=rngs)
         self.heads, self.precision = config.heads, precision
 
-    def split_heads(self, x: Float[Array, "B T D"]) -> Float[Array, "B T N H"]:
+    def split_heads(self, x: Float[Array, "B T D"]) -> Float[Array, "B N T H"]:
         """The features of each head apart."""
-        return x.reshape(*x.shape[:2], self.heads, -1)
+        return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)
 
-    def join_heads(self, x: Float[Array, "B T N H"]) -> Float[Array, "B T D"]:
+    def join_heads(self, x: Float[Array, "B N T H"]) -> Float[Array, "B T D"]:
         """The heads side by side again, mixed by the output projection."""
+        x = x.swapaxes(1, 2)
         return self.output(x.reshape(*x.shape[:2], -1))
 
     def self_attention(
@@ -178,39 +201,42 @@ class MultiHeadAttention(nnx.Module):
         bias = encoding.bias(positions, positions)
         return self.join_heads(attend(query, key, value, mask, bias=bias, precision=self.precision))
 
-    def keys_values(self, memory: Float[Array, "B S D"]) -> KeysValues:
-        """Keys and values of the encoder's output."""
-        return KeysValues(*map(self.split_heads, project(memory, self.key, self.value)))
-
     def cross_attention(
-        self, x: Float[Array, "B T D"], source: KeysValues, mask: Bool[Array, "B 1 #T S"]
+        self, x: Float[Array, "B T D"], memory: Float[Array, "B S D"], mask: Bool[Array, "B 1 T S"]
     ) -> Float[Array, "B T D"]:
-        """Encoder-decoder attention: every target token looks at the source tokens that the mask allows.
-
-        In beam search T counts the hypotheses of a sentence: they share its keys and values.
-        """
+        """Encoder-decoder attention: every target token looks at the source tokens that the mask allows."""
         query = self.split_heads(self.query(x))
-        return self.join_heads(attend(query, source.keys, source.values, mask, precision=self.precision))
+        key, value = map(self.split_heads, project(memory, self.key, self.value))
+        return self.join_heads(attend(query, key, value, mask, precision=self.precision))
+
+    def keys_values(self, memory: Float[Array, "B S D"]) -> KeysValues:
+        """Keys and values of the encoder's output, for every step of decoding."""
+        key, value = map(self.split_heads, project(memory, self.key, self.value))
+        return KeysValues(key.swapaxes(2, 3), value)
+
+    def cached_cross_attention(
+        self, x: Float[Array, "B K D"], source: KeysValues, mask: Bool[Array, "B 1 1 S"]
+    ) -> Float[Array, "B K D"]:
+        """`cross_attention` of the newest token of each hypothesis: those of a sentence share its keys and values."""
+        return self.join_heads(source.attend(self.split_heads(self.query(x)), mask))
 
     def cached_self_attention(
-        self, x: Float[Array, "B K D"], cache: KVCache, position: Int[Array, ""], encoding: PositionalEncoding
-    ) -> tuple[Float[Array, "B K D"], KVCache]:
-        """Masked self-attention of the newest token of each hypothesis, at `position`, over the cached ones and itself.
+        self,
+        x: Float[Array, "B K D"],
+        cache: KeysValues,
+        mask: Bool[Array, "B 1 K S"],
+        position: Int[Array, ""],
+        encoding: PositionalEncoding,
+    ) -> tuple[Float[Array, "B K D"], KeysValues]:
+        """Masked self-attention of the newest token of each hypothesis, at `position`, over its ancestors and itself.
 
-        Returns the result and the cache with the new token's key and value written at `position`.
+        Returns the result and the cache with the new tokens' keys and values written at `position`.
         """
-        rows, beams, length = cache.keys.shape[:3]
+        rows, beams = x.shape[:2]
         positions = jnp.broadcast_to(position, (rows, beams))
         query, key, value = map(self.split_heads, project(x, self.query, self.key, self.value))
         query, key = encoding.rotate(query, positions), encoding.rotate(key, positions)
         cache = cache.write(key, value, position)
-
-        def flat(x: Array) -> Array:  # each hypothesis is a row of its own
-            return x.reshape(rows * beams, -1, *x.shape[-2:])
-
-        key_positions = jnp.broadcast_to(jnp.arange(length), (rows * beams, length))
-        bias = encoding.bias(positions.reshape(-1, 1), key_positions)
-        mask = past_mask(position, length)
-        keys, values = flat(cache.keys), flat(cache.values)
-        attended = attend(flat(query), keys, values, mask, bias=bias, precision=self.precision)
-        return self.join_heads(attended.reshape(query.shape)), cache
+        places = jnp.arange(cache.keys.shape[3]) // beams
+        bias = encoding.bias(positions, jnp.broadcast_to(places, (rows, len(places))))
+        return self.join_heads(cache.attend(query, mask, bias=bias)), cache

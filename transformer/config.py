@@ -78,13 +78,34 @@ class TrainingConfig(Section):
 class DecodingConfig(Section):
     """How translations are searched for: in validation, at the end of training, and the default of translate.py."""
 
-    beam: int = Field(5, ge=1, description="hypotheses kept for each sentence; 1: greedy")
+    beam: int = Field(5, ge=1, description="hypotheses kept for each sentence, or samples drawn; 1: greedy")
     length_penalty: float = Field(
-        1.0, ge=0.0, description="GNMT exponent: scores are divided by ((5 + length) / 6) to this power; 0: plain sums"
+        1.0, ge=0.0, description="exponent of the length penalty by which scores are divided; 0: plain sums"
     )
-    maximum_ratio: float = Field(
-        2.0, gt=0.0, description="longest output in tokens: this, times the source's bucket ..."
+    penalty: Literal["gnmt", "power"] = Field(
+        "gnmt", description="length penalty: ((5 + length) / 6) ** exponent, or length ** exponent; EOS counts"
     )
+    patience: float = Field(
+        1.0, gt=0.0, description="beam search ends when patience * beam hypotheses have finished (or by its bound)"
+    )
+    groups: int = Field(1, ge=1, description="diverse beam search: groups into which the beam is divided; 1: none")
+    diversity: float = Field(
+        0.5, ge=0.0, description="with groups: cost of a token for each hypothesis of an earlier group that chose it"
+    )
+    sampling: bool = Field(False, description="draw `beam` samples of each sentence, by their probability")
+    temperature: float = Field(1.0, gt=0.0, description="sampling: below 1 likelier tokens, above 1 more surprises")
+    top_k: int = Field(0, ge=0, description="sampling: only the likeliest tokens; 0: all")
+    top_p: float = Field(
+        1.0, gt=0.0, le=1.0, description="sampling: only the likeliest tokens that together have this probability"
+    )
+    seed: int = Field(1, ge=0, lt=2**31, description="sampling: with a line's number, decides its samples")
+    repetition_penalty: float = Field(
+        1.0, ge=1.0, description="log-probabilities of tokens already written are multiplied by it; 1: none"
+    )
+    unrepeated: int = Field(0, ge=0, description="no run of so many tokens is written twice; 0: no such rule")
+    minimum_ratio: float = Field(0.0, ge=0.0, description="shortest output in tokens: this, times the source's ...")
+    minimum_length: int = Field(0, ge=0, description="... plus this many tokens")
+    maximum_ratio: float = Field(2.0, ge=0.0, description="longest output in tokens: this, times the source's ...")
     maximum_extra: int = Field(16, ge=0, description="... plus this many tokens")
     rows: int = Field(
         32,
@@ -92,6 +113,18 @@ class DecodingConfig(Section):
         description="sentences searched at once on each device; fixed, so that a translation never depends "
         "on its neighbours",
     )
+
+    @model_validator(mode="after")
+    def check(self) -> "DecodingConfig":
+        if self.beam % self.groups:
+            raise ValueError(f"decoding.beam is {self.beam}, which does not divide by decoding.groups, {self.groups}")
+        if self.sampling and self.groups > 1:
+            raise ValueError("decoding.sampling goes without decoding.groups: samples differ by themselves")
+        drawn = {"temperature": self.temperature != 1.0, "top_k": self.top_k > 0, "top_p": self.top_p < 1.0}
+        for name, is_set in drawn.items():
+            if is_set and not self.sampling:
+                raise ValueError(f"decoding.{name} is for sampling: set decoding.sampling too")
+        return self
 
 
 class DevicesConfig(Section):

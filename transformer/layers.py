@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
-from transformer.attention import KeysValues, KVCache, MultiHeadAttention
+from transformer.attention import KeysValues, MultiHeadAttention
 from transformer.config import ModelConfig
 from transformer.dense import Dense, Precision, project
 from transformer.positions import PositionalEncoding
@@ -190,26 +190,13 @@ class DecoderLayer(nnx.Module):
         def attend_self(x):
             return self.self_attention.self_attention(x, positions, self_mask, encoding)
 
-        x = self.self_attention_residual(x, attend_self, dropout_key=fold(dropout_key, 0))
-        source = self.cross_attention.keys_values(memory)
-        return self.attend_source_and_feed(x, source, cross_mask, dropout_key=dropout_key)
-
-    def attend_source_and_feed(
-        self,
-        x: Float[Array, "B T D"],
-        source: KeysValues,
-        mask: Bool[Array, "B 1 #T S"],
-        *,
-        dropout_key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "B T D"]:
-        """The two sub-layers that training and cached decoding have in common."""
-
         def attend_source(x):
-            return self.cross_attention.cross_attention(x, source, mask)
+            return self.cross_attention.cross_attention(x, memory, cross_mask)
 
         def feed(x):
             return self.feed_forward(x, dropout_key=fold(dropout_key, 3))
 
+        x = self.self_attention_residual(x, attend_self, dropout_key=fold(dropout_key, 0))
         x = self.cross_attention_residual(x, attend_source, dropout_key=fold(dropout_key, 1))
         return self.feed_forward_residual(x, feed, dropout_key=fold(dropout_key, 2))
 
@@ -218,17 +205,22 @@ class DecoderLayer(nnx.Module):
         x: Float[Array, "B K D"],
         source: KeysValues,
         source_mask: Bool[Array, "B 1 1 S"],
-        cache: KVCache,
+        cache: KeysValues,
+        cache_mask: Bool[Array, "B 1 K C"],
         position: Int[Array, ""],
         encoding: PositionalEncoding,
-    ) -> tuple[Float[Array, "B K D"], KVCache]:
+    ) -> tuple[Float[Array, "B K D"], KeysValues]:
         """The layer on the newest token of each hypothesis; the cache holds the keys and values of the earlier ones."""
-        written: list[KVCache] = []
+        written: list[KeysValues] = []
 
         def attend_self(x):
-            attended, new = self.self_attention.cached_self_attention(x, cache, position, encoding)
+            attended, new = self.self_attention.cached_self_attention(x, cache, cache_mask, position, encoding)
             written.append(new)
             return attended
 
+        def attend_source(x):
+            return self.cross_attention.cached_cross_attention(x, source, source_mask)
+
         x = self.self_attention_residual(x, attend_self)
-        return self.attend_source_and_feed(x, source, source_mask), written[0]
+        x = self.cross_attention_residual(x, attend_source)
+        return self.feed_forward_residual(x, self.feed_forward), written[0]

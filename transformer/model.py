@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from transformer.attention import KeysValues, KVCache, causal_mask, segment_mask
+from transformer.attention import KeysValues, ancestor_mask, causal_mask, segment_mask
 from transformer.config import ModelConfig
 from transformer.dense import activation_dtype, resolve_precision
 from transformer.embeddings import Embedding
@@ -23,8 +23,8 @@ class Cache(NamedTuple):
 
     source: tuple[KeysValues, ...]
     source_mask: Bool[Array, "B 1 1 S"]
-    target: tuple[KVCache, ...]
-    position: Int[Array, ""]
+    target: tuple[KeysValues, ...]
+    ancestors: Int[Array, "B K L"]
 
 
 class Transformer(nnx.Module):
@@ -103,33 +103,56 @@ class Transformer(nnx.Module):
         self, memory: Float[Array, "B S D"], source_segments: Int[Array, "B S"], *, beams: int, length: int
     ) -> Cache:
         """A cache for `beams` hypotheses of up to `length` tokens for each sentence, the source projected into it."""
-        empty = jnp.zeros((memory.shape[0], beams, length, self.heads, self.head_width), self.dtype)
+        rows = memory.shape[0]
+        values = jnp.zeros((rows, self.heads, length * beams, self.head_width), self.dtype)
+        empty = KeysValues(values.swapaxes(2, 3), values)
         return Cache(
             source=tuple(layer.cross_attention.keys_values(memory) for layer in self.decoder),
             source_mask=(source_segments != 0)[:, None, None, :],
-            target=tuple(KVCache(empty, empty) for _ in self.decoder),
-            position=jnp.zeros((), jnp.int32),
+            target=tuple(empty for _ in self.decoder),
+            ancestors=jnp.zeros((rows, beams, length), jnp.int32),
         )
 
-    def decode_step(self, tokens: Int[Array, "B K"], cache: Cache) -> tuple[Float[Array, "B K V"], Cache]:
-        """Scores of each hypothesis's next token after its newest one, and the cache one token further.
+    def decode_step(
+        self, tokens: Int[Array, "B K"], position: Int[Array, ""], cache: Cache
+    ) -> tuple[Float[Array, "B K V"], Cache]:
+        """Scores of each hypothesis's next token after its newest one, which stands at `position`, and the new cache.
 
         Equal to the last column of `decode` followed by `logits`; the work of earlier tokens is read from the cache.
         """
-        positions = jnp.broadcast_to(cache.position, tokens.shape)
+        _, beams, length = cache.ancestors.shape
+        is_new = (jnp.arange(length) == position)[None, None]
+        ancestors = jnp.where(is_new, jnp.arange(beams)[None, :, None], cache.ancestors)
+        mask = ancestor_mask(ancestors, position)
+        positions = jnp.broadcast_to(position, tokens.shape)
         x = self.target_positions.embed(self.target_embedding(tokens), positions)
         target = []
         for layer, source, past in zip(self.decoder, cache.source, cache.target, strict=True):
-            x, written = layer.step(x, source, cache.source_mask, past, cache.position, self.target_positions)
+            x, written = layer.step(x, source, cache.source_mask, past, mask, position, self.target_positions)
             target.append(written)
         x = self.decoder_norm(x) if self.pre_norm else x
-        return self.logits(x), cache._replace(target=tuple(target), position=cache.position + 1)
+        return self.logits(x), cache._replace(target=tuple(target), ancestors=ancestors)
 
 
 def reorder_cache(cache: Cache, parents: Int[Array, "B K"]) -> Cache:
-    """The cache in which hypothesis k of a sentence goes on from hypothesis `parents[k]`; sources are shared."""
-    index = parents[:, :, None, None, None]
-    return cache._replace(target=jax.tree.map(lambda x: jnp.take_along_axis(x, index, axis=1), cache.target))
+    """The cache in which hypothesis k of a sentence goes on from hypothesis `parents[k]`.
+
+    Only the table of ancestors changes; keys and values stay where they were written.
+    """
+    return cache._replace(ancestors=jnp.take_along_axis(cache.ancestors, parents[:, :, None], axis=1))
+
+
+def grow_cache(cache: Cache, length: int) -> Cache:
+    """The cache with room for hypotheses of up to `length` tokens: attention costs what there is room for."""
+    _, beams, present = cache.ancestors.shape
+    room, none = length - present, (0, 0)
+
+    def pad(past: KeysValues) -> KeysValues:
+        more = (0, room * beams)
+        return KeysValues(jnp.pad(past.keys, (none, none, none, more)), jnp.pad(past.values, (none, none, more, none)))
+
+    ancestors = jnp.pad(cache.ancestors, (none, none, (0, room)))
+    return cache._replace(target=tuple(map(pad, cache.target)), ancestors=ancestors)
 
 
 # --- modules as plain pytrees ----------------------------------------------------------------------------

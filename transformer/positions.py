@@ -22,7 +22,7 @@ class PositionalEncoding(nnx.Module):
         del positions
         return x
 
-    def rotate(self, x: Float[Array, "B T N H"], positions: Int[Array, "B T"]) -> Float[Array, "B T N H"]:
+    def rotate(self, x: Float[Array, "B N T H"], positions: Int[Array, "B T"]) -> Float[Array, "B N T H"]:
         """Queries or keys of self-attention, turned by their positions."""
         del positions
         return x
@@ -76,8 +76,8 @@ class Rotary(PositionalEncoding):
     query and a key then depends on their distance alone.
     """
 
-    def rotate(self, x: Float[Array, "B T N H"], positions: Int[Array, "B T"]) -> Float[Array, "B T N H"]:
-        waves = sinusoids(positions, x.shape[-1])[:, :, None, :].astype(x.dtype)
+    def rotate(self, x: Float[Array, "B N T H"], positions: Int[Array, "B T"]) -> Float[Array, "B N T H"]:
+        waves = sinusoids(positions, x.shape[-1])[:, None].astype(x.dtype)
         sine, cosine = jnp.split(waves, 2, axis=-1)
         first, second = jnp.split(x, 2, axis=-1)
         return jnp.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from transformer.attention import attend, causal_mask, segment_mask
+from transformer.attention import ancestor_mask, attend, causal_mask, segment_mask
 from transformer.layers import dropout
 
 SEGMENTS = jnp.array([[1, 1, 2, 2, 2, 0], [1, 1, 1, 1, 1, 1]])
@@ -18,15 +18,17 @@ def tensors(*shapes: tuple[int, ...]) -> list[jax.Array]:
 @pytest.mark.parametrize("mask", [causal_mask(SEGMENTS), segment_mask(SEGMENTS, SEGMENTS)], ids=["causal", "all"])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_attention_and_its_gradients_are_those_of_the_library(mask, with_bias):
-    query, key, value, weight = tensors(*[(2, 6, 4, 8)] * 4)
+    query, key, value, weight = tensors(*[(2, 4, 6, 8)] * 4)
     bias = tensors((2, 4, 6, 6))[0] if with_bias else None
-    weight = weight * (SEGMENTS != 0)[:, :, None, None]
+    weight = weight * (SEGMENTS != 0)[:, None, :, None]
 
     def ours(query, key, value, bias):
         return jnp.sum(attend(query, key, value, mask, bias=bias) * weight)
 
     def library(query, key, value, bias):
-        return jnp.sum(jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask) * weight)
+        query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
+        attended = jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask)
+        return jnp.sum(attended.swapaxes(1, 2) * weight)
 
     arguments = (0, 1, 2, 3) if with_bias else (0, 1, 2)
     found = jax.value_and_grad(ours, arguments)(query, key, value, bias)
@@ -35,7 +37,7 @@ def test_attention_and_its_gradients_are_those_of_the_library(mask, with_bias):
 
 
 def test_attention_in_mixed_precision_is_close_to_float32():
-    query, key, value = tensors(*[(2, 6, 4, 8)] * 3)
+    query, key, value = tensors(*[(2, 4, 6, 8)] * 3)
     mask = segment_mask(SEGMENTS, SEGMENTS)
     mixed = attend(query, key, value, mask, precision="bfloat16_float32")
     assert mixed.dtype == jnp.float32
@@ -58,3 +60,11 @@ def test_coins_of_dropout_know_nothing_of_their_neighbours_or_of_other_keys():
         flat = coins[0].ravel()
         assert abs((flat[shift:] == flat[:-shift]).mean() - 0.5) < limit
     assert np.abs(coins[0].mean(0) - 0.5).max() < 6 * 0.5 / 256**0.5
+
+
+def test_the_mask_of_ancestors_shows_each_hypothesis_its_own_past():
+    """The example of the docstring, and its second row at an earlier position."""
+    ancestors = jnp.array([[[0, 0, 0], [0, 1, 1]]])
+    drawn = ["".join("x" if seen else "." for seen in row) for row in ancestor_mask(ancestors, jnp.int32(2))[0, 0]]
+    assert drawn == ["x.x.x.", "x..x.x"]
+    assert not ancestor_mask(ancestors, jnp.int32(1))[0, 0, :, 4:].any()

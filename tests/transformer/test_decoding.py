@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from data.batch import BOS, EOS, PAD, UNK
-from transformer.decoding import STRATEGIES, Hypotheses, Settings, Stepper
+from transformer.decoding import STRATEGIES, Hypotheses, Requirements, Settings, Stepper
 from transformer.decoding.beam import beam_search
 from transformer.decoding.greedy import greedy_search
+from transformer.decoding.largest import largest
+from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.search import NEVER, inverse_length_penalties
 
 LETTERS = range(4, 7)
@@ -29,7 +31,7 @@ class History(NamedTuple):
 
 
 def stepper() -> Stepper:
-    def step(tokens, cache):
+    def step(tokens, position, cache):
         rows = jnp.arange(tokens.shape[0])[:, None]
         return cache.table[rows, cache.before, tokens], cache._replace(before=tokens)
 
@@ -49,18 +51,25 @@ def tables(rows: int, seed: int, sharpness: float = 1.5) -> np.ndarray:
 def search(
     table: np.ndarray, *, beams: int, alpha: float, keep: int = 1, length: int = LENGTH, rows=None
 ) -> Hypotheses:
-    rows = jnp.asarray(np.ones(len(table), bool) if rows is None else rows)
-    cache = History(jnp.full((len(table), beams), PAD), jnp.asarray(table))
-    settings = Settings(beams, keep, length, alpha)
-    return jax.tree.map(np.asarray, run("greedy" if beams == 1 else "beam", cache, rows, settings))
+    limits = length * jnp.asarray(np.ones(len(table), bool) if rows is None else rows)
+    settings = Settings(beams, keep, (length,), alpha)
+    return run("greedy" if beams == 1 else "beam", table, Requirements.only(limits), settings)
 
 
-@functools.partial(jax.jit, static_argnames=("strategy", "settings"))
-def run(strategy: str, cache: History, rows, settings: Settings) -> Hypotheses:
-    return STRATEGIES[strategy](stepper(), cache, rows, settings)
+def run(strategy: str, table: np.ndarray, rows: Requirements, settings: Settings, banned=()) -> Hypotheses:
+    cache = History(jnp.full((len(table), settings.beams), PAD), jnp.asarray(table))
+    return jax.tree.map(np.asarray, compiled(strategy, cache, rows, settings, banned))
 
 
-def brute_force(table: np.ndarray, alpha: float, length: int = LENGTH) -> list[tuple[float, tuple[int, ...]]]:
+@functools.partial(jax.jit, static_argnames=("strategy", "settings", "banned"))
+def compiled(strategy: str, cache: History, rows: Requirements, settings: Settings, banned) -> Hypotheses:
+    ruled = with_rules(stepper(), settings, banned=banned)
+    return STRATEGIES[strategy](ruled, ruled_cache(cache, rows, settings), rows, settings)
+
+
+def brute_force(
+    table: np.ndarray, alpha: float, length: int = LENGTH, penalty: str = "gnmt"
+) -> list[tuple[float, tuple[int, ...]]]:
     """Every finished output of one chain with its score, best first."""
     everything = []
     for words in range(length):
@@ -70,27 +79,38 @@ def brute_force(table: np.ndarray, alpha: float, length: int = LENGTH) -> list[t
             for token in tokens:
                 total += float(table[before, last, token])
                 before, last = last, token
-            everything.append((total / ((5 + len(tokens)) / 6) ** alpha, tokens))
+            base = (5 + len(tokens)) / 6 if penalty == "gnmt" else len(tokens)
+            everything.append((total / base**alpha, tokens))
     return sorted(everything, reverse=True)
 
 
+WIDE = 3 ** (LENGTH - 1) + 13  # a beam that loses nothing
+
+
+def texts(found: Hypotheses, row: int) -> list[tuple[int, ...]]:
+    """The hypotheses of a row as tokens."""
+    rows = zip(found.tokens[row], found.lengths[row], strict=True)
+    return [tuple(tokens[:length].tolist()) for tokens, length in rows if length]
+
+
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_a_wide_beam_finds_what_brute_force_finds(alpha):
+@pytest.mark.parametrize("penalty", ["gnmt", "power"])
+def test_a_wide_beam_finds_what_brute_force_finds(alpha, penalty):
     table = tables(rows=6, seed=1)
-    found = search(table, beams=3 ** (LENGTH - 1) + 13, keep=3, alpha=alpha)
+    settings = Settings(WIDE, 3, (LENGTH,), alpha, penalty)
+    found = run("beam", table, Requirements.only(jnp.full(6, LENGTH)), settings)
     for row in range(len(table)):
-        for place, (score, tokens) in enumerate(brute_force(table[row], alpha)[:3]):
-            assert tuple(found.tokens[row, place][: found.lengths[row, place]]) == tokens
-            assert found.scores[row, place] == pytest.approx(score, abs=1e-5)
+        expected = brute_force(table[row], alpha, penalty=penalty)[:3]
+        assert texts(found, row) == [tokens for _, tokens in expected]
+        np.testing.assert_allclose(found.scores[row], [score for score, _ in expected], atol=1e-5)
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_beam_1_is_greedy(alpha):
     table = tables(rows=50, seed=2)
-    cache = History(jnp.full((50, 1), PAD), jnp.asarray(table))
-    settings = Settings(beams=1, keep=1, length=12, length_penalty=alpha)
-    greedy = run("greedy", cache, jnp.ones(50, bool), settings)
-    beam = run("beam", cache, jnp.ones(50, bool), settings)
+    rows = Requirements.only(jnp.full(50, 12))
+    settings = Settings(beams=1, keep=1, stages=(12,), length_penalty=alpha)
+    greedy, beam = run("greedy", table, rows, settings), run("beam", table, rows, settings)
     for one, other in zip(greedy, beam, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -112,16 +132,16 @@ def test_the_bound_stops_rows_early():
     steps = []
     base = stepper()
 
-    def counting(tokens, cache):
+    def counting(tokens, position, cache):
         jax.debug.callback(lambda: steps.append(1))
-        return base.step(tokens, cache)
+        return base.step(tokens, position, cache)
 
     cache = History(jnp.full((1, 4), PAD), jnp.asarray(tables(rows=1, seed=4).repeat(1, axis=0)))
     table = np.array(cache.table)
     table[..., EOS] = np.log(0.9)
     table[..., 4:] = np.log(0.1 / 3)
     cache = cache._replace(table=jnp.asarray(table))
-    beam_search(Stepper(counting, base.reorder), cache, jnp.ones(1, bool), Settings(4, 1, 50, 0.0))
+    beam_search(Stepper(counting, base.reorder), cache, Requirements.only(jnp.full(1, 50)), Settings(4, 1, (50,), 0.0))
     jax.effects_barrier()
     assert len(steps) == 1
 
@@ -145,13 +165,15 @@ def test_rows_that_are_left_out_have_no_finished_hypothesis_and_cost_no_step(bea
     calls = []
     base = stepper()
 
-    def counting(tokens, cache):
+    def counting(tokens, position, cache):
         jax.debug.callback(lambda: calls.append(1))
-        return base.step(tokens, cache)
+        return base.step(tokens, position, cache)
 
     cache = History(jnp.full((3, beams), PAD), jnp.asarray(tables(rows=3, seed=6)))
     strategy = STRATEGIES["greedy" if beams == 1 else "beam"]
-    found = strategy(Stepper(counting, base.reorder), cache, jnp.zeros(3, bool), Settings(beams, 1, 9, 1.0))
+    found = strategy(
+        Stepper(counting, base.reorder), cache, Requirements.only(jnp.zeros(3, int)), Settings(beams, 1, (9,), 1.0)
+    )
     jax.effects_barrier()
     assert not calls
     assert not np.any(found.finished)
@@ -187,11 +209,213 @@ def test_special_tokens_that_have_no_probability_are_never_generated(beams):
         assert (tokens[length:] == PAD).all()
 
 
-def test_the_length_penalty_is_that_of_wu_et_al_and_counts_eos():
+def test_the_gnmt_length_penalty_is_that_of_wu_et_al_and_counts_eos():
     """By hand: ((5 + 1) / 6) ** a = 1 for EOS alone; ((5 + 7) / 6) ** 0.5 is the root of 2."""
-    assert inverse_length_penalties(7, 0.5)[[1, 7]].tolist() == pytest.approx([1.0, 0.5**0.5])
+    assert inverse_length_penalties(Settings(1, 1, (7,), 0.5))[[1, 7]].tolist() == pytest.approx([1.0, 0.5**0.5])
 
 
 def test_greedy_search_refuses_a_beam():
     with pytest.raises(ValueError, match="greedy search follows 1 hypothesis, and was asked for 4: use beam search"):
-        greedy_search(stepper(), None, jnp.ones(1, bool), Settings(4, 1, 9, 1.0))
+        greedy_search(stepper(), None, Requirements.only(jnp.full(1, 9)), Settings(4, 1, (9,), 1.0))
+
+
+# --- rounds, stages and the largest of many --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "beam", "diverse", "terminology", "sampling"])
+def test_rounds_of_few_rows_and_a_growing_cache_give_what_all_rows_together_give(strategy):
+    table = tables(rows=11, seed=11)
+    rows = Requirements.only(jnp.asarray([20, 3, 0, 20, 9, 20, 20, 1, 20, 5, 20]))
+    rows = rows._replace(keys=np.arange(22, dtype=np.uint32).reshape(11, 2))
+    beams = 1 if strategy == "greedy" else 4
+    together = Settings(beams, beams, (20,), groups=2 if strategy == "diverse" else 1, diversity=0.3)
+    apart = together._replace(stages=(6, 20), rows=3)
+    for one, other in zip(run(strategy, table, rows, together), run(strategy, table, rows, apart), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("size", [7, 64, 100, 1000])
+def test_the_largest_values_are_those_of_a_full_sort_ties_included(size):
+    values = np.random.default_rng(size).integers(0, 50, (5, 3, size)).astype(np.float32)
+    values[0] = NEVER
+    best, places = largest(jnp.asarray(values), 8)
+    expected, where = jax.lax.top_k(jnp.asarray(values.reshape(5, -1)), 8)
+    np.testing.assert_array_equal(best, expected)
+    np.testing.assert_array_equal(places, where)
+
+
+def test_patience_lets_a_row_go_on_until_more_hypotheses_have_finished():
+    table = tables(rows=40, seed=12)
+    rows = Requirements.only(jnp.full(40, 20))
+    scores = [
+        run("beam", table, rows, Settings(3, 1, (20,), 1.0, patience=patience)).scores for patience in (0.3, 1.0, 4.0)
+    ]
+    assert (scores[0] <= scores[1]).all()
+    assert (scores[1] <= scores[2]).all()
+    assert (scores[0] < scores[1]).any()
+    assert (scores[1] < scores[2]).any()
+
+
+# --- rules: brute force over what they allow -------------------------------------------------------------
+
+
+def check_against_brute_force(strategy: str, rows: Requirements, settings: Settings, allows, banned=()) -> None:
+    table = tables(rows=len(rows.limits), seed=13)
+    found = run(strategy, table, rows, settings, banned)
+    for row in range(len(table)):
+        expected = [(score, tokens) for score, tokens in brute_force(table[row], 1.0) if allows(row, tokens)]
+        assert texts(found, row)[:1] == [tokens for _, tokens in expected[:1]]
+        assert found.scores[row, 0] == pytest.approx(expected[0][0], abs=1e-5)
+
+
+def test_limits_and_minimums_of_rows_are_kept():
+    rows = Requirements.only(jnp.asarray([4, 3, 2, 4]))._replace(minimums=jnp.asarray([3, 1, 1, 0]))
+    limits, minimums = [4, 3, 2, 4], [3, 1, 1, 0]
+    check_against_brute_force(
+        "beam", rows, Settings(WIDE, 1, (LENGTH,)), lambda row, t: minimums[row] < len(t) <= limits[row]
+    )
+
+
+def test_an_output_begins_with_the_prefix_of_its_row():
+    prefixes = [[5, 0, 0, 0], [0, 0, 0, 0], [6, 6, 0, 0], [4, 5, 6, 0]]
+    rows = Requirements.only(jnp.full(4, LENGTH))._replace(prefixes=jnp.asarray(prefixes))
+    wanted = [tuple(token for token in prefix if token) for prefix in prefixes]
+    check_against_brute_force(
+        "beam", rows, Settings(WIDE, 1, (LENGTH,)), lambda row, t: t[: len(wanted[row])] == wanted[row]
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_no_run_of_tokens_is_repeated(size):
+    def allows(row, tokens):
+        runs = [tokens[n : n + size] for n in range(len(tokens) - size + 1)]
+        return len(runs) == len(set(runs))
+
+    rows = Requirements.only(jnp.full(8, LENGTH))._replace(minimums=jnp.full(8, 3))
+    check_against_brute_force("beam", rows, Settings(WIDE, 1, (LENGTH,), unrepeated=size), allows)
+
+
+def test_banned_sequences_are_never_written():
+    banned = ((4,), (5, 6), (6, 6, 5))
+
+    def allows(row, tokens):
+        return not any(tokens[n : n + len(one)] == one for one in banned for n in range(len(tokens)))
+
+    rows = Requirements.only(jnp.full(8, LENGTH))._replace(minimums=jnp.full(8, 2))
+    check_against_brute_force("beam", rows, Settings(WIDE, 1, (LENGTH,)), allows, banned)
+
+
+def test_a_repetition_penalty_multiplies_the_log_probabilities_of_written_tokens():
+    table = np.log(np.full((1, VOCABULARY, VOCABULARY, VOCABULARY), 0.3, np.float32))
+    table[..., [PAD, UNK, BOS, EOS]] = NEVER
+    table[..., 4] = np.log(0.4)
+    found = run("greedy", table, Requirements.only(jnp.full(1, 4)), Settings(1, 1, (4,), 0.0, repetition_penalty=2.0))
+    assert texts(found, 0) == [(4, 5, 6, 4)]
+    assert found.scores[0, 0] == pytest.approx(np.log(0.4) + 2 * np.log(0.3) + 2 * np.log(0.4), abs=1e-5)
+
+
+# --- terminology -----------------------------------------------------------------------------------------
+
+TERMS = [[[5, 0], [0, 0]], [[4, 6], [0, 0]], [[4, 0], [6, 0]], [[0, 0], [0, 0]], [[6, 6], [5, 0]], [[5, 4], [4, 5]]]
+
+
+def contains(tokens: tuple[int, ...], term: list[int]) -> bool:
+    wanted = tuple(token for token in term if token)
+    return any(tokens[n : n + len(wanted)] == wanted for n in range(len(tokens)))
+
+
+def test_terminology_search_finds_the_best_output_that_has_the_terms():
+    rows = Requirements.only(jnp.full(6, LENGTH))._replace(terms=jnp.asarray(TERMS))
+    check_against_brute_force(
+        "terminology", rows, Settings(WIDE, 1, (LENGTH,)), lambda row, t: all(contains(t, term) for term in TERMS[row])
+    )
+
+
+@pytest.mark.parametrize("beams", [1, 2, 5])
+def test_terms_are_met_by_any_beam_when_they_fit(beams):
+    table = tables(rows=6, seed=14, sharpness=4.0)
+    rows = Requirements.only(jnp.full(6, 12))._replace(terms=jnp.asarray(TERMS))
+    found = run("terminology", table, rows, Settings(beams, beams, (12,)))
+    for row in range(6):
+        assert found.finished[row, 0]
+        for tokens, is_finished in zip(texts(found, row), found.finished[row], strict=False):
+            assert not is_finished or all(contains(tokens, term) for term in TERMS[row])
+
+
+# --- diverse beam search ---------------------------------------------------------------------------------
+
+
+def test_groups_without_diversity_are_copies_of_a_smaller_beam_and_the_first_group_always_is():
+    table = tables(rows=20, seed=15)
+    rows = Requirements.only(jnp.full(20, 12))
+    small = run("beam", table, rows, Settings(2, 2, (12,)))
+    same = run("diverse", table, rows, Settings(6, 6, (12,), groups=3, diversity=0.0))
+    apart = run("diverse", table, rows, Settings(6, 6, (12,), groups=3, diversity=5.0))
+    kinds = []
+    for row in range(20):
+        assert set(texts(same, row)) == set(texts(small, row))
+        assert set(texts(small, row)) <= set(texts(apart, row))
+        kinds.append(len({tokens[:1] for tokens in texts(apart, row)}))
+    assert np.mean(kinds) > 2.5
+
+
+# --- sampling --------------------------------------------------------------------------------------------
+
+
+def sampled(table: np.ndarray, **options) -> Hypotheses:
+    keys = np.stack([np.full(len(table), 7), np.arange(len(table))], axis=1).astype(np.uint32)
+    rows = Requirements.only(jnp.full(len(table), 12))._replace(keys=keys)
+    return run("sampling", table, rows, Settings(32, 32, (12,), 0.0, **options))
+
+
+def test_samples_have_the_frequencies_of_their_probabilities():
+    """The first tokens of 300 x 32 samples of one chain against its table: within 4 standard errors."""
+    table = tables(rows=1, seed=16).repeat(300, axis=0)
+    found = sampled(table)
+    firsts = np.bincount(found.tokens[:, :, 0].ravel(), minlength=VOCABULARY) / 9600
+    expected = np.exp(table[0, PAD, BOS])
+    assert (np.abs(firsts - expected) <= 4 * np.sqrt(expected * (1 - expected) / 9600) + 1e-9).all()
+    assert len({tuple(row) for row in found.tokens[:, 0]}) > 30
+
+
+def test_the_samples_of_a_line_do_not_depend_on_the_batch():
+    table = tables(rows=8, seed=17)
+    keys = np.stack([np.full(8, 7), np.arange(8)], axis=1).astype(np.uint32)
+    rows = Requirements.only(jnp.full(8, 12))._replace(keys=keys)
+    whole = run("sampling", table, rows, Settings(4, 4, (12,)))
+    order = [5, 2, 7]
+    part = run("sampling", table[order], jax.tree.map(lambda x: x[np.array(order)], rows), Settings(4, 4, (12,)))
+    for one, other in zip(whole, part, strict=True):
+        np.testing.assert_array_equal(one[order], other)
+
+
+def test_scores_of_samples_are_the_models_log_probabilities():
+    table = tables(rows=5, seed=18)
+    found = sampled(table, temperature=0.5, top_k=2)
+    for row in range(5):
+        for place in np.flatnonzero(found.finished[row]):
+            before, last, total = PAD, BOS, 0.0
+            for token in found.tokens[row, place][: found.lengths[row, place]]:
+                total += float(table[row, before, last, token])
+                before, last = last, token
+            assert found.log_probabilities[row, place] == pytest.approx(total, abs=1e-4)
+    assert (np.diff(found.scores, axis=1) <= 0)[found.finished[:, 1:]].all()
+
+
+@pytest.mark.parametrize(
+    ("options", "allowed"),
+    [
+        ({"top_k": 1}, {4}),
+        ({"top_k": 2}, {4, 5}),
+        ({"top_p": 0.45}, {4}),
+        ({"top_p": 0.6}, {4, 5}),
+        ({"top_p": 0.85}, {4, 5, 6}),
+        ({"top_k": 3, "top_p": 0.6}, {4, 5}),
+        ({"temperature": 0.01}, {4}),
+    ],
+)
+def test_cuts_keep_the_likeliest_tokens(options, allowed):
+    """Probabilities 0.5, 0.3, 0.15, 0.05 of tokens 4, 5, 6 and EOS."""
+    table = np.full((20, VOCABULARY, VOCABULARY, VOCABULARY), NEVER, np.float32)
+    table[..., [4, 5, 6, EOS]] = np.log([0.5, 0.3, 0.15, 0.05])
+    assert set(sampled(table, **options).tokens[..., 0].ravel().tolist()) == allowed

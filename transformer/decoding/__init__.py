@@ -4,9 +4,18 @@ To add a strategy: write a function like `greedy_search` in a file of its own, a
 """
 
 from transformer.decoding.beam import beam_search
+from transformer.decoding.diverse import diverse_search
 from transformer.decoding.greedy import greedy_search
-from transformer.decoding.search import Hypotheses, Settings, Stepper
+from transformer.decoding.sampling import sampling_search
+from transformer.decoding.search import Hypotheses, Requirements, Settings, Stepper
+from transformer.decoding.terminology import terminology_search
 
-STRATEGIES = {"greedy": greedy_search, "beam": beam_search}
+STRATEGIES = {
+    "greedy": greedy_search,
+    "beam": beam_search,
+    "diverse": diverse_search,
+    "terminology": terminology_search,
+    "sampling": sampling_search,
+}
 
-__all__ = ["STRATEGIES", "Hypotheses", "Settings", "Stepper"]
+__all__ = ["STRATEGIES", "Hypotheses", "Requirements", "Settings", "Stepper"]

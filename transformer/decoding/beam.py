@@ -1,5 +1,7 @@
-"""Beam search with the GNMT length penalty."""
+"""Beam search with a length penalty, patience, and a proven bound on what can still come."""
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -7,35 +9,45 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from data.batch import BOS, EOS
+from transformer.decoding.largest import largest
 from transformer.decoding.search import (
     NEVER,
     Cache,
     Hypotheses,
+    Requirements,
     Settings,
     Stepper,
+    append,
+    best_of_both,
+    choose,
     empty_hypotheses,
+    finished_first,
     inverse_length_penalties,
+    pick,
+    run_rounds,
 )
 
 
 class BeamState(NamedTuple):
     """The loop's state: K live hypotheses of one length in each row, and the K best finished ones so far."""
 
-    step: Int[Array, ""]  # tokens in a live hypothesis
+    steps: Int[Array, " B"]  # tokens in a live hypothesis
     tokens: Int[Array, "B K L"]
     last: Int[Array, "B K"]
     log_probabilities: Float[Array, "B K"]  # NEVER: there is no such hypothesis
     finished: Hypotheses
+    ended: Int[Array, " B"]  # hypotheses that have finished, kept or not
+    limits: Int[Array, " B"]  # longest output of the row, EOS counted
     is_open: Bool[Array, " B"]  # still searched
     cache: Cache
 
 
-def beam_search(stepper: Stepper, cache: Cache, rows: Bool[Array, " B"], settings: Settings) -> Hypotheses:
-    """The best hypotheses of each row by score, log P / ((5 + length) / 6) ** alpha. Rows that are False are left out.
+def beam_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: Settings) -> Hypotheses:
+    """The best hypotheses of each row by score, log P / penalty(length); see `inverse_length_penalties`.
 
     At each step a row's K live hypotheses are extended by every token. Of these extensions, those among the K best that
-    end in EOS are finished; the K best that do not end go on. A row is complete when K hypotheses have finished, when
-    all live ones have met the length limit, or earlier, by this bound:
+    end in EOS are finished; the K best that do not end go on. A row is complete when patience * K hypotheses have
+    finished (Kasai et al. 2022), when all live ones have met the length limit, or earlier, by this bound:
 
         A live hypothesis with log-probability p <= 0 can only become less likely, and ends with some length n <= L.
         Its final score is at most p / penalty(n) <= p / penalty(L), as the penalty rises with n and p is not positive.
@@ -45,105 +57,108 @@ def beam_search(stepper: Stepper, cache: Cache, rows: Bool[Array, " B"], setting
     The bound holds in floating point too: sums with non-positive terms, products with smaller factors, and rounding
     itself are all monotone. A complete row is not touched again: it cannot depend on its neighbours.
     """
-    state = initial_state(cache, rows, settings)
-    state = jax.lax.while_loop(
-        lambda state: (state.step < settings.length) & state.is_open.any(),
-        lambda state: advance(stepper, state, settings),
-        state,
-    )
-    return conclude(state, rows, settings)
+    state = initial_state(cache, rows.limits, settings)
+    state = run_rounds(stepper, state, settings, lambda state, step: advance(stepper, state, step, settings))
+    return conclude(state, settings)
 
 
-def initial_state(cache: Cache, rows: Bool[Array, " B"], settings: Settings) -> BeamState:
+def initial_state(cache: Cache, limits: Int[Array, " B"], settings: Settings) -> BeamState:
     """One empty hypothesis in each row."""
-    empty = jax.tree.map(jnp.asarray, empty_hypotheses(rows.shape[0], settings.beams, settings.length))
+    empty = empty_hypotheses(limits.shape[0], settings.beams, settings.length)
     return BeamState(
-        step=jnp.int32(0),
+        steps=jnp.zeros_like(limits),
         tokens=empty.tokens,
         last=jnp.full_like(empty.lengths, BOS),
         log_probabilities=empty.scores.at[:, 0].set(0.0),
         finished=empty,
-        is_open=rows,
+        ended=jnp.zeros_like(limits),
+        limits=limits,
+        is_open=limits > 0,
         cache=cache,
     )
 
 
-def advance(stepper: Stepper, state: BeamState, settings: Settings) -> BeamState:
+def advance(stepper: Stepper, state: BeamState, step: Int[Array, ""], settings: Settings) -> BeamState:
     """One more token for every live hypothesis of the open rows."""
-    log_probabilities, cache = stepper.step(state.last, state.cache)
-    sums, parents, tokens = extensions(state.log_probabilities, log_probabilities)
-    ends = tokens == EOS
+    log_probabilities, cache = stepper.step(state.last, step, state.cache)
+    after, parents = extend(state._replace(cache=None), log_probabilities, step, settings, extensions, best_live)
+    return after._replace(cache=stepper.reorder(cache, parents))
 
-    ended = jnp.where(ends, sums, NEVER)[:, : settings.beams]
-    factors = jnp.asarray(inverse_length_penalties(settings.length, settings.length_penalty))
-    scores = ended * factors[state.step + 1]
-    written = append(state.tokens, parents[:, : settings.beams], tokens[:, : settings.beams], state.step)
-    lengths = jnp.full_like(tokens[:, : settings.beams], 1) * (state.step + 1)
+
+class Extensions(NamedTuple):
+    """Candidates for the next step of a row, best first: hypotheses with one more token."""
+
+    sums: Float[Array, "B C"]  # log-probabilities
+    parents: Int[Array, "B C"]
+    tokens: Int[Array, "B C"]
+
+
+Propose = Callable[[BeamState, Array], Extensions]
+Select = Callable[[BeamState, Extensions, Array, Settings], tuple[Array, Array]]
+
+
+def extend(
+    state: BeamState,
+    log_probabilities: Float[Array, "B K V"],
+    step: Int[Array, ""],
+    settings: Settings,
+    propose: Propose,
+    select: Select,
+) -> tuple[BeamState, Int[Array, "B K"]]:
+    """The state with one more token for every live hypothesis of the open rows, and whom the new ones go on from.
+
+    `propose` names the candidates, of which those among the first K that end are finished, and `select` those that
+    go on: their log-probabilities, falling, and their places among the candidates.
+    """
+    candidates = propose(state, log_probabilities)
+    ends = candidates.tokens == EOS
+    first = jax.tree.map(lambda x: x[:, : settings.beams], candidates)
+
+    ended = jnp.where(ends[:, : settings.beams], first.sums, NEVER)
+    factors = jnp.asarray(inverse_length_penalties(settings))
+    scores = ended * factors[step + 1]
+    lengths = jnp.broadcast_to(step + 1, ended.shape)
+    written = append(state.tokens, first.parents, first.tokens, step)
     finished = best_of_both(state.finished, Hypotheses(written, lengths, ended, scores, scores > NEVER), settings.beams)
 
-    live, chosen = jax.lax.top_k(jnp.where(ends, NEVER, sums), settings.beams)
-    parents, tokens = pick(parents, chosen), pick(tokens, chosen)
-    is_full = finished.finished.all(axis=-1)
-    is_settled = finished.scores[:, settings.keep - 1] >= live[:, 0] * factors[settings.length]
-    after = BeamState(
-        step=state.step,
-        tokens=append(state.tokens, parents, tokens, state.step),
+    going_on = candidates._replace(sums=jnp.where(ends, NEVER, candidates.sums))
+    live, places = select(state, going_on, step, settings)
+    parents, tokens = pick(candidates.parents, places), pick(candidates.tokens, places)
+    count = state.ended + (ended > NEVER).sum(-1)
+    is_full = count >= math.ceil(settings.patience * settings.beams)
+    is_settled = finished.scores[:, settings.keep - 1] >= live[:, 0] * factors[state.limits]
+    after = state._replace(
+        tokens=append(state.tokens, parents, tokens, step),
         last=tokens,
         log_probabilities=live,
         finished=finished,
-        is_open=state.is_open & ~is_full & ~is_settled,
-        cache=None,
+        ended=count,
+        is_open=~is_full & ~is_settled & (step + 1 < state.limits),
     )
-    kept = jax.tree.map(lambda new, old: choose(state.is_open, new, old), after, state._replace(cache=None))
-    return kept._replace(step=state.step + 1, cache=stepper.reorder(cache, parents))
+    return jax.tree.map(lambda new, old: choose(state.is_open, new, old), after, state), parents
 
 
-def extensions(
-    live: Float[Array, "B K"], log_probabilities: Float[Array, "B K V"]
-) -> tuple[Float[Array, "B 2*K"], Int[Array, "B 2*K"], Int[Array, "B 2*K"]]:
-    """The 2K best extensions of K live hypotheses: sums, parents, tokens. At most K of them end: K can go on."""
+def extensions(state: BeamState, log_probabilities: Float[Array, "B K V"]) -> Extensions:
+    """The 2K best extensions of K live hypotheses. At most K of them end: K can go on."""
     beams, vocabulary = log_probabilities.shape[1:]
-    sums = (live[..., None] + log_probabilities).reshape(live.shape[0], beams * vocabulary)
-    best, places = jax.lax.top_k(sums, 2 * beams)
-    return best, places // vocabulary, places % vocabulary
+    sums, places = largest(state.log_probabilities[..., None] + log_probabilities, 2 * beams)
+    return Extensions(sums, places // vocabulary, places % vocabulary)
 
 
-def append(
-    written: Int[Array, "B K L"], parents: Int[Array, "B K"], tokens: Int[Array, "B K"], step: Int[Array, ""]
-) -> Int[Array, "B K L"]:
-    """What the parents wrote, with one more token each at place `step`."""
-    column = jnp.arange(written.shape[-1]) == step
-    return jnp.where(column[None, None], tokens[..., None], pick(written, parents))
+def best_live(
+    state: BeamState, candidates: Extensions, step: Int[Array, ""], settings: Settings
+) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
+    """The K best of the candidates that go on."""
+    del state, step
+    live, places = jax.lax.top_k(candidates.sums, settings.beams)
+    return live, places
 
 
-def pick(values: Array, places: Int[Array, "B K"]) -> Array:
-    """values[b, places[b, k]] for each row b."""
-    return jax.vmap(lambda row, indices: row[indices])(values, places)
-
-
-def choose(rows: Bool[Array, " B"], new: Array, old: Array) -> Array:
-    """New values in the given rows, old ones elsewhere; what has no rows stays new."""
-    return jnp.where(rows.reshape(-1, *[1] * (new.ndim - 1)), new, old) if new.ndim else new
-
-
-def best_of_both(first: Hypotheses, second: Hypotheses, hypotheses: int) -> Hypotheses:
-    """The best of both by score, best first; of equal scores, the first's before the second's."""
-    both = jax.tree.map(lambda one, other: jnp.concatenate([one, other], axis=1), first, second)
-    _, places = jax.lax.top_k(both.scores, hypotheses)
-    return jax.tree.map(lambda values: pick(values, places), both)
-
-
-def conclude(state: BeamState, rows: Bool[Array, " B"], settings: Settings) -> Hypotheses:
+def conclude(state: BeamState, settings: Settings) -> Hypotheses:
     """The `keep` best finished hypotheses of each row, then the live ones, which the length limit has cut."""
-    factors = jnp.asarray(inverse_length_penalties(settings.length, settings.length_penalty))
-    live = jnp.where(rows[:, None], state.log_probabilities, NEVER)
-    is_there = live > NEVER
-    lengths = jnp.where(is_there, settings.length, 0)
-    cut = Hypotheses(state.tokens, lengths, live, live * factors[settings.length], jnp.zeros_like(is_there))
-    both = jax.tree.map(lambda one, other: jnp.concatenate([one, other], axis=1), state.finished, cut)
-    order = jnp.lexsort((-both.scores, ~both.finished), axis=-1)[:, : settings.keep]
-    best = jax.tree.map(lambda values: pick(values, order), both)
-    is_there = best.scores > NEVER
-    return best._replace(
-        tokens=jnp.where(is_there[..., None], best.tokens, 0), lengths=jnp.where(is_there, best.lengths, 0)
-    )
+    factors = jnp.asarray(inverse_length_penalties(settings))
+    live = jnp.where((state.limits > 0)[:, None], state.log_probabilities, NEVER)
+    lengths = jnp.broadcast_to(state.limits[:, None], live.shape)
+    scores = live * factors[state.limits][:, None]
+    cut = Hypotheses(state.tokens, lengths, live, scores, jnp.zeros_like(live, bool))
+    return finished_first(state.finished, cut, settings.keep)

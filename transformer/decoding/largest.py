@@ -1,0 +1,35 @@
+"""The largest of very many values, without sorting them."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from transformer.decoding.search import NEVER
+
+BLOCK = 64
+"""Values whose maximum is found before any are sorted: near the root of common vocabularies."""
+
+
+def largest(values: Float[Array, "B K V"], count: int) -> tuple[Float[Array, "B C"], Int[Array, "B C"]]:
+    """The `count` largest of each row's K * V values, and their places; of equal ones, the first.
+
+    Equal to `jax.lax.top_k` of the flat row, which takes most of a step's time on CPUs. The largest values lie in the
+    `count` blocks of the largest maxima: one pass finds these blocks, and only what is in them is sorted.
+    """
+    rows, groups, size = values.shape
+    whole = size // BLOCK * BLOCK
+    maxima = values[..., :whole].reshape(rows, groups, -1, BLOCK).max(-1)
+    if whole < size:
+        maxima = jnp.concatenate([maxima, values[..., whole:].max(-1, keepdims=True)], axis=-1)
+    blocks = maxima.shape[-1]
+    flat = values.reshape(rows, -1)
+    if groups * blocks <= count:
+        best, places = jax.lax.top_k(flat, count)
+        return best, places
+    chosen = jnp.sort(jax.lax.top_k(maxima.reshape(rows, -1), count)[1], axis=-1)
+    inside = (chosen % blocks * BLOCK)[..., None] + jnp.arange(BLOCK)[None, None]
+    places = ((chosen // blocks * size)[..., None] + inside).reshape(rows, -1)
+    candidates = jnp.take_along_axis(flat, places, axis=1, mode="clip")
+    candidates = jnp.where(inside.reshape(rows, -1) < size, candidates, NEVER)
+    best, order = jax.lax.top_k(candidates, count)
+    return best, jnp.take_along_axis(places, order, axis=1)

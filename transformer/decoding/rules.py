@@ -1,0 +1,134 @@
+"""Rules on what may be written next, around any stepper: search strategies do not know that they are there.
+
+To add a rule: a function of log-probabilities and history, and its line in `with_rules`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from data.batch import EOS, PAD
+from transformer.decoding.search import NEVER, Cache, Requirements, Settings, Stepper
+
+
+class RuledCache(NamedTuple):
+    """The cache of the stepper inside, what each hypothesis wrote, BOS first, and what its row requires."""
+
+    inside: Cache
+    history: Int[Array, "B K L"]
+    minimums: Int[Array, " B"]
+    prefixes: Int[Array, "B P"]
+
+
+def ruled_cache(inside: Cache, rows: Requirements, settings: Settings) -> RuledCache:
+    """The cache for `with_rules` before the first token."""
+    history = jnp.full((len(rows.limits), settings.beams, settings.length), PAD, jnp.int32)
+    return RuledCache(inside, history, rows.minimums, rows.prefixes)
+
+
+def with_rules(stepper: Stepper, settings: Settings, *, banned: tuple[tuple[int, ...], ...] = ()) -> Stepper:
+    """A stepper that gives NEVER to tokens that a rule forbids. Its cache is that of `ruled_cache`.
+
+    The probability of forbidden tokens is not handed to the others: a hypothesis keeps the score that the model gives
+    it. Only a repetition penalty changes scores.
+    """
+
+    def step(tokens: Array, position: Array, cache: RuledCache) -> tuple[Array, RuledCache]:
+        log_probabilities, inside = stepper.step(tokens, position, cache.inside)
+        is_now = (jnp.arange(cache.history.shape[-1]) == position)[None, None]
+        history = jnp.where(is_now, tokens[..., None], cache.history)
+        free = log_probabilities
+        if settings.repetition_penalty != 1.0:
+            free = penalize_repetition(free, history, settings.repetition_penalty)
+        if settings.unrepeated:
+            free = forbid_repetition(free, history, position, settings.unrepeated)
+        if banned:
+            free = forbid_sequences(free, history, position, banned)
+        free = forbid_early_end(free, position, cache.minimums)
+        if cache.prefixes.shape[1]:
+            free = force_prefix(free, log_probabilities, position, cache.prefixes)
+        return free, cache._replace(inside=inside, history=history)
+
+    def reorder(cache: RuledCache, parents: Array) -> RuledCache:
+        history = jnp.take_along_axis(cache.history, parents[..., None], axis=1)
+        return cache._replace(inside=stepper.reorder(cache.inside, parents), history=history)
+
+    def grow(cache: RuledCache, length: int) -> RuledCache:
+        return cache._replace(inside=stepper.grow(cache.inside, length))
+
+    return Stepper(step, reorder, grow)
+
+
+def forbid_early_end(
+    log_probabilities: Float[Array, "B K V"], position: Int[Array, ""], minimums: Int[Array, " B"]
+) -> Float[Array, "B K V"]:
+    """No EOS before a row has its fewest tokens."""
+    is_end = jnp.arange(log_probabilities.shape[-1]) == EOS
+    is_early = position < minimums
+    return jnp.where(is_early[:, None, None] & is_end[None, None], NEVER, log_probabilities)
+
+
+def force_prefix(
+    log_probabilities: Float[Array, "B K V"],
+    unruled: Float[Array, "B K V"],
+    position: Int[Array, ""],
+    prefixes: Int[Array, "B P"],
+) -> Float[Array, "B K V"]:
+    """Where a row's prefix has a token for this position: that token alone, whatever other rules say."""
+    length = prefixes.shape[1]
+    wanted = jnp.where(position < length, prefixes[:, jnp.minimum(position, length - 1)], PAD)
+    is_wanted = jnp.arange(log_probabilities.shape[-1])[None] == wanted[:, None]
+    forced = jnp.where(is_wanted[:, None], unruled, NEVER)
+    return jnp.where((wanted != PAD)[:, None, None], forced, log_probabilities)
+
+
+def penalize_repetition(
+    log_probabilities: Float[Array, "B K V"], history: Int[Array, "B K L"], penalty: float
+) -> Float[Array, "B K V"]:
+    """Log-probabilities of tokens that a hypothesis has written, multiplied by the penalty (Keskar et al. 2019)."""
+    was_written = mark(history, jnp.ones_like(history, bool), log_probabilities.shape[-1])
+    return jnp.where(was_written, log_probabilities * penalty, log_probabilities)
+
+
+def forbid_repetition(
+    log_probabilities: Float[Array, "B K V"], history: Int[Array, "B K L"], position: Int[Array, ""], size: int
+) -> Float[Array, "B K V"]:
+    """No token that would end a run of `size` tokens that the hypothesis has written before."""
+    length = history.shape[-1]
+    is_repeated = jnp.broadcast_to(jnp.arange(length)[None, None] <= position, history.shape)
+    for back in range(1, size):  # the token `back` places before a place, against the one before the next token
+        earlier = jnp.pad(history, ((0, 0), (0, 0), (back, 0)), constant_values=-1)[..., :length]
+        newest = history[..., jnp.maximum(position + 1 - back, 0)]
+        is_repeated &= (earlier == newest[..., None]) & (position + 1 >= back)
+    is_output = (jnp.arange(length) >= size)[None, None]  # BOS is no part of a run
+    return jnp.where(mark(history, is_repeated & is_output, log_probabilities.shape[-1]), NEVER, log_probabilities)
+
+
+def forbid_sequences(
+    log_probabilities: Float[Array, "B K V"],
+    history: Int[Array, "B K L"],
+    position: Int[Array, ""],
+    sequences: tuple[tuple[int, ...], ...],
+) -> Float[Array, "B K V"]:
+    """No token that would complete one of the sequences."""
+    longest = max(map(len, sequences))
+    newest = jnp.pad(history, ((0, 0), (0, 0), (longest, 0)), constant_values=-1)
+    newest = jax.lax.dynamic_slice_in_dim(newest, position + 2, longest - 1, axis=2)  # the last longest - 1 tokens
+    begun = np.array([(-1,) * (longest - len(one)) + one[:-1] for one in sequences], np.int32)
+    begun = begun.reshape(len(sequences), longest - 1)
+    is_begun = ((newest[:, :, None] == begun[None, None]) | (begun == -1)[None, None]).all(-1)
+    ends = np.array([one[-1] for one in sequences], np.int32)
+    tokens = jnp.broadcast_to(ends[None, None], is_begun.shape)
+    return jnp.where(mark(tokens, is_begun, log_probabilities.shape[-1]), NEVER, log_probabilities)
+
+
+def mark(tokens: Int[Array, "B K L"], chosen: Bool[Array, "B K L"], vocabulary: int) -> Bool[Array, "B K V"]:
+    """True for the tokens that stand at a chosen place."""
+    rows, beams = tokens.shape[:2]
+    blank = jnp.zeros((rows, beams, vocabulary), bool)
+    places = jnp.where(chosen, tokens, vocabulary)
+    row, beam = jnp.arange(rows)[:, None, None], jnp.arange(beams)[None, :, None]
+    return blank.at[row, beam, places].set(True, mode="drop")

@@ -1,0 +1,131 @@
+"""Sampling: each token is drawn by its probability, from random numbers that belong to the line."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from data.batch import BOS, EOS
+from transformer.decoding.search import (
+    NEVER,
+    Cache,
+    Hypotheses,
+    Requirements,
+    Settings,
+    Stepper,
+    choose,
+    empty_hypotheses,
+    finished_first,
+    inverse_length_penalties,
+    run_rounds,
+)
+
+BISECTIONS = 24
+"""Halvings of the interval in which the least probability of the nucleus is looked for: exact to 2^-24 of the top."""
+
+
+class SamplingState(NamedTuple):
+    """The loop's state: K samples of each row, which know nothing of each other."""
+
+    steps: Int[Array, " B"]
+    tokens: Int[Array, "B K L"]
+    last: Int[Array, "B K"]
+    lengths: Int[Array, "B K"]
+    log_probabilities: Float[Array, "B K"]
+    is_writing: Bool[Array, "B K"]
+    limits: Int[Array, " B"]
+    keys: UInt32[Array, "B 2"]
+    is_open: Bool[Array, " B"]
+    cache: Cache
+
+
+def sampling_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: Settings) -> Hypotheses:
+    """K samples of each row, best score first; log-probabilities are the model's own, before temperature and cuts.
+
+    A row's samples depend on its own random key and on nothing else in the batch.
+    """
+    limits = rows.limits
+    empty = empty_hypotheses(limits.shape[0], settings.beams, settings.length)
+    is_there = limits > 0
+    state = SamplingState(
+        steps=jnp.zeros_like(limits),
+        tokens=empty.tokens,
+        last=jnp.full_like(empty.lengths, BOS),
+        lengths=empty.lengths,
+        log_probabilities=jnp.zeros_like(empty.scores),
+        is_writing=jnp.broadcast_to(is_there[:, None], empty.lengths.shape),
+        limits=limits,
+        keys=rows.keys,
+        is_open=is_there,
+        cache=cache,
+    )
+    state = run_rounds(stepper, state, settings, lambda state, step: advance(stepper, state, step, settings))
+    factors = jnp.asarray(inverse_length_penalties(settings))
+    scores = jnp.where(is_there[:, None], state.log_probabilities * factors[state.lengths], NEVER)
+    is_finished = is_there[:, None] & (state.last == EOS)
+    found = Hypotheses(state.tokens, state.lengths, state.log_probabilities, scores, is_finished)
+    return finished_first(found, jax.tree.map(lambda x: x[:, :0], found), settings.keep)
+
+
+def advance(stepper: Stepper, state: SamplingState, step: Int[Array, ""], settings: Settings) -> SamplingState:
+    """One more token for every sample of the open rows that has not met EOS."""
+    log_probabilities, cache = stepper.step(state.last, step, state.cache)
+    drawn = draw(cut(log_probabilities / settings.temperature, settings), uniform(state.keys, step, settings.beams))
+    gained = jnp.take_along_axis(log_probabilities, drawn[..., None], axis=-1)[..., 0]
+    writing = state.is_writing
+    column = (jnp.arange(state.tokens.shape[-1]) == step)[None, None]
+    is_writing = writing & (drawn != EOS) & (step + 1 < state.limits)[:, None]
+    after = state._replace(
+        tokens=jnp.where(writing[..., None] & column, drawn[..., None], state.tokens),
+        last=jnp.where(writing, drawn, state.last),
+        lengths=state.lengths + writing,
+        log_probabilities=jnp.where(writing, state.log_probabilities + gained, state.log_probabilities),
+        is_writing=is_writing,
+        is_open=is_writing.any(-1),
+        cache=None,
+    )
+    kept = jax.tree.map(lambda new, old: choose(state.is_open, new, old), after, state._replace(cache=None))
+    return kept._replace(cache=cache)
+
+
+def uniform(keys: UInt32[Array, "B 2"], step: Int[Array, ""], samples: int) -> Float[Array, "B samples"]:
+    """A number in [0, 1) for each sample of each row at this step."""
+
+    def of_row(key: UInt32[Array, "2"]) -> Float[Array, " samples"]:
+        return jax.random.uniform(jax.random.fold_in(jax.random.wrap_key_data(key), step), (samples,))
+
+    return jax.vmap(of_row)(keys)
+
+
+def cut(logits: Float[Array, "B K V"], settings: Settings) -> Float[Array, "B K V"]:
+    """The logits, NEVER outside the `top_k` likeliest tokens (Fan et al. 2018) and outside the nucleus.
+
+    The nucleus (Holtzman et al. 2020) is the smallest set of likeliest tokens with a probability of at least `top_p`,
+    among those that `top_k` leaves. Tokens of equal probability stay or go together.
+    """
+    if 0 < settings.top_k < logits.shape[-1]:
+        least = jax.lax.top_k(logits, settings.top_k)[0][..., -1:]
+        logits = jnp.where(logits >= least, logits, NEVER)
+    if settings.top_p < 1.0:
+        weights = jnp.exp(logits - logits.max(-1, keepdims=True))
+        wanted = settings.top_p * weights.sum(-1, keepdims=True)
+
+        def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = bounds
+            middle = (low + high) / 2
+            is_enough = jnp.where(weights >= middle, weights, 0).sum(-1, keepdims=True) >= wanted
+            return jnp.where(is_enough, middle, low), jnp.where(is_enough, high, middle)
+
+        low, _ = jax.lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(wanted), jnp.full_like(wanted, 1.0 + 1e-6)))
+        logits = jnp.where(weights >= low, logits, NEVER)
+    return logits
+
+
+def draw(logits: Float[Array, "B K V"], numbers: Float[Array, "B K"]) -> Int[Array, "B K"]:
+    """The token of each number in [0, 1), by the inverse of the cumulative distribution."""
+    weights = jnp.exp(logits - logits.max(-1, keepdims=True))
+    sums = jnp.cumsum(weights, axis=-1)
+    place = (sums <= numbers[..., None] * sums[..., -1:]).sum(-1)
+    last = weights.shape[-1] - 1 - jnp.argmax(weights[..., ::-1] > 0, axis=-1)
+    return jnp.minimum(place, last).astype(jnp.int32)

@@ -1,0 +1,153 @@
+"""Beam search under terminology constraints: outputs that contain given terms."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from data.batch import EOS, PAD
+from transformer.decoding.beam import BeamState, Extensions, conclude, extend, extensions, initial_state
+from transformer.decoding.search import NEVER, Cache, Hypotheses, Requirements, Settings, Stepper, pick, run_rounds
+
+
+class Progress(NamedTuple):
+    """What hypotheses have of the terms of their row."""
+
+    is_met: Bool[Array, "B K M"]
+    begun: Int[Array, "B K M"]  # tokens of the term with which the hypothesis ends
+
+
+class TermState(NamedTuple):
+    """A beam and the terms of its rows."""
+
+    steps: Int[Array, " B"]
+    beam: BeamState  # without a cache
+    terms: Int[Array, "B M Q"]
+    is_open: Bool[Array, " B"]
+    cache: Cache
+
+
+ENDLESS = 1e6  # patience: a row is searched until nothing better can come
+
+
+def terminology_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: Settings) -> Hypotheses:
+    """The best hypotheses that contain every term of their row; one without terms is searched as by `beam_search`.
+
+    A variant of dynamic beam allocation (Post and Vilar 2018). The live hypotheses of a row fall into banks by the
+    number of tokens of terms that they have. To the best extensions are added those that begin or continue a missing
+    term, and the beam is filled with the best of each bank, then the second best of each, and so on, fullest bank
+    first. There is always a hypothesis that is as far as it can be, so that terms are met whenever they fit in the
+    length limit. EOS is allowed only to hypotheses that have all terms, and each of those may end at every step.
+    """
+    settings = settings._replace(patience=ENDLESS)
+    beam = initial_state(None, rows.limits, settings)
+    state = TermState(beam.steps, beam, rows.terms, beam.is_open, cache)
+    state = run_rounds(stepper, state, settings, lambda state, step: advance(stepper, state, step, settings))
+    return conclude(state.beam, settings)
+
+
+def advance(stepper: Stepper, state: TermState, step: Int[Array, ""], settings: Settings) -> TermState:
+    """One more token for every live hypothesis of the open rows."""
+    log_probabilities, cache = stepper.step(state.beam.last, step, state.cache)
+    progress = follow(state.beam.tokens, step, state.terms)
+
+    def propose(beam: BeamState, log_probabilities: Array) -> Extensions:
+        return with_terms(beam, log_probabilities, state.terms, progress)
+
+    def select(beam: BeamState, found: Extensions, step: Array, settings: Settings) -> tuple[Array, Array]:
+        del beam, step
+        return fill_by_banks(found, tokens_met(found, state.terms, progress), settings.beams)
+
+    beam, parents = extend(state.beam, log_probabilities, step, settings, propose, select)
+    return state._replace(beam=beam, is_open=beam.is_open, cache=stepper.reorder(cache, parents))
+
+
+def follow(tokens: Int[Array, "B K L"], written: Int[Array, ""], terms: Int[Array, "B M Q"]) -> Progress:
+    """How far each hypothesis of `written` tokens is with each term of its row; a blank term is met."""
+    rows, beams, length = tokens.shape
+    count, longest = terms.shape[1:]
+    is_met = jnp.ones((rows, beams, length, count), bool)
+    begun = jnp.zeros((rows, beams, count), jnp.int32)
+    ends_with = jnp.ones((rows, beams, longest, count), bool)  # [..., o, m]: the last o tokens begin term m
+    for place in range(longest):
+        of_term = terms[:, None, None, :, place]
+        later = jnp.pad(tokens, ((0, 0), (0, 0), (0, place)))[..., place:]
+        is_met &= (later[..., None] == of_term) | (of_term == PAD)
+        for size in range(place + 1, longest):
+            newest = pick_column(tokens, written - size + place)
+            ends_with = ends_with.at[:, :, size].set(ends_with[:, :, size] & (newest[..., None] == of_term[:, :, 0]))
+    for size in range(1, longest):
+        begun = jnp.where(ends_with[:, :, size], size, begun)
+    return Progress(is_met.any(2), begun)
+
+
+def pick_column(tokens: Int[Array, "B K L"], place: Int[Array, ""]) -> Int[Array, "B K"]:
+    """The tokens at a place; -1 before the first."""
+    return jnp.where(place >= 0, tokens[..., jnp.maximum(place, 0)], -1)
+
+
+def with_terms(
+    beam: BeamState, log_probabilities: Float[Array, "B K V"], terms: Int[Array, "B M Q"], progress: Progress
+) -> Extensions:
+    """EOS for each hypothesis that has all terms, the best extensions by other tokens, and the next tokens of terms."""
+    rows, beams, vocabulary = log_probabilities.shape
+    is_complete = progress.is_met.all(-1)
+    ends = jnp.where(is_complete, beam.log_probabilities + log_probabilities[..., EOS], NEVER)
+    every = jnp.broadcast_to(jnp.arange(beams), (rows, beams))
+    ending = Extensions(ends, every, jnp.full_like(every, EOS))
+
+    is_end = (jnp.arange(vocabulary) == EOS)[None, None]
+    best = extensions(beam, jnp.where(is_end, NEVER, log_probabilities))
+
+    next_tokens = jnp.take_along_axis(terms[:, None], progress.begun[..., None], axis=-1)[..., 0]  # B K M
+    gained = jnp.take_along_axis(log_probabilities, next_tokens, axis=-1)
+    sums = jnp.where(progress.is_met, NEVER, beam.log_probabilities[..., None] + gained).reshape(rows, -1)
+    parents = jnp.repeat(every, terms.shape[1], axis=1)
+    wanted = Extensions(sums, parents, next_tokens.reshape(rows, -1))
+    is_known = is_among(wanted, best) | is_among_earlier(wanted)
+    wanted = wanted._replace(sums=jnp.where(is_known, NEVER, sums))
+    return Extensions(*(jnp.concatenate(parts, axis=1) for parts in zip(ending, best, wanted, strict=True)))
+
+
+def is_among(ones: Extensions, others: Extensions) -> Bool[Array, "B C"]:
+    """True where one of the others has the same parent and token."""
+    return is_same(ones, others).any(-1)
+
+
+def is_among_earlier(ones: Extensions) -> Bool[Array, "B C"]:
+    """True where an earlier one has the same parent and token."""
+    count = ones.tokens.shape[1]
+    return (is_same(ones, ones) & jnp.tril(jnp.ones((count, count), bool), -1)[None]).any(-1)
+
+
+def is_same(ones: Extensions, others: Extensions) -> Bool[Array, "B C D"]:
+    """Whether parent and token are the same, for each pair."""
+    same_parent = ones.parents[:, :, None] == others.parents[:, None]
+    return same_parent & (ones.tokens[:, :, None] == others.tokens[:, None])
+
+
+def tokens_met(found: Extensions, terms: Int[Array, "B M Q"], progress: Progress) -> Int[Array, "B C"]:
+    """The bank of each candidate: tokens of all terms it has, and of the one it is furthest in."""
+    lengths = (terms != PAD).sum(-1)[:, None]
+    is_met, begun = pick(progress.is_met, found.parents), pick(progress.begun, found.parents)  # B C M
+    next_tokens = jnp.take_along_axis(terms[:, None], begun[..., None], axis=-1)[..., 0]
+    begins = (found.tokens[..., None] == terms[:, None, :, 0]).astype(jnp.int32)
+    begun = jnp.where(found.tokens[..., None] == next_tokens, begun + 1, begins)
+    is_met |= begun == lengths
+    whole = jnp.where(is_met, lengths, 0).sum(-1)
+    return whole + jnp.where(is_met, 0, begun).max(-1, initial=0)
+
+
+def fill_by_banks(
+    found: Extensions, banks: Int[Array, "B C"], beams: int
+) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
+    """The best candidate of each bank, fullest bank first, then the second best of each, ...; the likeliest first."""
+    count = banks.shape[1]
+    earlier = jnp.tril(jnp.ones((count, count), bool), -1)[None]
+    is_better = found.sums[:, None] > found.sums[:, :, None]
+    is_better |= (found.sums[:, None] == found.sums[:, :, None]) & earlier
+    rank = (is_better & (banks[:, None] == banks[:, :, None])).sum(-1)
+    order = jnp.lexsort((-banks, rank, found.sums == NEVER), axis=-1)[:, :beams]
+    sums = jnp.take_along_axis(found.sums, order, axis=1)
+    best_first = jnp.argsort(-sums, axis=1, stable=True)
+    return jnp.take_along_axis(sums, best_first, axis=1), jnp.take_along_axis(order, best_first, axis=1)
