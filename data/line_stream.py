@@ -5,15 +5,13 @@ import hashlib
 import io
 import sys
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 from data.errors import InputError
 from data.lines import BYTE_ORDER_MARK, OPENERS, find_file, not_utf8, reading
 
 CHUNK_BYTES = 1 << 20  # a chunk ends with the line that reaches it, so that long lines need no more memory than many
 LONGEST_LINE = 1 << 26  # bytes; whatever has no line break for so long is no text
-
-ByteStream = BinaryIO | io.BufferedIOBase
 
 
 class LineStream:
@@ -22,7 +20,7 @@ class LineStream:
     `number` counts the lines taken or skipped so far, and `sha256` is over all their bytes, line ends included.
     """
 
-    def __init__(self, stream: ByteStream, name: str, *, is_seekable: bool):
+    def __init__(self, stream: io.BufferedIOBase, name: str, *, is_seekable: bool):
         self.name, self.number, self.sha256 = name, 0, hashlib.sha256()
         self._stream, self._is_seekable = stream, is_seekable
 
@@ -90,7 +88,8 @@ def open_lines(path: str | None) -> Iterator[LineStream]:
     if path is None:
         if sys.stdin is None:
             raise InputError("standard input is closed: name a file with --input")
-        yield LineStream(sys.stdin.buffer, "standard input", is_seekable=sys.stdin.buffer.seekable())
+        stream: Any = sys.stdin.buffer
+        yield LineStream(stream, "standard input", is_seekable=stream.seekable())
         return
     found = find_file(path)
     with contextlib.ExitStack() as stack:

@@ -12,6 +12,8 @@ UNITS = re.compile(r"[^\s。！？]*[。！？]+[」』”’）]*|[^\s。！？
 SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]」』）]*$")
 CLAUSE_END = re.compile(r"[,;:–—،؛、，；：]$")
 
+TAIL = 32  # characters of a word that are looked at: a row of a thousand dots would take seconds
+
 
 def encode_parts(lines: Sequence[str], encode: Encode, *, limit: int) -> list[list[list[int]]]:
     """Each line as its parts of at most `limit` ids, EOS counted: none for a blank line, one for most lines."""
@@ -62,7 +64,7 @@ def cut(words: Sequence[str], sizes: Sequence[int], *, room: int) -> list[int]:
 def best_end(words: Sequence[str], start: int, fits: int) -> int:
     """The best place in (start, fits] to end a part at."""
     for end in range(fits, start, -1):
-        if SENTENCE_END.search(words[end - 1]):
+        if SENTENCE_END.search(words[end - 1][-TAIL:]):
             return end
     for end in range(fits, (start + fits) // 2, -1):
         if CLAUSE_END.search(words[end - 1]):

@@ -10,6 +10,7 @@ tells how far the file is good. The same command goes on from there, to the same
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import sys
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import InputError
-from data.line_stream import ByteStream
 
 FORMAT = 1
 BLOCK = 1 << 20  # bytes read at once
@@ -49,7 +49,7 @@ class StreamOutput:
 
     partial = None
 
-    def __init__(self, stream: ByteStream, name: str):
+    def __init__(self, stream: io.BufferedIOBase, name: str):
         self.done, self._stream, self._name = Done(), stream, name
 
     def write(self, content: bytes, done: Done) -> None:
@@ -107,7 +107,8 @@ class ResumableOutput:
         """Leave the file to be gone on with; one without a line in it is removed."""
         if not self.done.lines and is_same(self._stream, self.partial):
             self.partial.unlink()
-        self._stream.close()
+        with writing(self.path):
+            self._stream.close()
 
     def _lock(self) -> None:
         """InputError if another process writes the same file, or has just finished it."""
@@ -169,9 +170,10 @@ def open_output(path: Path | None, *, identity: Identity, restart: bool = False)
     InputError if it was begun with another identity, or is in use.
     """
     if path is None:
-        yield StreamOutput(sys.stdout.buffer, "standard output")
+        standard_output: Any = sys.stdout.buffer
+        yield StreamOutput(standard_output, "standard output")
     elif path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe
-        with path.open("wb") as stream:
+        with writing(path), path.open("wb") as stream:
             yield StreamOutput(stream, str(path))
     else:
         output = ResumableOutput(path.resolve(), identity, restart=restart)  # a link stays one
@@ -180,7 +182,7 @@ def open_output(path: Path | None, *, identity: Identity, restart: bool = False)
             output.finish()
 
 
-def is_same(stream: ByteStream, path: Path) -> bool:
+def is_same(stream: io.BufferedIOBase, path: Path) -> bool:
     """Whether an open file still has a name."""
     try:
         return os.path.samestat(os.fstat(stream.fileno()), path.stat())
