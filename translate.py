@@ -229,8 +229,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--shard",
         metavar="I/N",
-        help="the I-th of N equal parts of the lines, to FILE.I-of-N: cat FILE.*-of-N is the whole (default: all, "
-        "divided among the processes of a job)",
+        help="the I-th of N equal parts of the lines, to FILE.I-of-N: cat FILE.*-of-N is the whole (default: all; "
+        "in a JAX job of several processes each has its own)",
     )
     parser.add_argument(
         "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best validation BLEU"

@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> int:
     command = [sys.executable, PROGRAM, options.run, "--beam", options.beam, "--chunk", options.chunk]
     start, kilobytes, wrong, first = time.perf_counter(), {}, 0, []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         threading.Thread(target=feed, args=(process.stdin, text, options.lines)).start()
         number = 0
         for number, line in enumerate(process.stdout, 1):

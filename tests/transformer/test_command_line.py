@@ -4,9 +4,9 @@ import argparse
 import os
 import re
 import signal
-import threading
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
