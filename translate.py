@@ -1,57 +1,46 @@
 """Translate lines of text with a run: one line out for each line in, in order.
 
     python translate.py runs/m30k < input.txt > output.txt
+    python translate.py runs/m30k --input input.txt --output output.txt      # goes on where it was stopped
 
 `Translator` is the same for other programs, and `translate` what validation and evaluate.py call.
 """
 
 import argparse
 import contextlib
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, Self
 
 import jax
 from flax import nnx
-from tqdm import tqdm
 
 from data.errors import InputError
-from data.lines import one_line, read_lines
+from data.line_stream import LineStream, open_lines
+from data.lines import one_line
 from data.long_lines import encode_parts
-from data.output import open_output
+from data.progress import Progress, tell
+from data.resumable_output import open_output
+from data.shards import Shard, choose_shard
 from data.tokenizer import Tokenizer
+from data.translated_lines import write_translations
+from data.translation import Translation, join
 from transformer.checkpoint import restore_parameters, verify
 from transformer.command_line import ArgumentParser, run_main
 from transformer.config import Config
 from transformer.decoding.searcher import Hypothesis, Model, Request, search_sentences
+from transformer.dense import resolve_precision
 from transformer.devices import use_compilation_cache
 from transformer.loading import find_checkpoint, with_decoding
 from transformer.model import Parameters, abstract
 from transformer.run import check_hashes, config_hash, file_hash
-from transformer.signals import StopRequest
+from transformer.signals import Interrupted, StopRequest
+
+__all__ = ["Interrupted", "Translation", "Translator", "translate"]
 
 CHUNK = 4096  # lines whose sentences are sorted by length, searched and written together
-MANY = 2000  # lines from which progress is shown even where no one may be watching
-
-
-class Interrupted(Exception):
-    """Translation was asked to stop, and did so between two batches."""
-
-
-class Translation(NamedTuple):
-    """One translation of a line, with the sums of its parts where the line was too long for one search."""
-
-    text: str
-    log_probability: float
-    score: float  # log-probability divided by the length penalty; larger is better
-    tokens: int  # without EOS
-    is_finished: bool  # False: the search met its length limit before the end of the sentence
-    parts: int  # 1 for most lines, 0 for a blank one
-
-
-BLANK = Translation("", 0.0, 0.0, tokens=0, is_finished=True, parts=0)
+ELSEWHERE = {"run", "checkpoint", "beam", "length_penalty"}  # options that the translator's identity tells of
+ELSEWHERE |= {"input", "output", "shard", "restart", "batch_size", "chunk"}  # and those that change no byte of a line
 
 
 def never() -> bool:
@@ -74,6 +63,7 @@ class Translator:
         self.parameters = jax.device_put(parameters, jax.local_devices()[0])
         self.limit = min(config.data.maximum_tokens, config.model.maximum_length)
         self.run, self.checkpoint, self.step = "", "", 0
+        self.parameters_sha256 = ""
 
     @classmethod
     def load(
@@ -99,7 +89,20 @@ class Translator:
         graph, template = abstract(config.model, tokenizer.source_size, tokenizer.target_size)
         translator = cls(graph, restore_parameters(directory, template), config, tokenizer, n_best=n_best)
         translator.run, translator.checkpoint, translator.step = str(run), directory.name, manifest.step
+        translator.parameters_sha256 = manifest.parameters_sha256
         return translator
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides its translations, by name: parameters, vocabulary, knobs, and what computes."""
+        config = {"maximum_tokens": self.config.data.maximum_tokens, **self.config.model.model_dump()}
+        config |= {name.replace("_", " "): value for name, value in self.config.decoding.model_dump().items()}
+        device, precision = jax.local_devices()[0], resolve_precision(self.config.model.precision)
+        computing = {
+            "jax": jax.__version__,
+            "device": f"{device.platform} {device.device_kind}",
+            "precision": precision,
+        }
+        return {"parameters": self.parameters_sha256, "tokenizer": self.tokenizer.sha256, **config, **computing}
 
     def translate(self, lines: Sequence[str], *, label: str = "", is_stopping: Callable[[], bool] = never) -> list[str]:
         """The best translation of each line. `label` names the progress bar; without one there is none."""
@@ -109,26 +112,21 @@ class Translator:
         self, lines: Sequence[str], *, batch_size: int = 0, label: str = "", is_stopping: Callable[[], bool] = never
     ) -> list[list[Translation]]:
         """Up to `n_best` translations of each line, best first, with scores; one empty one for a blank line."""
-        chunks = self.search_chunks(lines, batch_size=batch_size, label=label, is_stopping=is_stopping)
-        return [found for chunk in chunks for found in chunk]
-
-    def search_chunks(
-        self, lines: Sequence[str], *, batch_size: int = 0, label: str = "", is_stopping: Callable[[], bool] = never
-    ) -> Iterator[list[list[Translation]]]:
-        """As `search`, a few thousand lines at a time, so that memory does not grow with the input."""
-        is_hidden = not label or not (sys.stderr.isatty() or len(lines) >= MANY)
-        with tqdm(total=len(lines), desc=label, unit="line", disable=is_hidden, mininterval=1.0) as progress:
-            for first in range(0, len(lines), CHUNK):
-                yield self.search_chunk(lines[first : first + CHUNK], batch_size, progress, is_stopping)
+        with Progress(label, total=len(lines)) as progress:
+            return [
+                found
+                for first in range(0, len(lines), CHUNK)
+                for found in self.search_chunk(lines[first : first + CHUNK], batch_size, progress, is_stopping)
+            ]
 
     def search_chunk(
-        self, lines: Sequence[str], batch_size: int, progress: tqdm, is_stopping: Callable[[], bool]
+        self, lines: Sequence[str], batch_size: int, progress: Progress, is_stopping: Callable[[], bool]
     ) -> list[list[Translation]]:
         """The translations of lines that are searched together; raises Interrupted between batches."""
         parts = encode_parts(lines, self.tokenizer.encode_source, limit=self.limit)
         owners = [line for line, rows in enumerate(parts) for _ in rows]
         waiting = [len(rows) for rows in parts]
-        progress.update(waiting.count(0))
+        progress.add(lines=waiting.count(0))
         found: dict[int, list[Translation]] = {}
         for places, hypotheses in search_sentences(
             Model((self.graph,), (self.parameters,)),
@@ -143,7 +141,7 @@ class Translator:
             for place, row in zip(places, hypotheses, strict=True):
                 found[place] = self.read(row)
                 waiting[owners[place]] -= 1
-                progress.update(waiting[owners[place]] == 0)
+                progress.add(lines=int(waiting[owners[place]] == 0), tokens=found[place][0].tokens)
         in_order = iter(found[place] for place in range(len(owners)))
         return [join([next(in_order) for _ in rows]) for rows in parts]
 
@@ -163,27 +161,22 @@ def translate(
     return [found[0].text for found in translator.search(lines, label=label, is_stopping=is_stopping)]
 
 
-def join(parts: Sequence[Sequence[Translation]]) -> list[Translation]:
-    """The translations of a line from those of its parts: the best of each, the second best of each, and so on."""
-    if not parts:
-        return [BLANK]
-    return [
-        Translation(
-            text=" ".join(part.text for part in rank),
-            log_probability=sum(part.log_probability for part in rank),
-            score=sum(part.score for part in rank),
-            tokens=sum(part.tokens for part in rank),
-            is_finished=all(part.is_finished for part in rank),
-            parts=len(parts),
-        )
-        for rank in zip(*parts, strict=False)
-    ]
-
-
 def main(arguments: list[str]) -> int | None:
-    """The command line: reads all input, then writes line by line, or a whole file or none."""
+    """The command line: a chunk of lines at a time, to a pipe, or to a file that goes on where it was left."""
     options = parse(arguments)
     use_compilation_cache()
+    has_files = bool(options.input and options.output)
+    shard = choose_shard(options.shard, process=jax.process_index(), processes=jax.process_count(), has_files=has_files)
+    with StopRequest() as stop, open_lines(options.input) as lines, contextlib.suppress(Interrupted):
+        translate_file(lines, shard, options, stop)
+    return stop.exit_status
+
+
+def translate_file(lines: LineStream, shard: Shard, options: argparse.Namespace, stop: StopRequest) -> None:
+    """Translate a shard of a text, and tell what its user should know. Raises Interrupted where it is stopped."""
+    with stop.interrupting():
+        total = lines.count()
+    part = shard.lines(total, name=lines.name)
     translator = Translator.load(
         options.run,
         checkpoint=options.checkpoint,
@@ -191,27 +184,32 @@ def main(arguments: list[str]) -> int | None:
         length_penalty=options.length_penalty,
         n_best=options.n_best,
     )
-    name = options.input or "standard input"
-    lines = read_lines(options.input or sys.stdin.buffer.read(), name=name)
-    unfinished = 0
-    with StopRequest() as stop, contextlib.suppress(Interrupted), open_output(options.output) as output:
-        chunks = translator.search_chunks(
-            lines, batch_size=options.batch_size, label="translate", is_stopping=lambda: stop.requested
-        )
-        for number, found in enumerate((line for chunk in chunks for line in chunk), 1):
-            output.write(show(number, found, use_json=options.json).encode() + b"\n")
-            unfinished += not found[0].is_finished
-            if found[0].parts > 1:
-                warn(
-                    f"{name}, line {number}: longer than {translator.limit} tokens, the longest in training: "
-                    f"translated in {found[0].parts} parts"
-                )
-    if unfinished and not stop.requested:
-        warn(
-            f"{name}: {unfinished} of {len(lines)} lines met the length limit before their end: "
-            "see decoding.maximum_ratio and decoding.maximum_extra"
-        )
-    return stop.exit_status
+    identity = {**translator.identity(), **purpose(options), "shard": str(shard)}
+    path = shard.path(options.output) if options.output else None
+    with open_output(path, identity=identity, restart=options.restart) as output:
+        try:
+            write_translations(
+                lambda chunk, progress: translator.search_chunk(
+                    chunk, options.batch_size, progress, lambda: stop.requested
+                ),
+                lines,
+                output,
+                part=part,
+                total=None if total is None else len(part),
+                chunk=options.chunk,
+                use_json=options.json,
+                limit=translator.limit,
+                waiting=stop.interrupting,
+            )
+        except Interrupted:
+            if output.partial and output.done.lines:
+                tell(f"stopped: {output.partial} has {output.done.lines} lines; the same command goes on from there")
+            raise
+
+
+def purpose(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that decide what is written: all but those of where and how."""
+    return {f"--{name}": value for name, value in vars(options).items() if name not in ELSEWHERE}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -219,7 +217,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = ArgumentParser(prog="translate.py", description="Translate lines: one out for each one in, in order.")
     parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
     parser.add_argument("--input", metavar="FILE", help="text to translate, UTF-8, plain, .gz or .xz (default: stdin)")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="written whole or not at all (default: stdout)")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="gets its name when complete, and until then FILE.partial, which the same command goes on with after "
+        "any end (default: stdout)",
+    )
+    parser.add_argument("--restart", action="store_true", help="start FILE.partial afresh, whatever it was begun with")
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="the I-th of N equal parts of the lines, to FILE.I-of-N: cat FILE.*-of-N is the whole (default: all; "
+        "in a JAX job of several processes each has its own)",
+    )
     parser.add_argument(
         "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best validation BLEU"
     )
@@ -230,6 +241,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         default=0,
         help="sentences searched at once, up to decoding.rows, the default; never changes a translation",
     )
+    parser.add_argument(
+        "--chunk",
+        metavar="LINES",
+        type=int,
+        default=CHUNK,
+        help=f"lines read, translated and saved at a time (default: {CHUNK}); never changes a translation",
+    )
     parser.add_argument("--beam", metavar="N", type=int, help="hypotheses kept; 1: greedy (default: the run's)")
     parser.add_argument("--length-penalty", metavar="X", type=float, help="GNMT exponent; 0: none (default: the run's)")
     parser.add_argument("--n-best", metavar="N", type=int, default=1, help="translations of each line (with --json)")
@@ -237,21 +255,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.batch_size < 0:
         raise InputError(f"--batch-size is {options.batch_size}: expected 1 or more")
+    if options.chunk < 1:
+        raise InputError(f"--chunk is {options.chunk}: expected 1 or more")
+    if options.restart and not options.output:
+        raise InputError("--restart needs --output FILE: only a file is gone on with")
+    if options.shard and not options.input:
+        raise InputError(f"--shard {options.shard} needs --input FILE: standard input can be read by one program only")
     if options.n_best > 1 and not options.json:
         raise InputError(f"--n-best {options.n_best} needs --json: plain output is one line for each input line")
     return options
-
-
-def show(number: int, found: Sequence[Translation], *, use_json: bool) -> str:
-    """What is written for a line."""
-    if not use_json:
-        return found[0].text
-    return json.dumps({"line": number, "translations": [one._asdict() for one in found]}, ensure_ascii=False)
-
-
-def warn(message: str) -> None:
-    """One line on standard error, beside any progress bar."""
-    tqdm.write(f"warning: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Lines of text files: read as bytes, split at b"\\n" only, so that what one program counts as lines all of them do."""
 
+import contextlib
 import gzip
 import hashlib
 import lzma
@@ -15,6 +16,7 @@ from data.errors import InputError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
@@ -46,10 +48,7 @@ class LineFile(Sequence[str]):
                 self._content[self._start(first) : self._ends[last]].decode()
             except UnicodeDecodeError as error:
                 line = int(np.searchsorted(self._ends, self._start(first) + error.start)) + 1
-                raise InputError(
-                    f"{self.name}, line {line}: not UTF-8 (byte 0x{error.object[error.start]:02x}): "
-                    "convert the file to UTF-8"
-                ) from None
+                raise not_utf8(self.name, line, error) from None
 
     def _start(self, index: int) -> int:
         return int(self._ends[index - 1]) + 1 if index else 0
@@ -79,13 +78,26 @@ def read_lines(source: str | Path | bytes, *, name: str = "standard input") -> L
     if isinstance(source, bytes):
         return LineFile(source, name)
     path = find_file(source)
+    with reading(str(path)), OPENERS.get(path.suffix, open)(path, "rb") as file:
+        return LineFile(file.read(), str(path))
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Within it what goes wrong with a file is an InputError that calls it by `name`."""
     try:
-        with OPENERS.get(path.suffix, open)(path, "rb") as file:
-            return LineFile(file.read(), str(path))
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be decompressed ({error}): the file is damaged or misnamed") from None
+        yield
+    except DAMAGED as error:
+        raise InputError(f"{name}: cannot be decompressed ({error}): the file is damaged or misnamed") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{name}: cannot be read: {error.strerror or error}") from None
+
+
+def not_utf8(name: str, line: int, error: UnicodeDecodeError) -> InputError:
+    """What to say of a line that is not text."""
+    return InputError(
+        f"{name}, line {line}: not UTF-8 (byte 0x{error.object[error.start]:02x}): convert the file to UTF-8"
+    )
 
 
 def find_file(path: str | Path) -> Path:

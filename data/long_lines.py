@@ -12,6 +12,8 @@ UNITS = re.compile(r"[^\s。！？]*[。！？]+[」』”’）]*|[^\s。！？
 SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]」』）]*$")
 CLAUSE_END = re.compile(r"[,;:–—،؛、，；：]$")
 
+TAIL = 32  # characters of a word that are looked at: a row of a thousand dots would take seconds
+
 
 def encode_parts(lines: Sequence[str], encode: Encode, *, limit: int) -> list[list[list[int]]]:
     """Each line as its parts of at most `limit` ids, EOS counted: none for a blank line, one for most lines."""
@@ -42,29 +44,36 @@ def encode_long_line(line: str, encode: Encode, *, limit: int) -> list[list[int]
 def cut(words: Sequence[str], sizes: Sequence[int], *, room: int) -> list[int]:
     """Where parts of at most `room` tokens end: after a sentence if one ends in reach, else a clause, else any word.
 
-    A clause counts in the second half of a part only. A word that is too long stands alone.
+    A clause counts in the second half of a part only. Where only words are left the parts become even, as a last part
+    of one word would be translated badly. A word that is too long stands alone.
 
         words "So it is. Yes, it is so", sizes all 1   room 5  ->  [3, 7]     "So it is." "Yes, it is so"
         words "one two, three four", sizes all 1       room 3  ->  [2, 4]     "one two," "three four"
+        words "one two three four", sizes all 1        room 3  ->  [2, 4]     "one two" "three four"
     """
     ends: list[int] = []
-    start = 0
+    start, rest = 0, sum(sizes)
     while start < len(words):
-        fits, total = start, 0
+        parts = max(1, -(-rest // room))
+        fits, even, total = start, start, 0
         while fits < len(words) and total + sizes[fits] <= room:
             total += sizes[fits]
             fits += 1
-        start = len(words) if fits == len(words) else best_end(words, start, max(fits, start + 1))
-        ends.append(start)
+            if total * parts <= rest:
+                even = fits
+        end = len(words) if fits == len(words) else best_end(words, start, max(fits, start + 1), max(even, start + 1))
+        rest -= sum(sizes[start:end])
+        start = end
+        ends.append(end)
     return ends
 
 
-def best_end(words: Sequence[str], start: int, fits: int) -> int:
-    """The best place in (start, fits] to end a part at."""
+def best_end(words: Sequence[str], start: int, fits: int, even: int) -> int:
+    """The best place in (start, fits] to end a part at: `even` if neither a sentence nor a clause ends there."""
     for end in range(fits, start, -1):
-        if SENTENCE_END.search(words[end - 1]):
+        if SENTENCE_END.search(words[end - 1][-TAIL:]):
             return end
     for end in range(fits, (start + fits) // 2, -1):
         if CLAUSE_END.search(words[end - 1]):
             return end
-    return fits
+    return even

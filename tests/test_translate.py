@@ -1,6 +1,7 @@
 """Translation of lines: the same text whatever is around it, one line out for each line in, nothing lost in silence."""
 
 import functools
+import gzip
 import io
 import json
 import os
@@ -41,6 +42,15 @@ ODD = [
     "\u200b",
     "\ufeff",
     "\ufffd",
+    "\x1b",
+    "\x1f",
+    "\x7f",
+    "\xa0",
+    "\u200d",
+    "\u202e",
+    "\u2581",
+    "\u3000",
+    "\ufdd0",
     "😀",
 ]
 
@@ -171,9 +181,21 @@ def test_odd_characters_and_blank_lines_never_change_the_number_of_lines(
     assert {0, len(odd) + 1, len(odd) + 2} <= set(blank)
 
 
-def test_no_input_gives_no_output(run, monkeypatch, capsysbinary):
-    command([run], monkeypatch, stdin=b"")
-    assert capsysbinary.readouterr().out == b""
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
+def test_no_input_gives_no_output(run, monkeypatch, capsysbinary, tmp_path, content):
+    command([run], monkeypatch, stdin=content)
+    command([run, "--output", tmp_path / "output"], monkeypatch, stdin=content)
+    assert capsysbinary.readouterr().out == (tmp_path / "output").read_bytes() == b""
+
+
+def test_random_text_gives_as_many_lines(run, monkeypatch, capsysbinary):
+    generator = np.random.default_rng(5)
+    alphabet = [*ODD, *"ab. ", *map(chr, generator.choice(np.r_[32:0xD800, 0xE000:0x110000], size=500))]
+    lines = ["".join(generator.choice(alphabet, size=generator.integers(0, 12))) for _ in range(300)]
+    command([run, "--beam", "1", "--chunk", "70"], monkeypatch, stdin="\n".join([*lines, "x"]).encode())
+    written = capsysbinary.readouterr().out
+    assert written.count(b"\n") == len(written.decode().splitlines()) == len(lines) + 1
+    assert all(not out for out, line in zip(written.split(b"\n"), lines, strict=False) if not line.strip())
 
 
 def test_every_byte_and_line_break_the_model_can_emit_stays_on_one_line(translator):
@@ -214,11 +236,21 @@ def test_a_long_line_is_the_parts_joined_by_spaces(translator):
     assert three.log_probability == pytest.approx(3 * one.log_probability)
 
 
-def test_lines_of_every_length_up_to_100000_tokens_give_one_line_each(translator):
-    words = ["", "a", "a" * (translator.limit - 2), "a" * translator.limit, "b" * 1000, "ab cd. " * 3000]
-    monkey = translator.search(words)
-    assert len(monkey) == len(words)
-    assert [found[0].parts > 1 for found in monkey] == [False, False, False, True, True, True]
+@pytest.mark.parametrize("most", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_lines_of_every_length_give_one_line_each_and_a_warning_where_they_are_cut(
+    run, translator, monkeypatch, capsysbinary, most
+):
+    at_most = "a" * (translator.limit - 1)  # and EOS
+    lines = ["", "a", at_most, at_most + "a", "ab cd. " * (most // 7), "b" * most]
+    sizes = [len(row) for row in translator.tokenizer.encode_source(lines)]
+    assert sizes[2:4] == [translator.limit, translator.limit + 1]
+    assert min(sizes[4:]) > most // 3
+    command([run, "--beam", "1"], monkeypatch, stdin="\n".join(lines).encode())
+    out, err = capsysbinary.readouterr()
+    texts = out.decode().split("\n")
+    assert [bool(text) for text in texts] == [False, *[True] * 5, False]
+    warned = [number for number in range(1, 7) if f"line {number}: longer than 32 tokens" in err.decode()]
+    assert warned == [4, 5, 6]
 
 
 def test_lines_that_met_the_length_limit_are_counted(run, monkeypatch, capsysbinary):
@@ -264,19 +296,118 @@ def test_a_program_on_a_pipe_gives_what_the_library_gives(run, translator, lines
     assert failed.stderr.decode() == "error: beam is 0: Input should be greater than or equal to 1\n"
 
 
-@pytest.mark.parametrize(("signal_number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_stops_translation_and_leaves_no_part_of_an_output(run, lines, tmp_path, signal_number, status):
-    (tmp_path / "input").write_text("\n".join(lines * 1000))
-    arguments = ["--input", str(tmp_path / "input"), "--output", str(tmp_path / "output")]
+def start(arguments, **pipes) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, str(ROOT / "translate.py"), str(run), *arguments], env=environment, stderr=subprocess.DEVNULL
-    ) as process:
-        while process.poll() is None and not (tmp_path / "output.partial").exists():
-            time.sleep(0.05)
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "translate.py"), *map(str, arguments)], env=environment, **pipes
+    )
+
+
+def saved_lines(journal: Path) -> int:
+    return json.loads(journal.read_bytes())["lines"] if journal.exists() else 0
+
+
+def stop_while_translating(arguments, journal: Path, signal_number: int, *, delay: float = 0.0) -> tuple[int, str]:
+    """Starts a translation and sends a signal some time after a chunk is saved: the exit status and what was told."""
+    before = saved_lines(journal)
+    with start(arguments, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and saved_lines(journal) == before:
+            time.sleep(0.01)
+        time.sleep(delay)
         process.send_signal(signal_number)
-        assert process.wait(timeout=60) == status
-    assert [path.name for path in tmp_path.iterdir()] == ["input"]
+        told = process.communicate(timeout=60)[1].decode()
+    return process.returncode, told
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_stopped_translation_goes_on_to_the_same_bytes(run, lines, tmp_path, monkeypatch, signal_number, status):
+    source, output, whole = (tmp_path / name for name in ("input", "output", "whole"))
+    source.write_text("\n".join(lines * 40), encoding="utf-8")
+    arguments = [run, "--input", source, "--beam", "1", "--chunk", "20", "--output"]
+    found, told = stop_while_translating([*arguments, output], tmp_path / "output.partial.json", signal_number)
+    saved = saved_lines(tmp_path / "output.partial.json")
+    assert found == status
+    assert 0 < saved < 40 * len(lines)
+    assert not output.exists()
+    if signal_number != signal.SIGKILL:
+        assert f"stopped: {tmp_path}/output.partial has {saved} lines; the same command goes on from there" in told
+    searched = []
+    search_chunk = Translator.search_chunk
+    monkeypatch.setattr(Translator, "search_chunk", lambda *_: searched.append(_[1]) or search_chunk(*_))
+    command([*arguments, output], monkeypatch)
+    assert sum(map(len, searched)) == 40 * len(lines) - saved
+    command([*arguments, whole], monkeypatch)
+    assert output.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["input", "output", "whole"]
+
+
+@pytest.mark.slow
+def test_a_translation_killed_twenty_times_ends_with_the_same_bytes(run, lines, tmp_path, monkeypatch):
+    source, output, whole = (tmp_path / name for name in ("input", "output", "whole"))
+    source.write_text("\n".join(lines * 200), encoding="utf-8")
+    arguments = [run, "--input", source, "--beam", "1", "--chunk", "20", "--output"]
+    generator = np.random.default_rng(3)
+    for _ in range(20):
+        stop_while_translating(
+            [*arguments, output], tmp_path / "output.partial.json", signal.SIGKILL, delay=generator.uniform(0, 0.3)
+        )
+        assert not output.exists()
+    command([*arguments, output], monkeypatch)
+    command([*arguments, whole], monkeypatch)
+    assert output.read_bytes() == whole.read_bytes()
+
+
+def test_lines_of_a_pipe_come_out_as_they_go_in_and_a_signal_ends_the_wait_for_more(run, translator):
+    with start([run, "--chunk", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for line in ("abc", "de f"):
+            process.stdin.write(line.encode() + b"\n")
+            process.stdin.flush()
+            assert process.stdout.readline().decode() == translator.translate([line])[0] + "\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+        assert process.stdout.read() == b""
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_shards_one_after_the_other_are_the_whole(run, lines, tmp_path, monkeypatch, suffix):
+    content = "\n".join([*lines[:10], "", lines[11] * 20]).encode()
+    source, output = tmp_path / f"input{suffix}", tmp_path / "output"
+    source.write_bytes(gzip.compress(content) if suffix else content)
+    arguments = [run, "--input", source, "--json", "--output", output]
+    command(arguments, monkeypatch)
+    for index in (1, 2, 3):
+        command([*arguments, "--shard", f"{index}/3"], monkeypatch)
+    parts = [path.read_bytes() for path in sorted(tmp_path.glob("output.*-of-3"))]
+    assert [part.count(b"\n") for part in parts] == [4, 4, 4]
+    assert b"".join(parts) == output.read_bytes()
+
+
+def test_another_model_option_or_input_is_refused_where_a_file_was_begun(run, lines, tmp_path, monkeypatch):
+    source, output = tmp_path / "input", tmp_path / "output"
+    source.write_text("\n".join(lines), encoding="utf-8")
+    arguments = [run, "--input", source, "--output", output, "--chunk", "8"]
+    search_chunk, calls = Translator.search_chunk, iter(range(99))
+    with monkeypatch.context() as patch:
+        stopping = lambda *_: search_chunk(*_) if next(calls) < 2 else (_ for _ in ()).throw(Interrupted)  # noqa: E731
+        patch.setattr(Translator, "search_chunk", stopping)
+        command(arguments, monkeypatch)
+    assert saved_lines(tmp_path / "output.partial.json") == 16
+    for more, message in [
+        (["--beam", "2"], "begun with beam 4, and now it is 2: give the same as before, or start afresh with"),
+        (["--json"], "begun with --json False, and now it is True"),
+        (["--checkpoint", "30"], "begun with parameters [0-9a-f]{64}, and now it is [0-9a-f]{64}"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            command([*arguments, *more], monkeypatch)
+    source.write_text("\n".join([*lines[:7], "another", *lines[8:]]), encoding="utf-8")
+    with pytest.raises(InputError, match="its first 16 lines are not those that were translated before: put the same"):
+        command(arguments, monkeypatch)
+    assert not output.exists()
+    command([*arguments, "--restart", "--batch-size", "3"], monkeypatch)
+    command([run, "--input", source, "--output", tmp_path / "whole"], monkeypatch)
+    assert output.read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 def test_an_output_file_is_replaced_only_when_complete(run, tmp_path, monkeypatch):
@@ -296,6 +427,10 @@ def test_an_output_file_is_replaced_only_when_complete(run, tmp_path, monkeypatc
         (["--n-best", "9", "--json"], b"", "n-best is 9 with a beam of 4: expected 1 to 4; raise the beam for more"),
         (["--length-penalty", "-1"], b"", "length-penalty is -1.0: Input should be greater than or equal to 0"),
         (["--batch-size", "-1"], b"", "--batch-size is -1: expected 1 or more"),
+        (["--chunk", "0"], b"", "--chunk is 0: expected 1 or more"),
+        (["--restart"], b"", "--restart needs --output FILE: only a file is gone on with"),
+        (["--shard", "1/2"], b"", "--shard 1/2 needs --input FILE: standard input can be read by one program only"),
+        (["--shard", "3/2", "--input", "-"], b"", "--shard is 3/2: expected a part and how many there are, 1/4 to 4/4"),
         (["--checkpoint", "11"], b"", "no checkpoint '11': expected best, 10, 20, 30, or a path"),
         (["--checkpoint", "average"], b"", "no checkpoint 'average': expected best, 10, 20, 30, or a path"),
         ([], b"abc\n\xff\n", "standard input, line 2: not UTF-8"),

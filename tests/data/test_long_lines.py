@@ -19,8 +19,18 @@ def texts(line, limit):
 def test_cuts_fall_after_sentences_then_clauses_then_words():
     assert cut(["So", "it", "is.", "Yes,", "it", "is", "so"], [1] * 7, room=5) == [3, 7]
     assert cut(["one", "two,", "three", "four"], [1] * 4, room=3) == [2, 4]
-    assert cut(["one", "two", "three", "four"], [1] * 4, room=3) == [3, 4]
+    assert cut(["one", "two", "three", "four"], [1] * 4, room=3) == [2, 4]
     assert cut(["one", "endless", "two"], [1, 9, 1], room=3) == [1, 2, 3]
+
+
+def test_words_alone_are_cut_evenly():
+    assert cut(["word"] * 33, [1] * 33, room=32) == [16, 33]
+    assert cut(["word"] * 100, [1] * 100, room=32) == [25, 50, 75, 100]
+    assert cut(["mm", *["m"] * 8], [2, *[1] * 8], room=4) == [2, 5, 9]
+
+
+def test_a_row_of_dots_takes_no_time():
+    assert cut(["." * 1_000_000 + "x", "y"], [9, 1], room=3) == [1, 2]
 
 
 def test_a_sentence_may_end_in_a_quotation_mark_or_without_a_space():

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from data.errors import InputError
 from transformer.command_line import ArgumentParser, add_config_options, overrides, run_main
 from transformer.recipe import KNOBS
-from transformer.signals import StopRequest
+from transformer.signals import Interrupted, StopRequest
 
 
 @pytest.fixture
@@ -112,6 +113,22 @@ def test_a_signal_sets_a_flag_and_the_first_one_decides_the_status(number: signa
         os.kill(os.getpid(), signal.SIGTERM)
         assert (stop.requested, stop.exit_status) == (True, status)
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_interrupts_what_may_wait_for_ever() -> None:
+    read, write = os.pipe()
+    with StopRequest() as stop:
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        with pytest.raises(Interrupted), stop.interrupting():
+            os.read(read, 1)
+        timer.join()
+        assert stop.exit_status == 143
+        os.kill(os.getpid(), signal.SIGTERM)  # outside it is only noted
+        with pytest.raises(Interrupted), stop.interrupting():
+            pytest.fail("begun although a stop was asked for")
+    os.close(read)
+    os.close(write)
 
 
 def test_a_knob_of_every_kind_has_a_placeholder(parser: ArgumentParser) -> None:

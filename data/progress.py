@@ -1,0 +1,49 @@
+"""A bar on standard error, where someone may be watching or will want to look."""
+
+import sys
+from types import TracebackType
+
+from tqdm import tqdm
+
+MANY = 2000  # lines from which progress is shown even where no one may be watching
+PATIENCE = 10.0  # seconds between two looks at it there, and before the first where no one knows how many lines come
+
+
+class Progress:
+    """Lines done, lines and tokens a second, and the time left if the total is known. Without a label: nothing."""
+
+    def __init__(self, label: str, *, total: int | None, done: int = 0):
+        is_watched = sys.stderr is not None and sys.stderr.isatty()
+        is_hidden = not label or not (is_watched or total is None or total >= MANY)
+        self._tokens = 0
+        self._bar = tqdm(
+            total=total,
+            initial=done,
+            desc=label,
+            unit="line",
+            disable=is_hidden,
+            mininterval=1.0 if is_watched else PATIENCE,
+            delay=0 if is_watched or total is not None else PATIENCE,
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def add(self, *, lines: int = 0, tokens: int = 0) -> None:
+        """Note what is done: lines, and tokens of their translations."""
+        self._tokens += tokens
+        if not self._bar.disable:
+            self._bar.set_postfix_str(
+                f"{self._tokens / max(self._bar.format_dict['elapsed'], 1e-3):.0f} tokens/s", refresh=False
+            )
+            self._bar.update(lines)
+
+
+def tell(message: str) -> None:
+    """One line on standard error, beside any bar."""
+    tqdm.write(message, file=sys.stderr)

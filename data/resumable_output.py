@@ -1,0 +1,199 @@
+"""Where a program writes its lines: standard output, or a file that survives a kill and is never seen half written.
+
+FILE.partial        what is written so far; it becomes FILE once it is complete
+FILE.partial.json   the journal: how much of it counts, and what input, model and options it was made with
+
+After each chunk the file is flushed to the disk, and then the journal replaced: whenever a program dies, the journal
+tells how far the file is good. The same command goes on from there, to the same bytes.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data.errors import InputError
+
+FORMAT = 1
+BLOCK = 1 << 20  # bytes read at once
+Identity = dict[str, Any]  # all that decides the output but its input, by name: plain values that JSON can hold
+
+
+class Done(NamedTuple):
+    """How far an output has come."""
+
+    lines: int = 0
+    unfinished: int = 0  # of them, those whose translation met the length limit
+    input_sha256: str = ""  # over the input's bytes up to the last of these lines; "" before the first
+
+
+@contextlib.contextmanager
+def writing(name: Path | str) -> Iterator[None]:
+    """Within it an OSError is an InputError that calls the file by `name`; a closed pipe stays what it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"{name}: cannot be written: {error.strerror}") from None
+
+
+class StreamOutput:
+    """Standard output, a device or a pipe: what is written is gone, and nothing is gone on with."""
+
+    partial = None
+
+    def __init__(self, stream: io.BufferedIOBase, name: str):
+        self.done, self._stream, self._name = Done(), stream, name
+
+    def write(self, content: bytes, done: Done) -> None:
+        """Add a chunk."""
+        with writing(self._name):
+            self._stream.write(content)
+            self._stream.flush()
+        self.done = done
+
+
+class ResumableOutput:
+    """A file beside its final name, with a journal; one process at a time holds it."""
+
+    def __init__(self, path: Path, identity: Identity, *, restart: bool = False):
+        self.path = path
+        self.partial = path.with_name(path.name + ".partial")
+        self.journal = path.with_name(path.name + ".partial.json")
+        self.done, self._identity = Done(), json.loads(json.dumps(identity))
+        self._size, self._sha256 = 0, hashlib.sha256()
+        with writing(path), contextlib.ExitStack() as stack:
+            if path.is_dir():
+                raise IsADirectoryError(None, "Is a directory")
+            if not self.partial.exists():
+                self.journal.unlink(missing_ok=True)  # of a file that is complete, or that someone removed
+            self._stream = stack.enter_context(os.fdopen(os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b"))
+            self._lock()
+            if restart:
+                self.journal.unlink(missing_ok=True)
+            elif self.journal.exists():
+                self._recall()
+            self._stream.truncate(self._size)
+            self._stream.seek(self._size)
+            stack.pop_all()
+
+    def write(self, content: bytes, done: Done) -> None:
+        """Add a chunk: once this returns, it outlives the process and the machine's power."""
+        with writing(self.path):
+            self._stream.write(content)
+            self._flush()
+            self._size += len(content)
+            self._sha256.update(content)
+            self.done = done
+            record = {"format": FORMAT, **done._asdict(), "size": self._size, "sha256": self._sha256.hexdigest()}
+            self._replace_journal(json.dumps(record | {"identity": self._identity}, indent=1).encode())
+
+    def finish(self) -> None:
+        """Give the file its name. A journal left behind by a kill in between is of no file, and is not looked at."""
+        with writing(self.path):
+            self._flush()
+            self.partial.replace(self.path)
+            flush_directory(self.path.parent)
+            self.journal.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leave the file to be gone on with; one without a line in it is removed."""
+        if not self.done.lines and is_same(self._stream, self.partial):
+            self.partial.unlink()
+        with writing(self.path):
+            self._stream.close()
+
+    def _lock(self) -> None:
+        """InputError if another process writes the same file, or has just finished it."""
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{self.partial}: another process writes it: wait for it, or choose another --output"
+            ) from None
+        if not is_same(self._stream, self.partial):
+            raise InputError(f"{self.partial}: another process has just finished it: run the command again")
+
+    def _recall(self) -> None:
+        """Take up what the journal tells; InputError if it is of another purpose, or the file is not what it says."""
+        try:
+            record = json.loads(self.journal.read_bytes())
+            if record["format"] != FORMAT:
+                raise ValueError
+            done = Done(*(kind(record[field]) for field, kind in Done.__annotations__.items()))
+            identity, size, sha256 = dict(record["identity"]), int(record["size"]), record["sha256"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise InputError(f"{self.journal}: not a journal of this version: start afresh with --restart") from None
+        for name in {**identity, **self._identity}:
+            before, now = (values.get(name, "not set") for values in (identity, self._identity))
+            if before != now:
+                raise InputError(
+                    f"{self.partial}: begun with {name} {before}, and now it is {now}: "
+                    "give the same as before, or start afresh with --restart"
+                )
+        while self._size < size and (block := self._stream.read(min(BLOCK, size - self._size))):
+            self._sha256.update(block)
+            self._size += len(block)
+        if self._sha256.hexdigest() != sha256:
+            raise InputError(f"{self.partial}: not what was written to it: start afresh with --restart")
+        self.done = done
+
+    def _flush(self) -> None:
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def _replace_journal(self, content: bytes) -> None:
+        new = self.journal.with_name(self.journal.name + ".new")
+        with new.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(self.journal)
+        flush_directory(self.journal.parent)
+
+
+Output = StreamOutput | ResumableOutput  # both take a chunk with `write`, and `done` is where to go on
+
+
+@contextlib.contextmanager
+def open_output(path: Path | None, *, identity: Identity, restart: bool = False) -> Iterator[Output]:
+    """Standard output, or a file that gets its name once the block ends without an exception.
+
+    What has that name before keeps it until then. A file that was begun before is gone on with, unless `restart`;
+    InputError if it was begun with another identity, or is in use.
+    """
+    if path is None:
+        standard_output: Any = sys.stdout.buffer
+        yield StreamOutput(standard_output, "standard output")
+    elif path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe
+        with writing(path), path.open("wb") as stream:
+            yield StreamOutput(stream, str(path))
+    else:
+        output = ResumableOutput(path.resolve(), identity, restart=restart)  # a link stays one
+        with contextlib.closing(output):
+            yield output
+            output.finish()
+
+
+def is_same(stream: io.BufferedIOBase, path: Path) -> bool:
+    """Whether an open file still has a name."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def flush_directory(path: Path) -> None:
+    """Wait until a directory's names are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

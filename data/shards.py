@@ -1,0 +1,63 @@
+"""Parts of a text for several processes or machines: put one after the other, their translations are the whole."""
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import InputError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The `index`-th, from 1 on, of `count` parts of consecutive lines."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def lines(self, total: int | None, *, name: str) -> range:
+        """Its lines among `total`, counted from 0; parts differ by one line at most.
+
+        10 lines, 3 parts: range(0, 3), range(3, 6), range(6, 10). Where the number is not known, as in a pipe, there
+        is only the whole, which has no end; errors call the text by `name`.
+        """
+        if total is None:
+            if self.count > 1:
+                raise InputError(f"{name}: can be read only once, so part {self} cannot be found: write it to a file")
+            return range(sys.maxsize)
+        return range(total * (self.index - 1) // self.count, total * self.index // self.count)
+
+    def path(self, output: Path) -> Path:
+        """Where its translation goes; in the order of their names, the parts are in the order of the text.
+
+        out.txt: out.txt.2-of-4, out.txt.02-of-12, and itself for the whole, 1/1.
+        """
+        if self.count == 1:
+            return output
+        return output.with_name(f"{output.name}.{self.index:0{len(str(self.count))}}-of-{self.count}")
+
+
+def parse_shard(text: str) -> Shard:
+    """The shard written "2/4"."""
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
+    if not 1 <= shard.index <= shard.count:
+        raise InputError(f"--shard is {text}: expected a part and how many there are, 1/4 to 4/4")
+    return shard
+
+
+def choose_shard(given: str | None, *, process: int, processes: int, has_files: bool) -> Shard:
+    """The shard that was asked for; else the whole, divided among the processes of a job, counted from 0.
+
+    InputError for a job of several processes without files to read and to write: each takes a part of its own.
+    """
+    if given:
+        return parse_shard(given)
+    if processes > 1 and not has_files:
+        raise InputError(
+            f"a job of {processes} processes needs --input FILE and --output FILE: each translates its own part"
+        )
+    return Shard(process + 1, processes)
