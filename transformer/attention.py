@@ -76,6 +76,21 @@ def attend(
     return _attention(query, key, value, mask, bias, precision)
 
 
+def attention_weights(
+    query: Float[Array, "B T N H"],
+    key: Float[Array, "B S N H"],
+    mask: Bool[Array, "#B 1 #T S"],
+    *,
+    precision: Precision = "float32",
+) -> Float[Array, "B N T S"]:
+    """The weights that `attend` gives the values, softmax(Q K^T / sqrt(H)) over keys, in float32.
+
+    A query that may attend to nothing (padding) gets equal weights.
+    """
+    scores = _product("BTNH,BSNH->BNTS", query * query.shape[-1] ** -0.5, key, precision)
+    return jax.nn.softmax(jnp.where(mask, scores, MASKED), axis=-1)
+
+
 # On CPUs attention is bound by passes over the scores [B, N, T, S]. Two identities save three of them: the softmax is
 # divided by its partition after the product with the values, and what its gradient subtracts, sum_s p_s (dp_s), is
 # sum_h o_h (do_h) (Dao et al. 2022, appendix B.2). Products follow the precision policy.
@@ -191,6 +206,13 @@ class MultiHeadAttention(nnx.Module):
         """
         query = self.split_heads(self.query(x))
         return self.join_heads(attend(query, source.keys, source.values, mask, precision=self.precision))
+
+    def cross_attention_weights(
+        self, x: Float[Array, "B T D"], source: KeysValues, mask: Bool[Array, "B 1 #T S"]
+    ) -> Float[Array, "B N T S"]:
+        """How much each target token takes from each source token in `cross_attention`, head by head."""
+        query = self.split_heads(self.query(x))
+        return attention_weights(query, source.keys, mask, precision=self.precision)
 
     def cached_self_attention(
         self, x: Float[Array, "B K D"], cache: KVCache, position: Int[Array, ""], encoding: PositionalEncoding

@@ -133,6 +133,10 @@ class Residual(nnx.Module):
             return x + dropout(sublayer(self.norm(x)), self.dropout, dropout_key)
         return self.norm(x + dropout(sublayer(x), self.dropout, dropout_key))
 
+    def sublayer_input(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        """What the sub-layer is given for `x`."""
+        return self.norm(x) if self.norm_position == "pre" else x
+
 
 # --- layers ----------------------------------------------------------------------------------------------
 
@@ -193,6 +197,23 @@ class DecoderLayer(nnx.Module):
         x = self.self_attention_residual(x, attend_self, dropout_key=fold(dropout_key, 0))
         source = self.cross_attention.keys_values(memory)
         return self.attend_source_and_feed(x, source, cross_mask, dropout_key=dropout_key)
+
+    def cross_attention_weights(
+        self,
+        x: Float[Array, "B T D"],
+        memory: Float[Array, "B S D"],
+        positions: Int[Array, "B T"],
+        self_mask: Bool[Array, "B 1 T T"],
+        cross_mask: Bool[Array, "B 1 T S"],
+        encoding: PositionalEncoding,
+    ) -> Float[Array, "B N T S"]:
+        """What the layer looks at in the source, head by head, given what `__call__` is given."""
+
+        def attend_self(x):
+            return self.self_attention.self_attention(x, positions, self_mask, encoding)
+
+        x = self.cross_attention_residual.sublayer_input(self.self_attention_residual(x, attend_self))
+        return self.cross_attention.cross_attention_weights(x, self.cross_attention.keys_values(memory), cross_mask)
 
     def attend_source_and_feed(
         self,
