@@ -17,7 +17,7 @@ from data.subwords import SPACE
 
 Link = tuple[int, int]  # (source word, target word)
 
-UNKNOWN = "<unk>"
+UNKNOWN, END = "<unk>", "</s>"
 BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 # --- pieces and words ------------------------------------------------------------------------------------------------
@@ -59,8 +59,8 @@ def is_character(content: bytes) -> bool:
 
 
 def words_of(pieces: Sequence[str]) -> list[str]:
-    """The words that pieces spell: ["▁ein", "▁H", "und"] -> ["ein", "Hund"]."""
-    return "".join(surfaces(pieces)).split()
+    """The words that pieces spell, </s> left out: ["▁ein", "▁H", "und", "</s>"] -> ["ein", "Hund"]."""
+    return "".join(surfaces([piece for piece in pieces if piece != END])).split()
 
 
 def word_of_each_piece(pieces: Sequence[str], words: Sequence[str]) -> list[int]:
@@ -77,10 +77,13 @@ def word_of_each_piece(pieces: Sequence[str], words: Sequence[str]) -> list[int]
     owners = [number for number, word in enumerate(words) for _ in word]
     if not owners:
         return []
-    spelled = ["".join(surface.split()) for surface in surfaces(pieces)]
-    result, start = [], 0
+    added = surfaces(pieces)
+    spelled = ["".join(surface.split()) for surface in added]
+    result: list[int] = []
+    start = 0
     for place, (piece, surface) in enumerate(zip(pieces, spelled, strict=True)):
-        result.append(owners[min(start, len(owners) - 1)])
+        is_later_byte = added[place] == "" and place > 0
+        result.append(result[-1] if is_later_byte else owners[min(start, len(owners) - 1)])
         if piece == UNKNOWN:
             following = next((later for later in spelled[place + 1 :] if later), "")
             found = text.find(following, start + 1) if following and following != UNKNOWN else -1
@@ -149,8 +152,14 @@ class Place(NamedTuple):
 
 
 def usual_place(decoder_layers: int) -> Place:
-    """Where alignments are read from unless it is measured."""
-    return Place(max(decoder_layers - 2, 0), 1)
+    """Where alignments are read from unless `choose_layer` has found a better place: the last layer, without a shift.
+
+    It was the best place of both models measured. Reversed letters, 2 layers, 200 unseen lines: 0.988 of the links are
+    right, in the next best place 0.359. Multi30k, English to German, 4 layers, 1,014 validation lines against
+    `align_statistically`: F-score 0.581 (0.776 is possible, as it leaves out a third of the words), then 0.561 in the
+    layer below, 0.553 in the one below that, and 0.424 for the best place with a shift; the diagonal has about 0.41.
+    """
+    return Place(decoder_layers - 1, 0)
 
 
 def choose_layer(
@@ -168,7 +177,9 @@ def choose_layer(
 # --- confidence ------------------------------------------------------------------------------------------------------
 
 
-def word_confidences(log_probabilities: Sequence[float], target_words: Sequence[int], count: int) -> list[float]:
+def word_confidences(
+    log_probabilities: Sequence[float] | Float[np.ndarray, " T"], target_words: Sequence[int], count: int
+) -> list[float]:
     """Of each of `count` words the probability that the model gives it, given the source and all words before it.
 
     It is the product of its pieces' probabilities, exp(sum of their log-probabilities), and so a probability of this
@@ -181,5 +192,3 @@ def word_confidences(log_probabilities: Sequence[float], target_words: Sequence[
     sums = np.zeros(count)
     np.add.at(sums, np.array(target_words, np.int64), np.asarray(log_probabilities, np.float64)[: len(target_words)])
     return [float(confidence) for confidence in np.exp(sums)]
-
-

@@ -100,7 +100,11 @@ def forced_batches(
 
     def collect() -> tuple[list[int], np.ndarray, list[tuple[int, int]]]:
         places, result = pending.popleft()
-        return places, jax.device_get(result), [(len(pairs[place].source), len(pairs[place].labels)) for place in places]
+        return (
+            places,
+            jax.device_get(result),
+            [(len(pairs[place].source), len(pairs[place].labels)) for place in places],
+        )
 
     for places, bucket in make_batches(sizes, maximum_length=maximum_length, batch_size=rows):
         sources, source_lengths = fill_rows([pairs[place].source for place in places], rows=rows, bucket=bucket)
