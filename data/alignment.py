@@ -1,7 +1,7 @@
 """Which words of a line and its translation belong together: from pieces to words, from attention to alignments.
 
-A word is what white space separates, in the line as in the translation; words are counted from 0. An alignment is a list
-of links (source word, target word).
+A word is what white space separates, in the line as in the translation; words are counted from 0. An alignment is a
+list of links (source word, target word).
 """
 
 import re
@@ -101,10 +101,10 @@ def align_words(
 ) -> list[Link]:
     """One link for each target word: to the source word to which its pieces together attend most.
 
-    Row t of `attention` is that of the step that predicts target piece t, column s is source piece s; what stands behind
-    the pieces that have a word, EOS on either side, is left out. With `shift` 1 a piece is aligned by the step after,
-    which has read it (Chen et al. 2020, arXiv:2004.14837, "shift-att"); a last piece without a step after it, by its
-    own. Ties go to the first word.
+    Row t of `attention` is that of the step that predicts target piece t, column s is source piece s; `source_words`
+    and `target_words` are the words of these pieces, and what stands behind the pieces that have one, EOS, is left
+    out. With `shift` 1 a piece is aligned by the step after, which has read it (Chen et al. 2020, arXiv:2004.14837,
+    "shift-att"); a last piece without a step after it, by its own. Ties go to the first word.
     """
     if not source_words or not target_words:
         return []

@@ -32,7 +32,8 @@ class Details(NamedTuple):
 def describe(source_words: Sequence[str], parts: Sequence[Part], *, shift: int = 0) -> Details:
     """The details of a line's translation from those of its parts, in order; no part gives empty lists.
 
-    `source_words` are the words of the line as its pieces spell them: `Tokenizer.source_words(line)`. `shift` is that of `align_words`.
+    `source_words` are the words of the line as its pieces spell them: `Tokenizer.source_words(line)`. `shift` is that of
+    `align_words`.
     """
     bodies = [without_end(part.source_pieces) for part in parts]
     owners = word_of_each_piece([piece for body in bodies for piece in body], source_words)
@@ -62,14 +63,15 @@ def translation_record(
     """One translation as JSON can hold it; numbers as floats of Python, links as lists of two.
 
     text                      the translation, on one line
-    log_probability           natural logarithm of the probability that the model gives it, </s> included; of a line
-                              translated in parts, the sum over its parts
+    log_probability           natural logarithm of the probability that the model gives it, </s> included; of a
+                              line translated in parts, the sum over its parts
     score                     what hypotheses are ranked by: log_probability divided by the length penalty
     pieces                    the output in SentencePiece's pieces, </s> at the end of each part that has one
-    piece_log_probabilities   of each piece, given the source and the pieces before it, by the forced decoder: their
-                              sum is log_probability, up to rounding
-    words                     {"word", "confidence"} for each word of the text, split at white space: the probability
-                              of the word's pieces together, from 0 to 1, given the source and all words before it
+    piece_log_probabilities   of each piece, given the source and the pieces before it, by the forced decoder:
+                              their sum is log_probability, up to rounding
+    words                     {"word", "confidence"} for each word of the text, split at white space: the
+                              probability, from 0 to 1, of the word's pieces together, given the source and all
+                              words before it
     alignment                 [source word, word of the text] for each word of the text, both counted from 0: the
                               source word that the model attended to most
     flags                     names of the guard's checks that found something, none for most translations

@@ -1,4 +1,4 @@
-"""A word aligner that knows nothing of our model, to measure attention by: IBM Model 1 in both directions, intersected."""
+"""A word aligner that knows nothing of our model, to measure attention by: IBM Model 1, both directions intersected."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,8 @@
 """Forced scoring: how likely the model finds translations that are given, and where it looks while it reads them.
 
-The forward pass is that of training: the decoder sees a whole target at once, without cache or dropout. Shapes are fixed
-as in search: a pair is padded to a bucket that its own lengths decide, in rows of a fixed number, so that its result
-has the same bits whatever is scored beside it.
+The forward pass is that of training: the decoder sees a whole target at once, without cache or dropout. Shapes are
+fixed as in search: a pair is padded to a bucket that its own lengths decide, in rows of a fixed number, so that its
+result has the same bits whatever is scored beside it.
 """
 
 import functools
@@ -93,8 +93,8 @@ def forced_batches(
         if size > maximum_length:
             source, labels = pairs[place]
             raise InputError(
-                f"pair {place + 1} of {len(pairs)} has {len(source)} source and {len(labels)} target tokens, EOS counted: "
-                f"the model takes at most {maximum_length} on a side: leave it out, or score its sentences apart"
+                f"pair {place + 1} of {len(pairs)} has {len(source)} source and {len(labels)} target tokens, EOS counted"
+                f": the model takes at most {maximum_length} on a side: leave it out, or score its sentences apart"
             )
     pending: deque[tuple[list[int], Array]] = deque()
 
