@@ -32,8 +32,8 @@ class Details(NamedTuple):
 def describe(source_words: Sequence[str], parts: Sequence[Part], *, shift: int = 0) -> Details:
     """The details of a line's translation from those of its parts, in order; no part gives empty lists.
 
-    `source_words` are the words of the line as its pieces spell them: `Tokenizer.source_words(line)`. `shift` is that of
-    `align_words`.
+    `source_words` are the words of the line as its pieces spell them: `Tokenizer.source_words(line)`. `shift` is that
+    of `align_words`.
     """
     bodies = [without_end(part.source_pieces) for part in parts]
     owners = word_of_each_piece([piece for body in bodies for piece in body], source_words)

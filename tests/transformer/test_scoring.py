@@ -131,7 +131,7 @@ def test_the_shortest_and_the_longest_pairs_are_scored():
 
 def test_a_pair_that_is_too_long_is_refused_with_its_place():
     pairs = [ForcedPair([5, EOS], [8, EOS]), ForcedPair([5, EOS], [8] * LONGEST + [EOS])]
-    message = "pair 2 of 2 has 2 source and 41 target tokens, EOS counted: the model takes at most 40 on a side"
+    message = "pair 2 of 2 has 2 source and 41 target tokens with EOS: the model takes at most 40 on a side"
     with pytest.raises(InputError, match=message):
         scores(pairs)
 

@@ -93,7 +93,7 @@ def forced_batches(
         if size > maximum_length:
             source, labels = pairs[place]
             raise InputError(
-                f"pair {place + 1} of {len(pairs)} has {len(source)} source and {len(labels)} target tokens, EOS counted"
+                f"pair {place + 1} of {len(pairs)} has {len(source)} source and {len(labels)} target tokens with EOS"
                 f": the model takes at most {maximum_length} on a side: leave it out, or score its sentences apart"
             )
     pending: deque[tuple[list[int], Array]] = deque()
