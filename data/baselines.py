@@ -27,10 +27,10 @@ def learn_dictionary(pairs: Sequence[Pair]) -> dict[str, str]:
     """
     sources, source_words = _words([pair.source for pair in pairs])
     targets, target_words = _words([pair.target for pair in pairs])
-    left, right, place = _cooccurrences(sources, targets)
+    left, right, place = cooccurrences(sources, targets)
     couples, couple = np.unique(left.astype(np.int64) * len(target_words) + right, return_inverse=True)
     couple_source = couples // len(target_words)
-    probability = _expectation_maximization(couple, couple_source, place)
+    probability = expectation_maximization(couple, couple_source, place)
     best = {}
     for number in np.lexsort((probability, couple_source)):  # the last of a source word is its most probable
         best[source_words[couple_source[number]]] = target_words[couples[number] % len(target_words)]
@@ -54,7 +54,7 @@ def _words(lines: Sequence[str]) -> tuple[list[np.ndarray], list[str]]:
     return [np.array([numbers[word] for word in words if word in numbers], np.int32) for words in split], kept
 
 
-def _cooccurrences(
+def cooccurrences(
     sources: list[np.ndarray], targets: list[np.ndarray]
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
     """Every source word beside every target word of its pair, and the running number of that target word's place."""
@@ -68,7 +68,7 @@ def _cooccurrences(
     return np.concatenate(left), np.concatenate(right), np.concatenate(place)
 
 
-def _expectation_maximization(
+def expectation_maximization(
     couple: Int[np.ndarray, " N"], couple_source: Int[np.ndarray, " C"], place: Int[np.ndarray, " N"]
 ) -> Float[np.ndarray, " C"]:
     """t(target | source) of each couple of words, from a uniform start."""

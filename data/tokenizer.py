@@ -13,7 +13,7 @@ from data.batch import BOS, EOS, PAD, UNK, Pair, TokenPair
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources.corpus import Corpus
-from data.subwords import SubwordSampler
+from data.subwords import SPACE, SubwordSampler
 
 JOINT = ("tokenizer.model",)
 SEPARATE = ("tokenizer.source.model", "tokenizer.target.model")
@@ -109,6 +109,18 @@ class Tokenizer:
         """The text of target ids; pad, beginning and end are skipped wherever they stand."""
         clean = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
         return [unescape(text) for text in self._target.decode(clean)]
+
+    def source_words(self, line: str) -> list[str]:
+        """What white space separates in a source line, each word as its pieces spell it, escaped and normalised."""
+        return self._words(self._source, line)
+
+    def target_words(self, line: str) -> list[str]:
+        """The same for a line of the target language."""
+        return self._words(self._target, line)
+
+    def _words(self, processor: Any, line: str) -> list[str]:
+        spelled: list[str] = processor.normalize([escape(word) for word in line.split()])
+        return ["".join(word.replace(SPACE, " ").split()) for word in spelled]
 
     def source_pieces(self, line: str) -> list[str]:
         """The pieces of a source line as SentencePiece writes them, EOS last: "a dog" -> ["▁a", "▁dog", "</s>"]."""

@@ -87,6 +87,21 @@ def attend(
     return _attention(query, key, value, mask, bias, precision)
 
 
+def attention_weights(
+    query: Float[Array, "B N T H"],
+    key: Float[Array, "B N S H"],
+    mask: Bool[Array, "#B 1 #T S"],
+    *,
+    precision: Precision = "float32",
+) -> Float[Array, "B N T S"]:
+    """The weights that `attend` gives the values, softmax(Q K^T / sqrt(H)) over keys, in float32.
+
+    A query that may attend to nothing (padding) gets equal weights.
+    """
+    scores = _product("BNTH,BNSH->BNTS", query * query.shape[-1] ** -0.5, key, precision)
+    return jax.nn.softmax(jnp.where(mask, scores, MASKED), axis=-1)
+
+
 # On CPUs attention is bound by passes over the scores [B, N, T, S]. Two identities save three of them: the softmax is
 # divided by its partition after the product with the values, and what its gradient subtracts, sum_s p_s (dp_s), is
 # sum_h o_h (do_h) (Dao et al. 2022, appendix B.2). Products follow the precision policy.
@@ -219,6 +234,13 @@ class MultiHeadAttention(nnx.Module):
     ) -> Float[Array, "B K D"]:
         """`cross_attention` of the newest token of each hypothesis: those of a sentence share its keys and values."""
         return self.join_heads(source.attend(self.split_heads(self.query(x)), mask))
+
+    def cross_attention_weights(
+        self, x: Float[Array, "B T D"], memory: Float[Array, "B S D"], mask: Bool[Array, "B 1 T S"]
+    ) -> Float[Array, "B N T S"]:
+        """How much each target token takes from each source token in `cross_attention`, head by head."""
+        query, key = self.split_heads(self.query(x)), self.split_heads(self.key(memory))
+        return attention_weights(query, key, mask, precision=self.precision)
 
     def cached_self_attention(
         self,

@@ -133,6 +133,10 @@ class Residual(nnx.Module):
             return x + dropout(sublayer(self.norm(x)), self.dropout, dropout_key)
         return self.norm(x + dropout(sublayer(x), self.dropout, dropout_key))
 
+    def sublayer_input(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        """What the sub-layer is given for `x`."""
+        return self.norm(x) if self.norm_position == "pre" else x
+
 
 # --- layers ----------------------------------------------------------------------------------------------
 
@@ -199,6 +203,23 @@ class DecoderLayer(nnx.Module):
         x = self.self_attention_residual(x, attend_self, dropout_key=fold(dropout_key, 0))
         x = self.cross_attention_residual(x, attend_source, dropout_key=fold(dropout_key, 1))
         return self.feed_forward_residual(x, feed, dropout_key=fold(dropout_key, 2))
+
+    def cross_attention_weights(
+        self,
+        x: Float[Array, "B T D"],
+        memory: Float[Array, "B S D"],
+        positions: Int[Array, "B T"],
+        self_mask: Bool[Array, "B 1 T T"],
+        cross_mask: Bool[Array, "B 1 T S"],
+        encoding: PositionalEncoding,
+    ) -> Float[Array, "B N T S"]:
+        """What the layer looks at in the source, head by head, given what `__call__` is given."""
+
+        def attend_self(x):
+            return self.self_attention.self_attention(x, positions, self_mask, encoding)
+
+        x = self.cross_attention_residual.sublayer_input(self.self_attention_residual(x, attend_self))
+        return self.cross_attention.cross_attention_weights(x, memory, cross_mask)
 
     def step(
         self,

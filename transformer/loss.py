@@ -105,6 +105,23 @@ def chunked_loss(
     return jax.lax.scan(add, jnp.zeros((), jnp.float32), chunks)[0]
 
 
+def label_log_probabilities(
+    hidden: Float[Array, "B T D"], table: Float[Array, "V D"], labels: Int[Array, "B T"], precision: Precision
+) -> Float[Array, "B T"]:
+    """The log-probability of each label under softmax(hidden @ table.T), chunk by chunk as in `chunked_loss`.
+
+    By log_softmax, as in search, which keeps more digits of a probability near 1 than the cross-entropy does.
+    """
+    count = _chunk_count(*labels.shape)
+
+    def score(chunk):
+        hidden, labels = chunk
+        log_probabilities = jax.nn.log_softmax(contract(hidden, table, 1, 1, precision), axis=-1)
+        return jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)[:, 0]
+
+    return _unchunk(jax.lax.map(score, (_chunks(hidden, count), _chunks(labels, count))), labels.shape[0])
+
+
 # What the forward pass keeps for the backward pass is the gradient itself, formed while a chunk's logits are at hand;
 # all that is left to do then is to scale it.
 

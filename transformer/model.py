@@ -91,6 +91,27 @@ class Transformer(nnx.Module):
             x = layer(x, memory, target_positions, self_mask, cross_mask, self.target_positions, dropout_key=key)
         return self.decoder_norm(x) if self.pre_norm else x
 
+    def cross_attention_weights(
+        self,
+        target_inputs: Int[Array, "B T"],
+        memory: Float[Array, "B S D"],
+        source_segments: Int[Array, "B S"],
+        target_segments: Int[Array, "B T"],
+        target_positions: Int[Array, "B T"],
+        *,
+        layer: int,
+    ) -> Float[Array, "B N T S"]:
+        """What each head of one decoder layer, counted from 0, looks at in the source, without dropout.
+
+        The arguments are those of `decode`. Row t is the attention of the position that has read target input t and
+        predicts the token after it. Layers above `layer` are not computed.
+        """
+        x = self.target_positions.embed(self.target_embedding(target_inputs), target_positions)
+        given = target_positions, causal_mask(target_segments), segment_mask(target_segments, source_segments)
+        for below in self.decoder[:layer]:
+            x = below(x, memory, *given, self.target_positions)
+        return self.decoder[layer].cross_attention_weights(x, memory, *given, self.target_positions)
+
     def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         """The output layer: a score for each token of the vocabulary, before the softmax."""
         return self.output().logits(x)

@@ -15,24 +15,13 @@ from data.batch import BOS, PAD, UNK
 from data.errors import InputError
 from transformer.config import DecodingConfig
 from transformer.decoding import STRATEGIES, Hypotheses, Requirements, Settings, Stepper
+from transformer.decoding.batches import AHEAD, fill, make_batches
+from transformer.decoding.requests import Request, row_requirements, search_settings, strategy_name
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.search import NEVER, Cache
 from transformer.model import Parameters, Transformer, grow_cache, merge, reorder_cache
 
-SMALLEST_BUCKET = 16
-MOST_TERMS = 8  # terms that one sentence can require
-LONGEST_TERM = 16  # tokens of a term
-AHEAD = 2  # batches given to the device before the oldest one's result is waited for
 IN_FLIGHT = 4  # sentences of a batch for each row of a step: when some are complete, others fill the step
-
-
-class Request(NamedTuple):
-    """A sentence to translate, as tokens with EOS, and what its translation must have."""
-
-    source: Sequence[int]
-    line: int = 0  # its number: with `decoding.seed`, the seed of its random numbers
-    prefix: Sequence[int] = ()  # tokens with which the translation begins
-    terms: Sequence[Sequence[int]] = ()  # tokens that it contains
 
 
 class Model(NamedTuple):
@@ -49,34 +38,6 @@ class Hypothesis(NamedTuple):
     log_probability: float
     score: float
     is_finished: bool
-
-
-class SearchBatch(NamedTuple):
-    """Sentences that are searched together: where they stand in the input, and their bucket."""
-
-    places: list[int]
-    bucket: int
-
-
-def bucket_of(length: int, maximum_length: int) -> int:
-    """The source length a sentence is padded to: a power of two from 16 on, or the maximum. 17, 256 -> 32."""
-    return min(max(SMALLEST_BUCKET, 1 << (length - 1).bit_length()), maximum_length)
-
-
-def make_batches(lengths: Sequence[int], *, maximum_length: int, batch_size: int) -> list[SearchBatch]:
-    """Every sentence in one batch of its own bucket, with those of like length, so that a batch ends together.
-
-    The bucket depends on the sentence's own length alone. Lengths 20, 3, 30, 5 in batches of 2, up to 256:
-    [[1, 3], bucket 16], [[0, 2], bucket 32].
-    """
-    order = sorted(range(len(lengths)), key=lambda place: (lengths[place], place))
-    batches: list[SearchBatch] = []
-    for place in order:
-        bucket = bucket_of(lengths[place], maximum_length)
-        if not batches or batches[-1].bucket != bucket or len(batches[-1].places) == batch_size:
-            batches.append(SearchBatch([], bucket))
-        batches[-1].places.append(place)
-    return batches
 
 
 def search_sentences(
@@ -123,72 +84,6 @@ def search_sentences(
             yield collect(*pending.popleft())
     while pending:
         yield collect(*pending.popleft())
-
-
-def strategy_name(decoding: DecodingConfig, *, has_terms: bool) -> str:
-    """The strategy in STRATEGIES that a config asks for. InputError if it asks for two."""
-    if has_terms and (decoding.sampling or decoding.groups > 1):
-        raise InputError("terminology needs beam search: it goes with neither sampling nor groups")
-    if has_terms:
-        return "terminology"
-    if decoding.sampling:
-        return "sampling"
-    if decoding.groups > 1:
-        return "diverse"
-    return "greedy" if decoding.beam == 1 else "beam"
-
-
-def search_settings(decoding: DecodingConfig, *, bucket: int, maximum_length: int, keep: int) -> Settings:
-    """The static side of a bucket's program. No output is longer than `maximum_length`, the model's own limit."""
-    length = max(1, length_limit(bucket, decoding, maximum_length))
-    return Settings(
-        beams=decoding.beam,
-        keep=keep,
-        stages=(bucket, length) if bucket < length else (length,),
-        rows=decoding.rows,
-        length_penalty=decoding.length_penalty,
-        penalty=decoding.penalty,
-        patience=decoding.patience,
-        groups=decoding.groups,
-        diversity=decoding.diversity,
-        temperature=decoding.temperature,
-        top_k=decoding.top_k,
-        top_p=decoding.top_p,
-        repetition_penalty=decoding.repetition_penalty,
-        unrepeated=decoding.unrepeated,
-    )
-
-
-def length_limit(source_length: int, decoding: DecodingConfig, maximum_length: int) -> int:
-    """The longest output in tokens, EOS counted, of a source of so many tokens."""
-    return min(int(source_length * decoding.maximum_ratio) + decoding.maximum_extra, maximum_length)
-
-
-def fill(rows: int, sentences: Sequence[Sequence[int]], width: int) -> Int[np.ndarray, "B width"]:
-    """Sentences as rows, padded; the rows left over are empty."""
-    tokens = np.full((rows, width), PAD, np.int32)
-    for row, sentence in enumerate(sentences):
-        tokens[row, : len(sentence)] = sentence
-    return tokens
-
-
-def row_requirements(
-    requests: Sequence[Request], decoding: DecodingConfig, settings: Settings, *, rows: int
-) -> Requirements:
-    """What the requests ask for, as arrays, filled up with rows that are left out."""
-    limits, minimums = np.zeros((2, rows), np.int32)
-    keys = np.zeros((rows, 2), np.uint32)
-    terms = np.full((rows, MOST_TERMS, LONGEST_TERM), PAD, np.int32)
-    for row, request in enumerate(requests):
-        length = len(request.source)
-        limit = min(length_limit(length, decoding, settings.length), settings.length)
-        limits[row] = max(limit, min(len(request.prefix) + 1, settings.length), 1)
-        minimums[row] = min(decoding.minimum_length + int(decoding.minimum_ratio * (length - 1)), limits[row] - 1)
-        keys[row] = decoding.seed, request.line
-        for place, term in enumerate(request.terms):
-            terms[row, place, : len(term)] = term
-    prefixes = fill(rows, [request.prefix[: settings.length - 1] for request in requests], settings.length)
-    return Requirements(limits, minimums, prefixes, terms, keys)
 
 
 @functools.partial(jax.jit, static_argnames=("graphs", "strategy", "settings", "banned"))

@@ -1,0 +1,48 @@
+"""Sentences of any length in batches of fixed shapes, which their own lengths decide and nothing else."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from data.batch import PAD
+
+SMALLEST_BUCKET = 16
+AHEAD = 2  # batches given to the device before the oldest one's result is waited for
+
+
+class SearchBatch(NamedTuple):
+    """Sentences that are searched together: where they stand in the input, and their bucket."""
+
+    places: list[int]
+    bucket: int
+
+
+def bucket_of(length: int, maximum_length: int) -> int:
+    """The source length a sentence is padded to: a power of two from 16 on, or the maximum. 17, 256 -> 32."""
+    return min(max(SMALLEST_BUCKET, 1 << (length - 1).bit_length()), maximum_length)
+
+
+def make_batches(lengths: Sequence[int], *, maximum_length: int, batch_size: int) -> list[SearchBatch]:
+    """Every sentence in one batch of its own bucket, with those of like length, so that a batch ends together.
+
+    The bucket depends on the sentence's own length alone. Lengths 20, 3, 30, 5 in batches of 2, up to 256:
+    [[1, 3], bucket 16], [[0, 2], bucket 32].
+    """
+    order = sorted(range(len(lengths)), key=lambda place: (lengths[place], place))
+    batches: list[SearchBatch] = []
+    for place in order:
+        bucket = bucket_of(lengths[place], maximum_length)
+        if not batches or batches[-1].bucket != bucket or len(batches[-1].places) == batch_size:
+            batches.append(SearchBatch([], bucket))
+        batches[-1].places.append(place)
+    return batches
+
+
+def fill(rows: int, sentences: Sequence[Sequence[int]], width: int) -> Int[np.ndarray, "B width"]:
+    """Sentences as rows, padded; the rows left over are empty."""
+    tokens = np.full((rows, width), PAD, np.int32)
+    for row, sentence in enumerate(sentences):
+        tokens[row, : len(sentence)] = sentence
+    return tokens
