@@ -21,8 +21,8 @@ from transformer.config import Config
 from transformer.devices import use_compilation_cache
 from transformer.files import write_atomically
 from transformer.loading import find_checkpoint
-from transformer.signals import StopRequest
-from translate import Interrupted, Translator, translate
+from transformer.signals import Interrupted, StopRequest
+from translator import Translator, translate
 
 
 class TestSet(NamedTuple):

@@ -37,9 +37,9 @@ from transformer.model import Parameters, Transformer, abstract, split
 from transformer.recipe import read_recipe
 from transformer.run import Run, check_config, check_hashes, config_hash, file_hash
 from transformer.selection import best_steps
-from transformer.signals import StopRequest
+from transformer.signals import Interrupted, StopRequest
 from transformer.training import TrainState
-from translate import Interrupted, Translator
+from translator import Translator
 
 EXAMPLES = 5
 

@@ -110,6 +110,11 @@ class Tokenizer:
         clean = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
         return [unescape(text) for text in self._target.decode(clean)]
 
+    def decode_source(self, rows: Iterable[Sequence[int]]) -> list[str]:
+        """The text of source ids, as `decode` does it for the target."""
+        clean = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
+        return [unescape(text) for text in self._source.decode(clean)]
+
     def source_words(self, line: str) -> list[str]:
         """What white space separates in a source line, each word as its pieces spell it, escaped and normalised."""
         return self._words(self._source, line)

@@ -4,6 +4,17 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from data.alignment import format_pharaoh
+from data.record import Details, translation_record
+
+
+class PartIds(NamedTuple):
+    """What was searched, and what was found, as ids: the source ends with EOS, the target has none."""
+
+    source: Sequence[int]
+    target: Sequence[int]
+    is_finished: bool
+
 
 class Translation(NamedTuple):
     """One translation of a line, with the sums of its parts where the line was too long for one search."""
@@ -14,6 +25,7 @@ class Translation(NamedTuple):
     tokens: int  # without EOS
     is_finished: bool  # False: the search met its length limit before the end of the sentence
     parts: int  # 1 for most lines, 0 for a blank one
+    ids: tuple[PartIds, ...] = ()
 
 
 BLANK = Translation("", 0.0, 0.0, tokens=0, is_finished=True, parts=0)
@@ -31,13 +43,28 @@ def join(parts: Sequence[Sequence[Translation]]) -> list[Translation]:
             tokens=sum(part.tokens for part in rank),
             is_finished=all(part.is_finished for part in rank),
             parts=len(parts),
+            ids=tuple(ids for part in rank for ids in part.ids),
         )
         for rank in zip(*parts, strict=False)
     ]
 
 
-def show(number: int, found: Sequence[Translation], *, use_json: bool) -> str:
-    """What is written for a line: the best text, or all translations as JSON, with its number from 1."""
-    if not use_json:
-        return found[0].text
-    return json.dumps({"line": number, "translations": [one._asdict() for one in found]}, ensure_ascii=False)
+def show_json(number: int, found: Sequence[Translation], details: Sequence[Details], flags: Sequence[str]) -> str:
+    """A line's number from 1 and all that is known of its translations, best first; flags are those of the best.
+
+    Besides the keys of `translation_record`: tokens, the number of pieces without </s>; is_finished, false where the
+    length limit came before the end; parts, above 1 where the line was too long for one search.
+    """
+    translations = []
+    for rank, (one, detail) in enumerate(zip(found, details, strict=True)):
+        about = {"tokens": one.tokens, "is_finished": one.is_finished, "parts": one.parts}
+        known = translation_record(
+            one.text, detail, log_probability=one.log_probability, score=one.score, flags=() if rank else flags
+        )
+        translations.append(known | about)
+    return json.dumps({"line": number, "translations": translations}, ensure_ascii=False)
+
+
+def show_aligned(found: Sequence[Translation], details: Sequence[Details]) -> str:
+    """The best text and the alignment of its words in Pharaoh format: `Ein Hund ||| 0-0 1-1`."""
+    return f"{found[0].text} ||| {format_pharaoh(details[0].alignment)}".rstrip()

@@ -13,7 +13,7 @@ from data.sources.corpus import Split
 from transformer.config import Config
 
 ROOT = Path(__file__).parent.parent
-PROGRAMS = [ROOT / name for name in ("train.py", "translate.py", "evaluate.py")]
+PROGRAMS = [ROOT / name for name in ("train.py", "translate.py", "translator.py", "evaluate.py")]
 SHARED = {"data.batch", "data.config", "data.errors"}
 
 

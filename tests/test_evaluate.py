@@ -11,7 +11,7 @@ import evaluate as program
 from data.errors import InputError
 from data.sources import load_corpora
 from tests.tiny_run import CONFIG, make_run
-from translate import Translator
+from translator import Translator
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,12 @@ from data.errors import InputError
 from data.sources import load_corpora
 from data.tokenizer import Tokenizer
 from tests.tiny_run import CONFIG, make_run, tiny_parameters
-from transformer.decoding.searcher import Hypothesis, bucket_of, make_batches, search_sentences
+from transformer.decoding.batches import bucket_of, make_batches
+from transformer.decoding.requests import Request
+from transformer.decoding.searcher import Hypothesis, Model, search_sentences
 from transformer.model import merge
-from translate import Interrupted, Translator
+from transformer.signals import Interrupted
+from translator import Translator
 
 ROOT = Path(__file__).parent.parent
 ODD = [
@@ -106,7 +109,11 @@ def test_the_score_of_a_search_is_the_score_of_the_forced_decoder(run, lines, be
     sources = tokenizer.encode_source(lines)
     checked = 0
     for places, rows in search_sentences(
-        graph, parameters, sources, decoding=config.decoding, maximum_length=48, keep=beam
+        Model((graph,), (parameters,)),
+        list(map(Request, sources)),
+        decoding=config.decoding,
+        maximum_length=48,
+        keep=beam,
     ):
         for place, hypotheses in list(zip(places, rows, strict=True))[:3]:
             for hypothesis in hypotheses:
@@ -480,9 +487,8 @@ def test_another_tokenizer_is_refused(tmp_path):
 
 def test_unknown_is_never_written(translator, lines):
     rows = search_sentences(
-        translator.graph,
-        translator.parameters,
-        translator.tokenizer.encode_source(lines),
+        translator.model,
+        list(map(Request, translator.tokenizer.encode_source(lines))),
         decoding=CONFIG.decoding,
         maximum_length=48,
     )

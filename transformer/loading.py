@@ -1,5 +1,6 @@
 """From what a user names, a run, a step, a path, to the checkpoint that is meant, and the config to use it with."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from data.errors import InputError
 from transformer.checkpoint import AVERAGE, best, steps
 from transformer.config import Config, DecodingConfig
+from transformer.recipe import parse_value
 from transformer.run import Run
 
 
@@ -44,12 +46,21 @@ def best_checkpoint(run: Run) -> Path:
     return found
 
 
-def with_decoding(config: Config, changes: dict[str, Any]) -> Config:
-    """The config with those knobs of decoding changed that are not None."""
-    given = {name: value for name, value in changes.items() if value is not None}
+def with_decoding(config: Config, changes: Mapping[str, Any]) -> Config:
+    """The config with those knobs of decoding changed that are not None; text is read as on the command line."""
+    fields = DecodingConfig.model_fields
+    given = {
+        name: parse_value(value, fields[name]) if isinstance(value, str) else value
+        for name, value in changes.items()
+        if value is not None
+    }
     try:
         decoding = DecodingConfig(**config.decoding.model_dump() | given)
     except ValidationError as error:
-        name = str(error.errors()[0]["loc"][0])
-        raise InputError(f"{name.replace('_', '-')} is {given[name]}: {error.errors()[0]['msg']}") from None
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise InputError(message) from None
+        name = str(first["loc"][0])
+        raise InputError(f"{name.replace('_', '-')} is {given[name]}: {message}") from None
     return config.model_copy(update={"decoding": decoding})

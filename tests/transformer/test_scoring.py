@@ -16,8 +16,9 @@ from data.packing import make_batch
 from tests.transformer.test_model import ARCHITECTURES, VOCABULARY, build
 from transformer.attention import MultiHeadAttention, attend, attention_weights, causal_mask
 from transformer.config import Config, DecodingConfig, ModelConfig, TrainingConfig
+from transformer.decoding.requests import Request
 from transformer.decoding.scoring import ForcedPair, attend_pairs, forced_pair, longest_side, score_pairs
-from transformer.decoding.searcher import search_sentences
+from transformer.decoding.searcher import Model, search_sentences
 from transformer.model import Parameters, merge, split
 from transformer.optimizer import build_optimizer
 from transformer.training import TrainState, batch_loss, build_train_step
@@ -82,7 +83,10 @@ def test_the_forced_score_of_a_hypothesis_is_its_score_in_search(beam):
     sources = [[*source, EOS] for source in sentences(24, LONGEST - 1, seed=5)]
     decoding = DecodingConfig(beam=beam, rows=ROWS, maximum_ratio=1.0, maximum_extra=4)
     pairs, expected = [], []
-    for places, rows in search_sentences(*model(), sources, decoding=decoding, maximum_length=LONGEST, keep=beam):
+    graph, parameters = model()
+    requests = list(map(Request, sources))
+    one = Model((graph,), (parameters,))
+    for places, rows in search_sentences(one, requests, decoding=decoding, maximum_length=LONGEST, keep=beam):
         for place, hypotheses in zip(places, rows, strict=True):
             for found in hypotheses:
                 pairs.append(forced_pair(sources[place], found.tokens, is_finished=found.is_finished))

@@ -103,11 +103,7 @@ def run_rounds(stepper: Stepper, state: State, settings: Settings, advance: Call
         if settings.rows in (0, len(state.steps)):
             state = _steps(state, state.steps[0], length, advance)
         else:
-            state = jax.lax.while_loop(
-                lambda now, end=length: (now.is_open & (now.steps < end)).any(),
-                lambda now, end=length: _round(now, end, settings.rows, advance),
-                state,
-            )
+            state = _rounds(state, length, settings.rows, advance)
     return state
 
 
@@ -122,6 +118,15 @@ def _steps(state: State, first: Array, end: Array | int, advance: Callable[[Stat
         return now[0] + 1, after._replace(steps=jnp.where(now[1].is_open, now[0] + 1, now[1].steps))
 
     return jax.lax.while_loop(is_going, step, (first, state))[1]
+
+
+def _rounds(state: State, length: int, rows: int, advance: Callable[[State, Array], State]) -> State:
+    """The state after rounds of open rows, until all are complete or at `length`."""
+
+    def is_going(now: State) -> Array:
+        return (now.is_open & (now.steps < length)).any()
+
+    return jax.lax.while_loop(is_going, lambda now: _round(now, length, rows, advance), state)
 
 
 def _round(state: State, length: int, rows: int, advance: Callable[[State, Array], State]) -> State:
