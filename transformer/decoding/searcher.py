@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -59,6 +59,17 @@ def make_batches(lengths: Sequence[int], *, maximum_length: int, batch_size: int
     return batches
 
 
+def model_stepper(model: Transformer) -> Stepper:
+    """The model as search sees it. PAD, UNK and BOS keep their probability, but are never chosen."""
+
+    def step(tokens: Int[Array, "B K"], cache: Cache) -> tuple[Float[Array, "B K V"], Cache]:
+        logits, cache = model.decode_step(tokens, cache)
+        log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+        return log_probabilities.at[..., jnp.array([PAD, UNK, BOS])].set(NEVER), cache
+
+    return Stepper(step, reorder_cache)
+
+
 def search_sentences(
     graph: nnx.GraphDef,
     parameters: Parameters,
@@ -68,6 +79,7 @@ def search_sentences(
     maximum_length: int,
     keep: int = 1,
     batch_size: int = 0,
+    make_stepper: Callable[[Transformer], Stepper] = model_stepper,
 ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
     """Batch after batch: the places of its sentences among the sources, and up to `keep` hypotheses of each.
 
@@ -82,7 +94,9 @@ def search_sentences(
     for batch in make_batches(lengths, maximum_length=maximum_length, batch_size=batch_size):
         settings = search_settings(decoding, bucket=batch.bucket, maximum_length=maximum_length, keep=keep)
         rows = fill_rows([sources[place] for place in batch.places], rows=decoding.rows, bucket=batch.bucket)
-        pending.append((batch.places, search_rows(graph, parameters, *rows, settings=settings)))
+        pending.append(
+            (batch.places, search_rows(graph, parameters, *rows, settings=settings, make_stepper=make_stepper))
+        )
         if len(pending) == AHEAD:
             yield collect(*pending.popleft())
     while pending:
@@ -107,7 +121,7 @@ def fill_rows(
     return tokens, lengths
 
 
-@functools.partial(jax.jit, static_argnames=("graph", "settings"))
+@functools.partial(jax.jit, static_argnames=("graph", "settings", "make_stepper"))
 def search_rows(
     graph: nnx.GraphDef,
     parameters: Parameters,
@@ -115,6 +129,7 @@ def search_rows(
     lengths: Int[Array, " B"],
     *,
     settings: Settings,
+    make_stepper: Callable[[Transformer], Stepper],
 ) -> Hypotheses:
     """Encodes rows of one sentence each, and searches their translations. Rows of length 0 are left out."""
     model = merge(graph, parameters)
@@ -123,18 +138,7 @@ def search_rows(
     memory = model.encode(source, segments, places)
     cache = model.init_cache(memory, segments, beams=settings.beams, length=settings.length)
     strategy = STRATEGIES["greedy" if settings.beams == 1 else "beam"]
-    return strategy(model_stepper(model), cache, lengths > 0, settings)
-
-
-def model_stepper(model: Transformer) -> Stepper:
-    """The model as search sees it. PAD, UNK and BOS keep their probability, but are never chosen."""
-
-    def step(tokens: Int[Array, "B K"], cache: Cache) -> tuple[Float[Array, "B K V"], Cache]:
-        logits, cache = model.decode_step(tokens, cache)
-        log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-        return log_probabilities.at[..., jnp.array([PAD, UNK, BOS])].set(NEVER), cache
-
-    return Stepper(step, reorder_cache)
+    return strategy(make_stepper(model), cache, lengths > 0, settings)
 
 
 def collect(places: list[int], hypotheses: Hypotheses) -> tuple[list[int], list[list[Hypothesis]]]:
