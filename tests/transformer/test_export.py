@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +30,8 @@ from translate import Translator
 
 LINES = [pair.source for pair in load_corpora(CONFIG.data, "validation")[0].pairs if len(pair.source) < 13][:24]
 ODD = ["a\u2028b", "", "  ", "▁a▁", "\ufdd0", "😀 é", "a\tb", "</s>", "<0x41>"]
+
+ENDS = 2.0  # outputs of a random model rarely end by themselves
 
 # Every option, alone and together with others.
 OPTIONS = {
@@ -77,7 +78,7 @@ def tokenizers(tmp_path_factory) -> dict[str, Path]:
 def random_model(directory: Path, config: Config, seed: int = 1) -> tuple[Trained, Tokenizer]:
     """A model whose every parameter is random, those that training starts at 0 or 1 too."""
     tokenizer = Tokenizer.load(directory)
-    _, parameters = tiny_parameters(config, tokenizer, seed)
+    _, parameters = tiny_parameters(config, tokenizer, seed, ends=ENDS)
     generator = np.random.default_rng(seed)
     parameters = jax.tree.map(
         lambda x: np.asarray(x + 0.2 * generator.standard_normal(x.shape, np.float32) * (x.ndim == 1)), parameters
@@ -112,6 +113,7 @@ def test_ctranslate2_gives_the_scores_and_translations_of_the_run_under(name, to
     config = config_with(**OPTIONS[name])
     found = parity_of(*random_model(tokenizers[config.data.vocabulary], config), tmp_path)
     assert found.problems() == []
+    assert found.finished > len(LINES) / 2
     (agreement,) = found.searches.values()
     print(f"PARITY {name}: {found.largest_difference:.1e} {agreement}")
     assert agreement.same > len(LINES) / 2
@@ -139,7 +141,7 @@ def test_the_problems_of_a_comparison_are_told_in_words():
     from transformer.export.parity import Agreement, Parity
 
     agreement = Agreement(same=2, ties=1, cut=0, different=[0, 2, 3, 4, 5, 6])
-    assert Parity(9, 8, 50, float("nan"), {"beam 5, length penalty 1": agreement}, agreement).problems() == [
+    assert Parity(9, 8, 9, 50, float("nan"), {"beam 5, length penalty 1": agreement}, agreement).problems() == [
         "1 of 9 lines have other tokens",
         "a token's score differs by nan, more than 1e-04",
         "6 of 9 translations differ (beam 5, length penalty 1): lines 1, 3, 4, 5, 6, ...",
@@ -158,7 +160,7 @@ def test_a_quantised_model_is_smaller_and_near(quantization, tokenizers, tmp_pat
         translator = ctranslate2.Translator(str(tmp_path / name), intra_threads=1)
         pieces = [tokenizer.source_pieces(line)[:-1] for line in LINES]
         scores.append([found.log_probs for found in translator.score_batch(pieces, pieces)])
-    assert sizes[1] < 0.7 * sizes[0]
+    assert sizes[1] < 0.8 * sizes[0]
     differences = np.abs(np.concatenate(scores[0]) - np.concatenate(scores[1]))
     assert 0 < np.median(differences) < 0.2
 
@@ -178,7 +180,7 @@ def test_what_ctranslate2_cannot_express_is_refused_by_name(knob, tokenizers, tm
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    return make_run(tmp_path_factory.mktemp("export") / "run", bleu={10: 1.0, 20: 3.0})
+    return make_run(tmp_path_factory.mktemp("export") / "run", bleu={10: 1.0, 20: 3.0}, ends=ENDS)
 
 
 @pytest.fixture(scope="module")
@@ -247,9 +249,9 @@ def test_hypotheses_are_ranked_as_in_the_search():
     pytest.importorskip("ctranslate2")
     from transformer.export import standalone
 
-    result = SimpleNamespace(hypotheses=[["a"], ["b", "</s>"], ["c", "d", "e", "</s>"]], scores=[-0.1, -2.0, -2.1])
-    assert standalone.best(result, 0.0) == (["b"], -2.0, -2.0, True)
-    assert standalone.best(result, 1.0) == (["c", "d", "e"], -2.1, pytest.approx(-2.1 * 6 / 9), True)
+    found = [["a"], ["b", "</s>"], ["c", "d", "e", "</s>"]], [-0.1, -2.0, -2.1]
+    assert standalone.best(*found, 0.0) == (["b"], -2.0, -2.0, True)
+    assert standalone.best(*found, 1.0) == (["c", "d", "e"], -2.1, pytest.approx(-2.1 * 6 / 9), True)
 
 
 # --- safetensors ------------------------------------------------------------------------------------------------------
@@ -263,7 +265,7 @@ def test_safetensors_give_equal_logits_when_read_back(run, tmp_path, capsys):
     parameters = read_safetensors(tmp_path / "model")
     row, places = jnp.array([[5, 6, 7, 3]]), jnp.arange(4)[None]
     logits = []
-    for values in (translator.parameters, parameters):
+    for values in (translator.parameters, jax.tree.map(jnp.asarray, parameters)):
         model = merge(translator.graph, values)
         memory = model.encode(row, jnp.ones_like(row), places)
         logits.append(model.logits(model.decode(row, memory, jnp.ones_like(row), jnp.ones_like(row), places)))

@@ -42,6 +42,7 @@ class Parity(NamedTuple):
 
     lines: int
     same_tokens: int  # lines
+    finished: int  # of the run's own translations, those that met no length limit
     tokens: int
     largest_difference: float  # of a token's log-probability
     searches: dict[str, Agreement]  # which must agree
@@ -95,6 +96,7 @@ def compare(reference: Reference, exported: standalone.Translator, lines: Sequen
     return Parity(
         lines=len(lines),
         same_tokens=same_tokens,
+        finished=sum(found.is_finished for found in reference.own),
         tokens=sum(map(len, reference.scores)),
         largest_difference=float(np.max(differences, initial=0.0)),
         searches=searches,

@@ -94,7 +94,7 @@ class Translator:
             groups.setdefault(self.longest_output(len(row) + 1), []).append(place)
         pending: dict[int, Any] = {}
         for limit, places in groups.items():
-            results = self.model.translate_batch(
+            started = self.model.translate_batch(
                 [list(rows[place]) for place in places],
                 beam_size=beam,
                 num_hypotheses=beam,
@@ -108,8 +108,9 @@ class Translator:
                 return_end_token=True,
                 asynchronous=True,
             )
-            pending |= dict(zip(places, results, strict=True))
-        return [best(pending[place].result(), alpha) for place in range(len(rows))]
+            pending |= dict(zip(places, started, strict=True))
+        results = [pending[place].result() for place in range(len(rows))]
+        return [best(result.hypotheses, result.scores, alpha) for result in results]
 
     def translate(
         self,
@@ -132,13 +133,13 @@ class Translator:
         return [" ".join(next(texts) for _ in range(count)) for count in counts]
 
 
-def best(result: ctranslate2.TranslationResult, alpha: float) -> Hypothesis:
+def best(hypotheses: Sequence[Sequence[str]], log_probabilities: Sequence[float], alpha: float) -> Hypothesis:
     """The finished hypothesis of highest score by the length penalty of Wu et al. 2016, equation 14; else a cut one."""
     found = []
-    for pieces, log_probability in zip(result.hypotheses, result.scores, strict=True):
-        is_finished = pieces[-1:] == [END]
+    for pieces, log_probability in zip(hypotheses, log_probabilities, strict=True):
+        is_finished = list(pieces[-1:]) == [END]
         score = log_probability * ((5 + len(pieces)) / 6) ** -alpha
-        found.append(Hypothesis(pieces[: len(pieces) - is_finished], log_probability, score, is_finished))
+        found.append(Hypothesis(list(pieces[: len(pieces) - is_finished]), log_probability, score, is_finished))
     return max(found, key=lambda hypothesis: (hypothesis.is_finished, hypothesis.score))
 
 
