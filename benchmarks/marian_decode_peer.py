@@ -49,7 +49,7 @@ def main() -> None:
 
     def generate(rows: list[list[int]], length: int) -> None:
         source = pad(rows)
-        model.generate(
+        written = model.generate(
             input_ids=source,
             attention_mask=(source != PAD).long(),
             num_beams=task["beam"],
@@ -57,6 +57,8 @@ def main() -> None:
             min_new_tokens=length,
             max_new_tokens=length,
         )
+        if written.shape[1] != 1 + length:
+            sys.exit(f"generate wrote {written.shape[1] - 1} tokens, and was told to write {length}")
 
     generate(task["batches"][0], task["lengths"][0])
     start = time.perf_counter()

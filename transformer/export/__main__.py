@@ -132,7 +132,7 @@ def parity_report(
 
     sources = translator.tokenizer.encode_source(lines)
     fit = [place for place, source in enumerate(sources) if 1 < len(source) <= translator.limit]
-    ours = reference.make_reference(trained, [sources[place] for place in fit])
+    ours = reference.make_reference(trained, [sources[place] for place in fit], [place + 1 for place in fit])
     found = {}
     with tempfile.TemporaryDirectory() as temporary:
         directories = {options.quantization: directory}

@@ -53,7 +53,8 @@ def write_ctranslate2(trained: Trained, directory: Path, *, quantization: str = 
     about = standalone_settings(trained) | {"quantization": quantization}
     (directory / "dragoman.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     shutil.copy(STANDALONE, directory / "translate.py")
-    (directory / "README.md").write_text(readme.CTRANSLATE2.format(**about), encoding="utf-8")
+    tokenizers = ", ".join(f"`{path.name}`" for path in trained.tokenizers)
+    (directory / "README.md").write_text(readme.CTRANSLATE2.format(**about, tokenizers=tokenizers), encoding="utf-8")
 
 
 def standalone_settings(trained: Trained) -> dict[str, Any]:

@@ -30,11 +30,11 @@ class Agreement(NamedTuple):
     same: int
     ties: int  # differ, and to the run's model they are equally good
     cut: int  # one side met the length limit; how cut hypotheses rank among others is not the same on both
-    different: list[int]  # places of the lines
+    different: list[int]  # the numbers of the lines
 
     def as_json(self) -> dict[str, Any]:
-        """The same for json.dumps; lines count from 1, among those compared."""
-        return self._asdict() | {"different": len(self.different), "lines": [place + 1 for place in self.different]}
+        """The same for json.dumps."""
+        return self._asdict() | {"different": len(self.different), "lines": self.different}
 
 
 class Parity(NamedTuple):
@@ -62,10 +62,10 @@ class Parity(NamedTuple):
             found.append(f"a token's score differs by {self.largest_difference:.1e}, more than {TOLERANCE:.0e}")
         for name, agreement in self.searches.items():
             if agreement.different:
-                places = ", ".join(str(place + 1) for place in agreement.different[:5])
+                numbers = ", ".join(map(str, agreement.different[:5]))
                 more = ", ..." if len(agreement.different) > 5 else ""
                 found.append(
-                    f"{len(agreement.different)} of {self.lines} translations differ ({name}): lines {places}{more}"
+                    f"{len(agreement.different)} of {self.lines} translations differ ({name}): lines {numbers}{more}"
                 )
         return found
 
@@ -117,7 +117,7 @@ def agree(
     own_scores = token_scores(reference.trained, reference.graph, rows, [ours[place].tokens for place in judged])
     their_scores = token_scores(reference.trained, reference.graph, rows, [found[place] for place in judged])
     different = [
-        place
+        reference.numbers[place]
         for place, own, their in zip(judged, own_scores, their_scores, strict=True)
         if abs(score(own, alpha) - score(their, alpha)) > TOLERANCE * max(len(own), len(their))
     ]

@@ -13,7 +13,7 @@ Exported from the run `{run}`, step {step}, weights in {quantization}. Needs `pi
 | file | what it is |
 |---|---|
 | `model.bin`, `config.json`, `*_vocabulary.json` | the model, as CTranslate2 reads it |
-| `{source_tokenizer}`, `{target_tokenizer}` | SentencePiece, source and target |
+| {tokenizers} | SentencePiece, joint or the source's and the target's |
 | `dragoman.json` | beam, length penalty and length limits of the run |
 | `translate.py` | lines in, translations out |
 

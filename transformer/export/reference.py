@@ -27,6 +27,7 @@ class Reference(NamedTuple):
     trained: Trained
     graph: nnx.GraphDef
     sources: Sequence[Sequence[int]]  # EOS included
+    numbers: Sequence[int]  # of their lines, as the user counts them
     searches: dict[float, list[Hypothesis]]  # by length penalty, as CTranslate2 searches
     own: list[Hypothesis]  # as the run itself searches
     targets: list[list[int]]  # without EOS
@@ -38,7 +39,7 @@ class Reference(NamedTuple):
         return self.trained.config.decoding.length_penalty
 
 
-def make_reference(trained: Trained, sources: Sequence[Sequence[int]]) -> Reference:
+def make_reference(trained: Trained, sources: Sequence[Sequence[int]], numbers: Sequence[int]) -> Reference:
     """Everything that an exported model is compared with. No source is longer than the model takes."""
     config = trained.config.model.model_copy(update={"precision": "float32"})
     graph, _ = abstract(config, len(trained.source_vocabulary), len(trained.target_vocabulary))
@@ -50,7 +51,7 @@ def make_reference(trained: Trained, sources: Sequence[Sequence[int]]) -> Refere
     own = search(trained, graph, sources, alpha, model_stepper)
     targets = [found.tokens[: config.maximum_length - 1] for found in own]
     scores = token_scores(trained, graph, sources, targets)
-    return Reference(trained, graph, sources, searches, own, targets, scores)
+    return Reference(trained, graph, sources, numbers, searches, own, targets, scores)
 
 
 def search(
