@@ -62,7 +62,7 @@ SAMPLE := 'Y el rey le dijo: Ve en paz.' \
 
 $(READY): pyproject.toml | $(VENV)/bin/pip
 	@echo "==> install for development into $(VENV)"
-	@$(INSTALL) '.[test,quickstart]'
+	@$(INSTALL) '.[test,quickstart,ctranslate2,safetensors]'
 	@touch $(READY_QUICKSTART) $@
 
 $(READY_QUICKSTART): pyproject.toml | $(VENV)/bin/pip

@@ -13,12 +13,16 @@ from data.sources.corpus import Split
 from transformer.config import Config
 
 ROOT = Path(__file__).parent.parent
-PROGRAMS = [ROOT / name for name in ("train.py", "translate.py", "translator.py", "evaluate.py")]
+PROGRAMS = [
+    ROOT / name
+    for name in ("train.py", "translate.py", "translator.py", "evaluate.py", "transformer/export/__main__.py")
+]
 SHARED = {"data.batch", "data.config", "data.errors"}
 
 
 def modules(*folders: str) -> list[Path]:
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    """The files of these packages; a program that lies in one joins the two sides as those beside them do."""
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py") if path not in PROGRAMS)
 
 
 def nodes(paths: list[Path]) -> Iterator[tuple[str, ast.AST]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 from flax import nnx
 
+from data.batch import EOS
 from data.config import DataConfig
 from data.sources import load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
@@ -30,8 +31,10 @@ CONFIG = Config(
 )
 
 
-def tiny_parameters(config: Config, tokenizer: Tokenizer, seed: int) -> tuple[nnx.GraphDef, Parameters]:
-    """A model of random weights, as training splits it."""
+def tiny_parameters(
+    config: Config, tokenizer: Tokenizer, seed: int, *, ends: float = 1.0
+) -> tuple[nnx.GraphDef, Parameters]:
+    """A model of random weights, as training splits it. With `ends` above 1, its outputs meet EOS sooner."""
     model = Transformer(
         config.model,
         source_vocabulary=tokenizer.source_size,
@@ -39,10 +42,15 @@ def tiny_parameters(config: Config, tokenizer: Tokenizer, seed: int) -> tuple[nn
         rngs=nnx.Rngs(seed),
     )
     graph, parameters = split(model)
-    return graph, jax.tree.map(lambda x: x * SHARPNESS if x.ndim > 1 else x, parameters)
+    parameters = jax.tree.map(lambda x: x * SHARPNESS if x.ndim > 1 else x, parameters)
+    output = parameters["output_embedding" if config.model.tied == "none" else "target_embedding"]
+    output["table"] = output["table"].at[EOS].multiply(ends)
+    return graph, parameters
 
 
-def make_run(directory: Path, config: Config = CONFIG, *, bleu: dict[int, float] | None = None) -> Path:
+def make_run(
+    directory: Path, config: Config = CONFIG, *, bleu: dict[int, float] | None = None, ends: float = 1.0
+) -> Path:
     """A run with one checkpoint for each step in `bleu`, its validation BLEU; weights differ from step to step."""
     run = Run(directory)
     run.save_config(config)
@@ -51,7 +59,7 @@ def make_run(directory: Path, config: Config = CONFIG, *, bleu: dict[int, float]
     hashes = {"config": config_hash(config), "tokenizer": file_hash(run.tokenizer_paths(config)), "data": "0" * 64}
     with Checkpointer(run.checkpoints, keep_last=9, keep_best=9, hashes=hashes) as checkpointer:
         for step, score in (bleu or {10: 1.0}).items():
-            _, parameters = tiny_parameters(config, tokenizer, seed=step)
+            _, parameters = tiny_parameters(config, tokenizer, seed=step, ends=ends)
             optimizer = {"count": jax.numpy.zeros((), jax.numpy.int32)}
             checkpointer.save(step, parameters, optimizer, progress={}, validation={"bleu": score})
     return directory

@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -40,6 +40,33 @@ class Hypothesis(NamedTuple):
     is_finished: bool
 
 
+def models_stepper(models: Sequence[Transformer]) -> Stepper:
+    """The models as search sees them: the mean of their probabilities, of which PAD, UNK and BOS are never chosen."""
+
+    def step(
+        tokens: Int[Array, "B K"], position: Int[Array, ""], caches: tuple[Cache, ...]
+    ) -> tuple[Float[Array, "B K V"], tuple[Cache, ...]]:
+        stepped = [model.decode_step(tokens, position, cache) for model, cache in zip(models, caches, strict=True)]
+        each = [log_softmax(logits.astype(jnp.float32)) for logits, _ in stepped]
+        mean = each[0] if len(each) == 1 else jax.nn.logsumexp(jnp.stack(each), axis=0) - np.log(len(each))
+        allowed = np.zeros(mean.shape[-1], np.float32)
+        allowed[[PAD, UNK, BOS]] = NEVER
+        return mean + allowed[None, None], tuple(cache for _, cache in stepped)
+
+    def reorder(caches: tuple[Cache, ...], parents: Array) -> tuple[Cache, ...]:
+        return tuple(reorder_cache(cache, parents) for cache in caches)
+
+    def grow(caches: tuple[Cache, ...], length: int) -> tuple[Cache, ...]:
+        return tuple(grow_cache(cache, length) for cache in caches)
+
+    return Stepper(step, reorder, grow)
+
+
+def log_softmax(logits: Float[Array, "B K V"]) -> Float[Array, "B K V"]:
+    """Logits as log-probabilities: one subtraction, which later passes take up."""
+    return logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+
+
 def search_sentences(
     model: Model,
     requests: Sequence[Request],
@@ -52,6 +79,7 @@ def search_sentences(
     has_prefixes: bool = False,
     has_terms: bool = False,
     devices: Sequence[jax.Device] = (),
+    make_stepper: Callable[[Sequence[Transformer]], Stepper] = models_stepper,
 ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
     """Batch after batch: the places of its sentences among the requests, and up to `keep` hypotheses of each.
 
@@ -86,7 +114,7 @@ def search_sentences(
         yield collect(*pending.popleft())
 
 
-@functools.partial(jax.jit, static_argnames=("graphs", "strategy", "settings", "banned"))
+@functools.partial(jax.jit, static_argnames=("graphs", "strategy", "settings", "banned", "make_stepper"))
 def search_rows(
     graphs: tuple[nnx.GraphDef, ...],
     parameters: tuple[Parameters, ...],
@@ -96,6 +124,7 @@ def search_rows(
     strategy: str,
     settings: Settings,
     banned: tuple[tuple[int, ...], ...] = (),
+    make_stepper: Callable[[Sequence[Transformer]], Stepper] = models_stepper,
 ) -> Hypotheses:
     """Encodes rows of one sentence each, and searches their translations. Rows of limit 0 are left out."""
     models = [merge(graph, one) for graph, one in zip(graphs, parameters, strict=True)]
@@ -107,35 +136,8 @@ def search_rows(
         )
         for model in models
     )
-    stepper = with_rules(models_stepper(models), settings, banned=banned)
+    stepper = with_rules(make_stepper(models), settings, banned=banned)
     return STRATEGIES[strategy](stepper, ruled_cache(caches, rows, settings), rows, settings)
-
-
-def models_stepper(models: Sequence[Transformer]) -> Stepper:
-    """The models as search sees them: the mean of their probabilities, of which PAD, UNK and BOS are never chosen."""
-
-    def step(
-        tokens: Int[Array, "B K"], position: Int[Array, ""], caches: tuple[Cache, ...]
-    ) -> tuple[Float[Array, "B K V"], tuple[Cache, ...]]:
-        stepped = [model.decode_step(tokens, position, cache) for model, cache in zip(models, caches, strict=True)]
-        each = [log_softmax(logits.astype(jnp.float32)) for logits, _ in stepped]
-        mean = each[0] if len(each) == 1 else jax.nn.logsumexp(jnp.stack(each), axis=0) - np.log(len(each))
-        allowed = np.zeros(mean.shape[-1], np.float32)
-        allowed[[PAD, UNK, BOS]] = NEVER
-        return mean + allowed[None, None], tuple(cache for _, cache in stepped)
-
-    def reorder(caches: tuple[Cache, ...], parents: Array) -> tuple[Cache, ...]:
-        return tuple(reorder_cache(cache, parents) for cache in caches)
-
-    def grow(caches: tuple[Cache, ...], length: int) -> tuple[Cache, ...]:
-        return tuple(grow_cache(cache, length) for cache in caches)
-
-    return Stepper(step, reorder, grow)
-
-
-def log_softmax(logits: Float[Array, "B K V"]) -> Float[Array, "B K V"]:
-    """Logits as log-probabilities: one subtraction, which later passes take up."""
-    return logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
 
 
 def collect(places: list[int], hypotheses: Hypotheses) -> tuple[list[int], list[list[Hypothesis]]]:

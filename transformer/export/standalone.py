@@ -1,0 +1,167 @@
+"""Translate with an exported model: one line out for each line in, in order.
+
+    python translate.py < input.txt > output.txt
+
+Needs ctranslate2 and sentencepiece, and the directory that this file was exported to. Hypotheses are ranked by
+the run's own length penalty, so that translations are the run's, but for rounding and for the probability of the three
+tokens that are never written: CTranslate2 shares it out among the others.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ctranslate2
+import sentencepiece
+
+# The search keeps its hypotheses by plain sums, and ends when as many as the beam have ended. With a penalty of exactly
+# 0, CTranslate2 ends earlier or later than that; with this one it divides by length ** 1e-30, which is 1.
+NO_PENALTY = 1e-30
+NEVER_WRITTEN = [["<pad>"], ["<unk>"], ["<s>"]]
+END = "</s>"
+SMALLEST_BUCKET = 16
+
+# SentencePiece writes a space as U+2581; a real one in the text travels under an escape.
+ESCAPES = {"\ufdd0": "\ufdd00", "\u2581": "\ufdd01"}
+LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+
+
+class Hypothesis(NamedTuple):
+    """One translation of a row, as pieces without the end."""
+
+    pieces: list[str]
+    log_probability: float
+    score: float  # log-probability divided by the length penalty
+    is_finished: bool  # False: cut at the length limit
+
+
+class Translator:
+    """An exported model with its tokenizer."""
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        compute_type: str = "default",
+        inter_threads: int = 1,
+        intra_threads: int = 0,
+    ):
+        home = Path(directory)
+        self.about = json.loads((home / "dragoman.json").read_text(encoding="utf-8"))
+        self.model = ctranslate2.Translator(
+            str(home), compute_type=compute_type, inter_threads=inter_threads, intra_threads=intra_threads
+        )
+        self.source, self.target = (
+            sentencepiece.SentencePieceProcessor(model_file=str(home / self.about[f"{side}_tokenizer"]))
+            for side in ("source", "target")
+        )
+
+    def encode(self, lines: Sequence[str]) -> list[list[str]]:
+        """The pieces of each line; CTranslate2 adds the end."""
+        escaped = [re.sub("[\ufdd0\u2581]", lambda match: ESCAPES[match.group()], line) for line in lines]
+        rows: list[list[str]] = self.source.encode(escaped, out_type=str)
+        return rows
+
+    def decode(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        """The text of rows of pieces, each on one line."""
+        texts = [self.target.decode_pieces(list(row)) for row in rows]
+        texts = [re.sub("\ufdd0[01]", lambda match: "\ufdd0\u2581"[int(match.group()[1])], text) for text in texts]
+        return [LINE_BREAKS.sub(" ", text) for text in texts]
+
+    def longest_output(self, length: int) -> int:
+        """The length limit of the translation of `length` pieces, ends counted on both sides."""
+        longest = self.about["maximum_length"]
+        bucket = min(max(SMALLEST_BUCKET, 1 << (length - 1).bit_length()), longest)
+        return max(1, min(int(bucket * self.about["maximum_ratio"]) + self.about["maximum_extra"], longest))
+
+    def search(
+        self,
+        rows: Sequence[Sequence[str]],
+        *,
+        beam: int | None = None,
+        length_penalty: float | None = None,
+        batch_size: int = 32,
+    ) -> list[Hypothesis]:
+        """The best hypothesis of each row. CTranslate2 sorts them by length into batches of `batch_size`."""
+        beam = beam or self.about["beam"]
+        alpha = self.about["length_penalty"] if length_penalty is None else length_penalty
+        groups: dict[int, list[int]] = {}
+        for place, row in enumerate(rows):
+            groups.setdefault(self.longest_output(len(row) + 1), []).append(place)
+        pending: dict[int, Any] = {}
+        for limit, places in groups.items():
+            started = self.model.translate_batch(
+                [list(rows[place]) for place in places],
+                beam_size=beam,
+                num_hypotheses=beam,
+                length_penalty=NO_PENALTY,
+                max_batch_size=batch_size,
+                max_input_length=0,
+                max_decoding_length=limit,
+                min_decoding_length=0,
+                suppress_sequences=NEVER_WRITTEN,
+                return_scores=True,
+                return_end_token=True,
+                asynchronous=True,
+            )
+            pending |= dict(zip(places, started, strict=True))
+        results = [pending[place].result() for place in range(len(rows))]
+        return [best(result.hypotheses, result.scores, alpha) for result in results]
+
+    def translate(
+        self,
+        lines: Sequence[str],
+        *,
+        beam: int | None = None,
+        length_penalty: float | None = None,
+        batch_size: int = 32,
+    ) -> list[str]:
+        """The best translation of each line. One that is too long for the model is translated in parts."""
+        room = self.about["maximum_tokens"] - 1
+        parts: list[list[str]] = []
+        counts = []
+        for line, row in zip(lines, self.encode(lines), strict=True):
+            own = [row[first : first + room] for first in range(0, len(row), room)] if line.strip() else []
+            parts += own
+            counts.append(len(own))
+        found = self.search(parts, beam=beam, length_penalty=length_penalty, batch_size=batch_size)
+        texts = iter(self.decode([hypothesis.pieces for hypothesis in found]))
+        return [" ".join(next(texts) for _ in range(count)) for count in counts]
+
+
+def best(hypotheses: Sequence[Sequence[str]], log_probabilities: Sequence[float], alpha: float) -> Hypothesis:
+    """The finished hypothesis of highest score by the length penalty of Wu et al. 2016, equation 14; else a cut one."""
+    found = []
+    for pieces, log_probability in zip(hypotheses, log_probabilities, strict=True):
+        is_finished = list(pieces[-1:]) == [END]
+        score = log_probability * ((5 + len(pieces)) / 6) ** -alpha
+        found.append(Hypothesis(list(pieces[: len(pieces) - is_finished]), log_probability, score, is_finished))
+    return max(found, key=lambda hypothesis: (hypothesis.is_finished, hypothesis.score))
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Translate lines with this model: one out for each one in.")
+    parser.add_argument("--beam", type=int, metavar="N", help="hypotheses kept; 1: greedy (default: the run's)")
+    parser.add_argument("--length-penalty", type=float, metavar="X", help="GNMT exponent (default: the run's)")
+    parser.add_argument("--batch-size", type=int, metavar="N", default=32, help="sentences at once (default 32)")
+    parser.add_argument("--compute-type", default="default", help="int8, float32, ... (default: as exported)")
+    options = parser.parse_args()
+    translator = Translator(Path(__file__).parent, compute_type=options.compute_type)
+    lines = [line.removesuffix("\r") for line in sys.stdin.buffer.read().decode("utf-8-sig").split("\n")]
+    lines = lines[:-1] if lines[-1] == "" else lines
+    for number, row in enumerate(translator.encode(lines), 1):
+        if len(row) >= translator.about["maximum_tokens"]:
+            print(f"warning: line {number} is too long for one search: translated in parts", file=sys.stderr)
+    translated = translator.translate(
+        lines, beam=options.beam, length_penalty=options.length_penalty, batch_size=options.batch_size
+    )
+    sys.stdout.buffer.write("".join(line + "\n" for line in translated).encode())
+
+
+if __name__ == "__main__":
+    main()
