@@ -192,7 +192,7 @@ class Translator:
             banned=self.banned,
             has_prefixes=bool(prefixes),
             has_terms=bool(self.demands.terms),
-            devices=jax.local_devices() if jax.local_device_count() > 1 else (),
+            devices=jax.local_devices() if jax.default_backend() != "cpu" else (),
         ):
             if is_stopping():
                 raise Interrupted

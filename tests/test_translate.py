@@ -25,9 +25,10 @@ from tests.tiny_run import CONFIG, make_run, tiny_parameters
 from transformer.decoding.batches import bucket_of, make_batches
 from transformer.decoding.requests import Request
 from transformer.decoding.searcher import Hypothesis, Model, search_sentences
+from transformer.loading import with_decoding
 from transformer.model import merge
 from transformer.signals import Interrupted
-from translator import Translator
+from translator import Demands, Translator
 
 ROOT = Path(__file__).parent.parent
 ODD = [
@@ -84,7 +85,7 @@ def command(arguments, monkeypatch, *, stdin: bytes = b"") -> int | None:
 @pytest.mark.parametrize("beam", [1, 4])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_batch_size_and_order_change_no_bit_of_text_or_score(run, lines, beam, precision):
-    config = program.with_decoding(CONFIG, {"beam": beam})
+    config = with_decoding(CONFIG, {"beam": beam})
     config = config.model_copy(update={"model": config.model.model_copy(update={"precision": precision})})
     tokenizer = Tokenizer.load(run)
     translator = Translator(*tiny_parameters(config, tokenizer, seed=20), config, tokenizer, n_best=beam)
@@ -96,6 +97,40 @@ def test_batch_size_and_order_change_no_bit_of_text_or_score(run, lines, beam, p
         assert found == [expected[place] for place in order]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_300_lines_in_any_batch_and_order_have_the_same_bits(run, beam, precision):
+    lines = [pair.source for pair in load_corpora(CONFIG.data, "train")[0].pairs][:300]
+    config = with_decoding(CONFIG, {"beam": beam})
+    config = config.model_copy(update={"model": config.model.model_copy(update={"precision": precision})})
+    tokenizer = Tokenizer.load(run)
+    translator = Translator(*tiny_parameters(config, tokenizer, seed=20), config, tokenizer, n_best=beam)
+    expected = translator.search(lines)
+    orders = [np.arange(300), np.arange(300)[::-1], *(np.random.default_rng(n).permutation(300) for n in (1, 2))]
+    for batch_size in (1, 2, 7, 32, 64, 300):
+        for order in orders if batch_size > 2 else orders[2:3]:
+            found = translator.search([lines[place] for place in order], batch_size=batch_size)
+            assert found == [expected[place] for place in order]
+
+
+def test_batches_on_several_devices_have_the_bits_of_one(translator, lines):
+    requests = list(map(Request, translator.tokenizer.encode_source(lines)))
+
+    def search(devices):
+        batches = search_sentences(
+            translator.model,
+            requests,
+            decoding=CONFIG.decoding,
+            maximum_length=48,
+            batch_size=8,
+            devices=devices,
+        )
+        return {place: row for places, rows in batches for place, row in zip(places, rows, strict=True)}
+
+    assert search(jax.devices()[1:3]) == search(())
+
+
 def test_a_line_alone_is_translated_as_among_others(translator, lines):
     together = translator.search(lines)
     assert [translator.search([line])[0] for line in lines[::7]] == together[::7]
@@ -103,7 +138,7 @@ def test_a_line_alone_is_translated_as_among_others(translator, lines):
 
 @pytest.mark.parametrize("beam", [1, 4])
 def test_the_score_of_a_search_is_the_score_of_the_forced_decoder(run, lines, beam):
-    config = program.with_decoding(CONFIG, {"beam": beam, "length_penalty": 0.7})
+    config = with_decoding(CONFIG, {"beam": beam, "length_penalty": 0.7})
     tokenizer = Tokenizer.load(run)
     graph, parameters = tiny_parameters(config, tokenizer, seed=20)
     sources = tokenizer.encode_source(lines)
@@ -158,7 +193,7 @@ def test_a_beam_with_damaged_parameters_is_refused(run):
     graph, parameters = tiny_parameters(CONFIG, tokenizer, seed=1)
     parameters = jax.tree.map(lambda x: x * np.nan, parameters)
     for beam in (1, 4):
-        translator = Translator(graph, parameters, program.with_decoding(CONFIG, {"beam": beam}), tokenizer)
+        translator = Translator(graph, parameters, with_decoding(CONFIG, {"beam": beam}), tokenizer)
         with pytest.raises(InputError, match="the model gives no finite score: its parameters are damaged"):
             translator.translate(["abc"])
 
@@ -493,3 +528,145 @@ def test_unknown_is_never_written(translator, lines):
         maximum_length=48,
     )
     assert not any(UNK in row.tokens for _, found in rows for hypotheses in found for row in hypotheses)
+
+
+# --- what outputs must have and must not ------------------------------------------------------------------------------
+
+
+def changed(run: Path, decoding: dict, **options) -> Translator:
+    return Translator.load(run, decoding=decoding, **options)
+
+
+def test_outputs_begin_with_their_prefixes_and_blank_ones_ask_for_nothing(
+    run, translator, lines, tmp_path, capsysbinary
+):
+    expected = [found[0].text for found in translator.search(lines[:4])]
+    prefixes = [expected[1][:3], "", expected[3][:2], ""]
+    path = tmp_path / "prefixes"
+    path.write_text("".join(prefix + "\n" for prefix in prefixes))
+    source = tmp_path / "source"
+    source.write_text("".join(line + "\n" for line in lines[:4]))
+    program.main([str(run), "--input", str(source), "--prefix", str(path)])
+    found = capsysbinary.readouterr().out.decode().split("\n")[:-1]
+    for text, prefix, plain in zip(found, prefixes, expected, strict=True):
+        assert text.startswith(prefix) if prefix else text == plain
+
+
+def test_banned_words_are_not_written_in_any_spelling(run, translator, lines):
+    plain = [found[0].text for found in translator.search(lines[:8])]
+    word = plain[0].split()[0]
+    careful = Translator.load(run, demands=Demands(banned=(word,)))
+    found = [found[0].text for found in careful.search(lines[:8])]
+    assert any(word in text.split() for text in plain)
+    assert not any(word in text.split() for text in found)
+    with pytest.raises(InputError, match="banned word '狗' cannot be written with this vocabulary: leave it out"):
+        Translator.load(run, demands=Demands(banned=("狗",)))
+
+
+def test_terms_are_met_and_counted(run, translator, lines, monkeypatch, capsysbinary, tmp_path):
+    wanted = translator.search(lines[5:6])[0][0].text.split()[0][:4]
+    path = tmp_path / "terms"
+    path.write_text(f"{lines[0].split()[0]}\t{wanted}\n")
+    command([run, "--terms", path], monkeypatch, stdin="\n".join(lines[:3]).encode())
+    captured = capsysbinary.readouterr()
+    assert wanted in captured.out.decode().split("\n")[0]
+    assert b"terms: " in captured.err
+    assert b"(100.0%)" in captured.err
+
+
+def test_samples_belong_to_the_line_number_and_the_seed(run, lines):
+    sampling = changed(run, {"sampling": True, "beam": 4, "seed": 3}, n_best=4)
+    expected = sampling.search(lines[:9])
+    assert sampling.search(lines[:9], batch_size=2) == expected
+    assert len({one.text for one in expected[0]}) > 1
+    other = changed(run, {"sampling": True, "beam": 4, "seed": 4}, n_best=4)
+    assert other.search(lines[:9]) != expected
+
+
+def test_the_consensus_of_a_beam_is_one_of_its_hypotheses(run, lines):
+    beam = Translator.load(run, n_best=4).search(lines[:6])
+    chosen = Translator.load(run, demands=Demands(mbr=True)).search(lines[:6])
+    assert all(one[0].text in {found.text for found in four} for one, four in zip(chosen, beam, strict=True))
+
+
+def test_a_model_votes_with_itself_as_it_does_alone_and_with_another_differently(run, translator, lines):
+    expected = translator.translate(lines[:8])
+    assert Translator.load(run, ensemble=[run]).translate(lines[:8]) == expected
+    assert Translator.load(run, ensemble=[run / "checkpoints" / "10"]).translate(lines[:8]) != expected
+
+
+def test_a_model_of_another_vocabulary_cannot_vote(run, tmp_path):
+    other = make_run(
+        tmp_path / "other", CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"vocabulary_size": 300})})
+    )
+    with pytest.raises(InputError, match=r"other has another vocabulary than .*: an ensemble needs one and the same"):
+        Translator.load(run, ensemble=[other])
+
+
+def test_scores_of_given_translations_are_those_of_search(run, translator, lines, monkeypatch, capsysbinary, tmp_path):
+    found = [found[0] for found in translator.search(lines[:8])]
+    path = tmp_path / "translations"
+    path.write_text("".join(one.text + "\n" for one in found))
+    command([run, "--score", path], monkeypatch, stdin="".join(line + "\n" for line in lines[:8]).encode())
+    scores = list(map(float, capsysbinary.readouterr().out.split()))
+    same = [
+        one.is_finished and translator.tokenizer.encode_target([one.text])[0] == list(one.ids[0].target)
+        for one in found
+    ]
+    assert any(same)
+    for score, one, is_same in zip(scores, found, same, strict=True):
+        assert not is_same or score == pytest.approx(one.log_probability, abs=1e-4)
+
+
+@pytest.mark.parametrize(("content", "message"), [("a\n", "fewer than"), ("a\nb\nc\n", "has more lines than")])
+def test_a_companion_of_another_length_is_refused(run, monkeypatch, tmp_path, content, message):
+    path = tmp_path / "translations"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        command([run, "--score", path], monkeypatch, stdin=b"a\nb\n")
+
+
+def test_json_tells_of_pieces_words_alignment_and_flags(run, lines, monkeypatch, capsysbinary):
+    command([run, "--json"], monkeypatch, stdin=f"{lines[0]}\n\n".encode())
+    first, blank = map(json.loads, capsysbinary.readouterr().out.decode().split("\n")[:-1])
+    [found], [empty] = first["translations"], blank["translations"]
+    assert sum(found["piece_log_probabilities"]) == pytest.approx(found["log_probability"], abs=1e-3)
+    assert [one["word"] for one in found["words"]] == found["text"].split()
+    assert all(0 <= one["confidence"] <= 1 for one in found["words"])
+    assert {target for _, target in found["alignment"]} <= set(range(len(found["words"])))
+    assert empty["text"] == ""
+    assert empty["alignment"] == empty["pieces"] == []
+
+
+def test_alignments_stand_behind_the_text(run, translator, lines, monkeypatch, capsysbinary):
+    command([run, "--alignments"], monkeypatch, stdin=f"{lines[0]}\n\n".encode())
+    aligned, blank, _ = capsysbinary.readouterr().out.decode().split("\n")
+    text, links = aligned.split(" ||| ")
+    assert text == translator.translate(lines[:1])[0]
+    assert all(len(link.split("-")) == 2 for link in links.split())
+    assert blank == " |||"
+
+
+def test_the_guard_counts_and_searches_again(run, monkeypatch, capsysbinary):
+    stdin = b"a b c d e f g h\nb c\n"
+    for guard in ("count", "again"):
+        command([run, "--guard", guard], monkeypatch, stdin=stdin)
+        captured = capsysbinary.readouterr()
+        assert captured.out.count(b"\n") == 2
+        assert b"lines flagged" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--alignments", "--json"], "--alignments with --json: JSON has the alignments already"),
+        (["--score", "x", "--mbr"], "--score with --mbr: nothing is searched where translations are given"),
+        (["--decoding.temperature", "0.5"], "decoding.temperature is for sampling: set decoding.sampling too"),
+        (["--decoding.groups", "3"], "decoding.beam is 4, which does not divide by decoding.groups, 3"),
+        (["--decoding.sampling", "true", "--decoding.groups", "2"], "decoding.sampling goes without decoding.groups"),
+        (["--decoding.top_p", "1.5", "--decoding.sampling", "true"], "top-p is 1.5: Input should be less than"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(run, monkeypatch, arguments, message):
+    with pytest.raises(InputError, match=message):
+        command([run, *arguments], monkeypatch, stdin=b"a\n")
