@@ -47,7 +47,7 @@ def models_stepper(models: Sequence[Transformer]) -> Stepper:
         tokens: Int[Array, "B K"], position: Int[Array, ""], caches: tuple[Cache, ...]
     ) -> tuple[Float[Array, "B K V"], tuple[Cache, ...]]:
         stepped = [model.decode_step(tokens, position, cache) for model, cache in zip(models, caches, strict=True)]
-        each = [log_softmax(logits.astype(jnp.float32)) for logits, _ in stepped]
+        each = [jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1) for logits, _ in stepped]
         mean = each[0] if len(each) == 1 else jax.nn.logsumexp(jnp.stack(each), axis=0) - np.log(len(each))
         allowed = np.zeros(mean.shape[-1], np.float32)
         allowed[[PAD, UNK, BOS]] = NEVER
@@ -60,11 +60,6 @@ def models_stepper(models: Sequence[Transformer]) -> Stepper:
         return tuple(grow_cache(cache, length) for cache in caches)
 
     return Stepper(step, reorder, grow)
-
-
-def log_softmax(logits: Float[Array, "B K V"]) -> Float[Array, "B K V"]:
-    """Logits as log-probabilities: one subtraction, which later passes take up."""
-    return logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
 
 
 def search_sentences(
