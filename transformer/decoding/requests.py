@@ -39,7 +39,7 @@ def strategy_name(decoding: DecodingConfig, *, has_terms: bool) -> str:
 
 def search_settings(decoding: DecodingConfig, *, bucket: int, maximum_length: int, keep: int) -> Settings:
     """The static side of a bucket's program. No output is longer than `maximum_length`, the model's own limit."""
-    length = max(1, length_limit(bucket, decoding, maximum_length))
+    length = max(1, min(int(bucket * decoding.maximum_ratio) + decoding.maximum_extra, maximum_length))
     return Settings(
         beams=decoding.beam,
         keep=keep,
@@ -58,11 +58,6 @@ def search_settings(decoding: DecodingConfig, *, bucket: int, maximum_length: in
     )
 
 
-def length_limit(source_length: int, decoding: DecodingConfig, maximum_length: int) -> int:
-    """The longest output in tokens, EOS counted, of a source of so many tokens."""
-    return min(int(source_length * decoding.maximum_ratio) + decoding.maximum_extra, maximum_length)
-
-
 def row_requirements(
     requests: Sequence[Request], decoding: DecodingConfig, settings: Settings, *, rows: int
 ) -> Requirements:
@@ -71,10 +66,9 @@ def row_requirements(
     keys = np.zeros((rows, 2), np.uint32)
     terms = np.full((rows, MOST_TERMS, LONGEST_TERM), PAD, np.int32)
     for row, request in enumerate(requests):
-        length = len(request.source)
-        limit = min(length_limit(length, decoding, settings.length), settings.length)
-        limits[row] = max(limit, min(len(request.prefix) + 1, settings.length), 1)
-        minimums[row] = min(decoding.minimum_length + int(decoding.minimum_ratio * (length - 1)), limits[row] - 1)
+        limits[row] = settings.length
+        minimum = decoding.minimum_length + int(decoding.minimum_ratio * (len(request.source) - 1))
+        minimums[row] = min(minimum, settings.length - 1)
         keys[row] = decoding.seed, request.line
         for place, term in enumerate(request.terms):
             terms[row, place, : len(term)] = term
