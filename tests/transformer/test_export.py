@@ -19,7 +19,8 @@ from data.sources import load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
 from tests.tiny_run import CONFIG, make_run, tiny_parameters
 from transformer.config import Config
-from transformer.decoding.searcher import bucket_of, search_settings
+from transformer.decoding.batches import bucket_of
+from transformer.decoding.requests import search_settings
 from transformer.export import FORMATS, Trained, ctranslate2_model
 from transformer.export import __main__ as program
 from transformer.export.ctranslate2_model import QUANTIZATIONS, write_ctranslate2
