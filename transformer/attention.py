@@ -1,6 +1,5 @@
 """Attention: masks from segments, scaled dot products of queries and keys, many heads, and the cache of decoding."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -84,60 +83,52 @@ def attend(
     if precision == "bfloat16":
         query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
         return jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask).swapaxes(1, 2)
-    return _attention(query, key, value, mask, bias, precision)
+    return _attention(query, key, value, mask, bias)
 
 
 def attention_weights(
     query: Float[Array, "B N T H"],
     key: Float[Array, "B N S H"],
     mask: Bool[Array, "#B 1 #T S"],
-    *,
-    precision: Precision = "float32",
 ) -> Float[Array, "B N T S"]:
     """The weights that `attend` gives the values, softmax(Q K^T / sqrt(H)) over keys, in float32.
 
     A query that may attend to nothing (padding) gets equal weights.
     """
-    scores = _product("BNTH,BNSH->BNTS", query * query.shape[-1] ** -0.5, key, precision)
+    query, key = query.astype(jnp.float32) * query.shape[-1] ** -0.5, key.astype(jnp.float32)
+    scores = jnp.einsum("BNTH,BNSH->BNTS", query, key)
     return jax.nn.softmax(jnp.where(mask, scores, MASKED), axis=-1)
 
 
 # On CPUs attention is bound by passes over the scores [B, N, T, S]. Two identities save three of them: the softmax is
 # divided by its partition after the product with the values, and what its gradient subtracts, sum_s p_s (dp_s), is
-# sum_h o_h (do_h) (Dao et al. 2022, appendix B.2). Products follow the precision policy.
+# sum_h o_h (do_h) (Dao et al. 2022, appendix B.2). Products are in float32: XLA's CPU backend has none of batches of
+# bfloat16 matrices with float32 sums for every shape.
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(5,))
-def _attention(query, key, value, mask, bias, precision):
-    return _attention_forward(query, key, value, mask, bias, precision)[0]
+@jax.custom_vjp
+def _attention(query, key, value, mask, bias):
+    return _attention_forward(query, key, value, mask, bias)[0]
 
 
-def _product(equation: str, a: Array, b: Array, precision: Precision) -> Array:
-    if precision == "bfloat16_float32":
-        a, b = a.astype(jnp.bfloat16), b.astype(jnp.bfloat16)
-    return jnp.einsum(equation, a, b, preferred_element_type=jnp.float32)
-
-
-def _attention_forward(query, key, value, mask, bias, precision):
-    operand = jnp.bfloat16 if precision == "bfloat16_float32" else jnp.float32
-    query, key, value = (query * query.shape[-1] ** -0.5).astype(operand), key.astype(operand), value.astype(operand)
-    scores = _product("BNTH,BNSH->BNTS", query, key, precision)
+def _attention_forward(query, key, value, mask, bias):
+    query = query * query.shape[-1] ** -0.5
+    scores = jnp.einsum("BNTH,BNSH->BNTS", query, key)
     scores = jnp.where(mask, scores if bias is None else scores + bias, MASKED)
     exponents = jnp.exp(scores - scores.max(-1, keepdims=True))
     partition = exponents.sum(-1, keepdims=True)
-    exponents = exponents.astype(operand)
-    attended = _product("BNTS,BNSH->BNTH", exponents, value, precision) / partition
+    attended = jnp.einsum("BNTS,BNSH->BNTH", exponents, value) / partition
     return attended, (query, key, value, exponents, partition, attended, bias)
 
 
-def _attention_backward(precision, saved, gradient):
+def _attention_backward(saved, gradient):
     query, key, value, exponents, partition, attended, bias = saved
     gradient = gradient / partition
     weighted = jnp.sum(gradient * attended, -1, keepdims=True)
-    value_gradient = _product("BNTS,BNTH->BNSH", exponents, gradient, precision)
-    score_gradient = exponents * (_product("BNTH,BNSH->BNTS", gradient, value, precision) - weighted)
-    query_gradient = _product("BNTS,BNSH->BNTH", score_gradient, key, precision) * query.shape[-1] ** -0.5
-    key_gradient = _product("BNTS,BNTH->BNSH", score_gradient, query, precision)
+    value_gradient = jnp.einsum("BNTS,BNTH->BNSH", exponents, gradient)
+    score_gradient = exponents * (jnp.einsum("BNTH,BNSH->BNTS", gradient, value) - weighted)
+    query_gradient = jnp.einsum("BNTS,BNSH->BNTH", score_gradient, key) * query.shape[-1] ** -0.5
+    key_gradient = jnp.einsum("BNTS,BNTH->BNSH", score_gradient, query)
     return query_gradient, key_gradient, value_gradient, None, None if bias is None else score_gradient
 
 
@@ -240,7 +231,7 @@ class MultiHeadAttention(nnx.Module):
     ) -> Float[Array, "B N T S"]:
         """How much each target token takes from each source token in `cross_attention`, head by head."""
         query, key = self.split_heads(self.query(x)), self.split_heads(self.key(memory))
-        return attention_weights(query, key, mask, precision=self.precision)
+        return attention_weights(query, key, mask)
 
     def cached_self_attention(
         self,

@@ -24,8 +24,7 @@ import contextlib, os, sys, time
 from pathlib import Path
 from data.line_stream import open_lines
 from data.resumable_output import open_output
-from data.translated_lines import write_translations
-from data.translation import Translation
+from data.translated_lines import Written, write_translations
 
 _, source, target, last_call, pause = sys.argv
 calls = 0
@@ -41,14 +40,14 @@ def counted(function):
 
 os.fsync, Path.replace, Path.unlink = counted(os.fsync), counted(Path.replace), counted(Path.unlink)
 
-def search(lines, progress):
+def translate(first, lines, beside, progress):
     time.sleep(float(pause))
-    return [[Translation(line.upper(), 0.0, 0.0, 1, True, 1)] for line in lines]
+    return Written([line.upper() for line in lines], 0, [1] * len(lines))
 
 with open_lines(source) as lines, open_output(Path(target), identity={"case": "upper"}) as output:
     print("begun", flush=True)
     write_translations(
-        search, lines, output, part=range(sys.maxsize), total=None, chunk=7, use_json=False, limit=9,
+        translate, lines, [], output, part=range(sys.maxsize), total=None, chunk=7, limit=9,
         waiting=contextlib.nullcontext,
     )
 """

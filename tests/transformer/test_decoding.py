@@ -289,7 +289,7 @@ def test_an_output_begins_with_the_prefix_of_its_row():
 def test_no_run_of_tokens_is_repeated(size):
     def allows(row, tokens):
         runs = [tokens[n : n + size] for n in range(len(tokens) - size + 1)]
-        return len(runs) == len(set(runs))
+        return len(tokens) > 3 and len(runs) == len(set(runs))
 
     rows = Requirements.only(jnp.full(8, LENGTH))._replace(minimums=jnp.full(8, 3))
     check_against_brute_force("beam", rows, Settings(WIDE, 1, (LENGTH,), unrepeated=size), allows)
@@ -299,7 +299,8 @@ def test_banned_sequences_are_never_written():
     banned = ((4,), (5, 6), (6, 6, 5))
 
     def allows(row, tokens):
-        return not any(tokens[n : n + len(one)] == one for one in banned for n in range(len(tokens)))
+        is_banned = any(tokens[n : n + len(one)] == one for one in banned for n in range(len(tokens)))
+        return len(tokens) > 2 and not is_banned
 
     rows = Requirements.only(jnp.full(8, LENGTH))._replace(minimums=jnp.full(8, 2))
     check_against_brute_force("beam", rows, Settings(WIDE, 1, (LENGTH,)), allows, banned)
@@ -375,7 +376,7 @@ def test_samples_have_the_frequencies_of_their_probabilities():
     firsts = np.bincount(found.tokens[:, :, 0].ravel(), minlength=VOCABULARY) / 9600
     expected = np.exp(table[0, PAD, BOS])
     assert (np.abs(firsts - expected) <= 4 * np.sqrt(expected * (1 - expected) / 9600) + 1e-9).all()
-    assert len({tuple(row) for row in found.tokens[:, 0]}) > 30
+    assert len({tuple(row) for row in found.tokens.reshape(-1, 12)}) > 30
 
 
 def test_the_samples_of_a_line_do_not_depend_on_the_batch():

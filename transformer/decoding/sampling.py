@@ -111,7 +111,7 @@ def cut(logits: Float[Array, "B K V"], settings: Settings) -> Float[Array, "B K 
         weights = jnp.exp(logits - logits.max(-1, keepdims=True))
         wanted = settings.top_p * weights.sum(-1, keepdims=True)
 
-        def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        def halve(_: Array | int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = bounds
             middle = (low + high) / 2
             is_enough = jnp.where(weights >= middle, weights, 0).sum(-1, keepdims=True) >= wanted

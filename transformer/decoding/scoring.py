@@ -152,7 +152,7 @@ def decoder_arguments(
 ) -> tuple[Int[Array, "B T"], Float[Array, "B S D"], Int[Array, "B S"], Int[Array, "B T"], Int[Array, "B T"]]:
     """What `decode` takes, for rows of one pair each: the inputs are BOS and every label but the last."""
     inputs = jnp.concatenate([jnp.full_like(labels[:, :1], BOS), labels[:, :-1]], axis=1)
-    (source_segments, source_places), (segments, places) = map(one_segment, (source, labels))
+    (source_segments, source_places), (segments, places) = map(one_segment, (source, inputs))
     memory = model.encode(source, source_segments, source_places)
     return inputs, memory, source_segments, segments, places
 
