@@ -134,13 +134,13 @@ def _forward(hidden, table, labels, weights, smoothing, precision):
         total, table_gradient = sums
         loss, logits_gradient = _chunk_loss(hidden, table, labels, weights, smoothing, precision)
         hidden_gradient = contract(logits_gradient, table, 1, 0, precision).astype(hidden.dtype)
-        table_gradient = table_gradient + contract(hidden, logits_gradient, 0, 0, precision)
+        table_gradient = table_gradient + contract(logits_gradient, hidden, 0, 0, precision)
         return (total + loss, table_gradient), hidden_gradient
 
     chunks = (_chunks(hidden, count), _chunks(labels, count), _chunks(weights, count))
-    zeros = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape[::-1], jnp.float32))
+    zeros = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape, jnp.float32))
     (loss, table_gradient), hidden_gradient = jax.lax.scan(add, zeros, chunks)
-    return loss, (_unchunk(hidden_gradient, labels.shape[0]), table_gradient.T)
+    return loss, (_unchunk(hidden_gradient, labels.shape[0]), table_gradient)
 
 
 def _backward(smoothing, precision, gradients, scale):
