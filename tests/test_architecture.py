@@ -15,7 +15,14 @@ from transformer.config import Config
 ROOT = Path(__file__).parent.parent
 PROGRAMS = [
     ROOT / name
-    for name in ("train.py", "translate.py", "translator.py", "evaluate.py", "transformer/export/__main__.py")
+    for name in (
+        "train.py",
+        "trainer.py",
+        "translate.py",
+        "translator.py",
+        "evaluate.py",
+        "transformer/export/__main__.py",
+    )
 ]
 SHARED = {"data.batch", "data.config", "data.errors"}
 
