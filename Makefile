@@ -55,10 +55,10 @@ quickstart: $(READY_QUICKSTART)
 	@paste -d '\n' $(RUN)/sample.txt $(RUN)/sample.translated.txt
 	@echo "==> done in $$(( $$(date +%s) - $(START) )) seconds; the model is the directory $(RUN)"
 
-SAMPLE := 'Y el rey le dijo: Ve en paz.' \
-          'No temas, porque yo soy contigo.' \
-          'Y vinieron á la ciudad, y se pararon delante de la puerta.' \
-          'Y habló Jehová á sus siervos, diciendo: Oid mi palabra.'
+SAMPLE := 'Und der König sprach zu ihm: Gehe hin in Frieden.' \
+          'Fürchte dich nicht, denn ich bin mit dir.' \
+          'Und sie kamen in die Stadt und standen vor dem Tore.' \
+          'Und Jehova redete zu seinen Knechten und sprach: Höret mein Wort.'
 
 $(READY): pyproject.toml | $(VENV)/bin/pip
 	@echo "==> install for development into $(VENV)"

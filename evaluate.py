@@ -18,7 +18,7 @@ from data.metrics import METRICS
 from data.sources import load_corpora
 from transformer.command_line import ArgumentParser, run_main
 from transformer.config import Config
-from transformer.devices import use_compilation_cache
+from transformer.devices import use_compilation_cache, use_cores
 from transformer.files import write_atomically
 from transformer.loading import find_checkpoint
 from transformer.signals import Interrupted, StopRequest
@@ -197,4 +197,5 @@ def write_result(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
+    use_cores()
     run_main(main)

@@ -23,7 +23,7 @@ from data.shards import Shard, choose_shard
 from data.translated_lines import Written, write_translations
 from data.translation import Translation, show_aligned, show_json
 from transformer.command_line import overrides, run_main
-from transformer.devices import use_compilation_cache
+from transformer.devices import use_compilation_cache, use_cores
 from transformer.signals import Interrupted, StopRequest
 from transformer.translation_options import parse_translation_options
 from translator import CHUNK, Demands, Translator, translate
@@ -183,4 +183,5 @@ def purpose(options: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    use_cores()
     run_main(main)

@@ -22,7 +22,7 @@ from data.tokenizer import Tokenizer
 from data.translation import PartIds, Translation, join
 from transformer.checkpoint import restore_parameters, verify
 from transformer.config import Config
-from transformer.decoding.requests import LONGEST_TERM, MOST_TERMS, Request
+from transformer.decoding.requests import LONGEST_TERM, MOST_TERMS, Request, usual_rows
 from transformer.decoding.scoring import attend_pairs, forced_pair, longest_side, score_pairs
 from transformer.decoding.searcher import Hypothesis, Model, search_sentences
 from transformer.dense import resolve_precision
@@ -68,7 +68,8 @@ class Translator:
                 f"n-best is {n_best} with a beam of {config.decoding.beam}: expected 1 to {config.decoding.beam}; "
                 "raise the beam for more"
             )
-        self.graph, self.config, self.tokenizer, self.n_best = graph, config, tokenizer, n_best
+        self.config = with_decoding(config, {"rows": config.decoding.rows or usual_rows()})
+        self.graph, self.tokenizer, self.n_best = graph, tokenizer, n_best
         self.demands = demands
         self.parameters = jax.device_put(parameters, jax.local_devices()[0])
         self.model = Model((graph,), (self.parameters,))
@@ -192,7 +193,7 @@ class Translator:
             banned=self.banned,
             has_prefixes=bool(prefixes),
             has_terms=bool(self.demands.terms),
-            devices=jax.local_devices() if jax.default_backend() != "cpu" else (),
+            devices=jax.local_devices(),
         ):
             if is_stopping():
                 raise Interrupted

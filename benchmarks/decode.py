@@ -35,7 +35,7 @@ from data.errors import InputError
 from data.lines import read_lines
 from transformer.command_line import ArgumentParser, run_main
 from transformer.dense import resolve_precision
-from transformer.devices import use_compilation_cache
+from transformer.devices import use_compilation_cache, use_cores
 from transformer.export.__main__ import as_trained
 from transformer.export.ctranslate2_model import write_ctranslate2
 from transformer.export.trained import require
@@ -58,10 +58,10 @@ class System(NamedTuple):
     about: str = ""
 
 
-def with_precision(loaded: Translator, precision: str, beam: int, batch_size: int) -> Translator:
-    """The run's translator under another precision policy, beam and number of rows."""
+def with_precision(loaded: Translator, precision: str, beam: int) -> Translator:
+    """The run's translator under another precision policy and beam, with the usual number of rows."""
     model = loaded.config.model.model_copy(update={"precision": precision})
-    decoding = loaded.config.decoding.model_copy(update={"beam": beam, "rows": batch_size})
+    decoding = loaded.config.decoding.model_copy(update={"beam": beam, "rows": 0})
     graph, _ = abstract(model, loaded.tokenizer.source_size, loaded.tokenizer.target_size)
     config = loaded.config.model_copy(update={"model": model, "decoding": decoding})
     return Translator(graph, loaded.parameters, config, loaded.tokenizer)
@@ -101,13 +101,13 @@ def ctranslate2(directory: Path, precision: str, beam: int, batch_size: int, lin
     return min((system(translations) for translations in {1, CORES}), key=lambda found: found.warm_up)
 
 
-def peer(python: str, translator: Translator, lines: Sequence[str]) -> System:
+def peer(python: str, translator: Translator, batch_size: int, lines: Sequence[str]) -> System:
     """The peer, made to write as many tokens as the translator does."""
     decoding, model = translator.config.decoding, translator.config.model
     lengths = [best[0].tokens + 1 for best in translator.search(lines)]
     sources = translator.tokenizer.encode_source(lines)
     order = sorted(range(len(lines)), key=lambda place: len(sources[place]))
-    batches = [order[first : first + decoding.rows] for first in range(0, len(order), decoding.rows)]
+    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
     task = {
         "batches": [[sources[place] for place in batch] for batch in batches],
         "lengths": [max(lengths[place] for place in batch) for batch in batches],
@@ -133,12 +133,12 @@ def build(options: Any, loaded: Translator, lines: Sequence[str], directory: Pat
         write_ctranslate2(as_trained(loaded), directory / precision, quantization=precision)
     systems = []
     for beam in BEAMS:
-        translators = [with_precision(loaded, name, beam, options.batch_size) for name in options.precision]
+        translators = [with_precision(loaded, name, beam) for name in options.precision]
         systems += [dragoman(translator, lines) for translator in translators]
         for precision in ("float32", "int8"):
             systems.append(ctranslate2(directory / precision, precision, beam, options.batch_size, lines))
         if options.peer_python:
-            systems.append(peer(options.peer_python, translators[0], lines))
+            systems.append(peer(options.peer_python, translators[0], options.batch_size, lines))
     return systems
 
 
@@ -173,7 +173,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("source", metavar="SOURCE", help="text to translate; plain, .gz or .xz")
     parser.add_argument("--lines", metavar="N", type=int, default=1000, help="of the source (default 1000)")
     parser.add_argument("--repeats", metavar="N", type=int, default=3, help="rounds (default 3)")
-    parser.add_argument("--batch-size", metavar="N", type=int, default=32, help="sentences at once (default 32)")
+    parser.add_argument(
+        "--batch-size", metavar="N", type=int, default=32, help="sentences in a batch of the peers (default 32)"
+    )
     parser.add_argument("--precision", nargs="+", default=["auto", "float32"], help="Dragoman's policies to time")
     parser.add_argument("--peer-python", default="", help="Python with torch and transformers")
     options = parser.parse_args(arguments)
@@ -190,7 +192,9 @@ def main(arguments: list[str]) -> None:
         found = results(build(options, loaded, fit, Path(directory)), options.repeats, len(fit))
     left_out = f" ({len(lines) - len(fit)} left out: blank or too long)" if len(fit) < len(lines) else ""
     print(f"{platform.machine()}, {CORES} cores, jax {jax.__version__}, CTranslate2 {version}")
-    print(f"{options.run}: {len(fit)} lines{left_out}, batches of {options.batch_size}, {options.repeats} rounds")
+    print(
+        f"{options.run}: {len(fit)} lines{left_out}, peers in batches of {options.batch_size}, {options.repeats} rounds"
+    )
     print(table(found))
     if not options.peer_python:
         print("no --peer-python: transformers left out")
@@ -203,4 +207,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_cores()
     run_main(main)

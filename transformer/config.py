@@ -108,10 +108,10 @@ class DecodingConfig(Section):
     maximum_ratio: float = Field(2.0, ge=0.0, description="longest output in tokens: this, times the source's ...")
     maximum_extra: int = Field(16, ge=0, description="... plus this many tokens")
     rows: int = Field(
-        32,
-        ge=1,
-        description="sentences searched at once on each device; fixed, so that a translation never depends "
-        "on its neighbours",
+        0,
+        ge=0,
+        description="sentences of which each device takes a step at once; fixed, so that a translation never depends "
+        "on its neighbours; 0: 16 on CPUs, 128 on others",
     )
 
     @model_validator(mode="after")

@@ -31,5 +31,6 @@ def largest(values: Float[Array, "B K V"], count: int) -> tuple[Float[Array, "B 
     places = ((chosen // blocks * size)[..., None] + inside).reshape(rows, -1)
     candidates = jnp.take_along_axis(flat, places, axis=1, mode="clip")
     candidates = jnp.where(inside.reshape(rows, -1) < size, candidates, NEVER)
-    best, order = jax.lax.top_k(candidates, count)
-    return best, jnp.take_along_axis(places, order, axis=1)
+    # The values are gathered by their places: XLA would merge later slices of top_k's own into it, and then sort all.
+    order = jax.lax.top_k(candidates, count)[1]
+    return jnp.take_along_axis(candidates, order, axis=1), jnp.take_along_axis(places, order, axis=1)

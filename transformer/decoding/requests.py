@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from data.batch import PAD
@@ -22,6 +23,11 @@ class Request(NamedTuple):
     line: int = 0  # its number: with `decoding.seed`, the seed of its random numbers
     prefix: Sequence[int] = ()  # tokens with which the translation begins
     terms: Sequence[Sequence[int]] = ()  # tokens that it contains
+
+
+def usual_rows() -> int:
+    """Rows of a step where a config leaves them open: on CPUs as few as their caches hold, elsewhere enough to do."""
+    return 16 if jax.default_backend() == "cpu" else 128
 
 
 def strategy_name(decoding: DecodingConfig, *, has_terms: bool) -> str:
@@ -44,7 +50,7 @@ def search_settings(decoding: DecodingConfig, *, bucket: int, maximum_length: in
         beams=decoding.beam,
         keep=keep,
         stages=(bucket, length) if bucket < length else (length,),
-        rows=decoding.rows,
+        rows=decoding.rows or usual_rows(),
         length_penalty=decoding.length_penalty,
         penalty=decoding.penalty,
         patience=decoding.patience,

@@ -1,6 +1,7 @@
 """What every search strategy takes and returns."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -86,28 +87,43 @@ class Hypotheses(NamedTuple):
 
 State = Any  # a NamedTuple with `steps` [B], `is_open` [B] and `cache`, whose arrays all have the rows in front
 
-ROUND = 4
+ROUND = 8
 """Steps that rows take together before they are chosen anew."""
 
+Advance = Callable[[State, Array], State]
 
-def run_rounds(stepper: Stepper, state: State, settings: Settings, advance: Callable[[State, Array], State]) -> State:
-    """The state after every open row was advanced to its end or to the length limit.
+
+def run_rounds(stepper: Stepper, state: State, settings: Settings, advance: Advance) -> State:
+    """The state, without its cache, after every open row was advanced to its end or to the length limit.
 
     `advance(state, step)` takes open rows, all at this step, one step further, and leaves the others as they are. A
     step has the shape of `settings.rows` rows, whichever they are. In each round the rows that are furthest behind take
     a few steps together: a row that is complete makes room, and costs nothing any more. What a row computes does not
-    depend on its company. Attention over a cache costs what there is room for, so that the cache grows in stages.
+    depend on its company. Attention over a cache costs what there is room for, so that the cache grows in stages; in
+    the last one, which few rows reach, only those of a round grow, and go on to their ends.
     """
-    for length in settings.stages:
-        state = state._replace(cache=stepper.grow(state.cache, length))
-        if settings.rows in (0, len(state.steps)):
+    *stages, last = settings.stages
+    if settings.rows in (0, len(state.steps)):
+        for length in settings.stages:
+            state = state._replace(cache=stepper.grow(state.cache, length))
             state = _steps(state, state.steps[0], length, advance)
-        else:
-            state = _rounds(state, length, settings.rows, advance)
-    return state
+        return state._replace(cache=None)
+    for length in stages:
+        state = state._replace(cache=stepper.grow(state.cache, length))
+        state = _rounds(state, length, partial(_round, length=length, rows=settings.rows, advance=advance))
+    cache = state.cache
+
+    def finish(state: State) -> State:
+        chosen, is_due, first = _choose_rows(state, last, settings.rows)
+        room = stepper.grow(jax.tree.map(lambda x: x[chosen], cache), last)
+        before = jax.tree.map(lambda x: x[chosen], state)._replace(cache=room)
+        after = _steps(before._replace(is_open=is_due), first, last, advance)._replace(cache=None)
+        return _put_back(state, before._replace(cache=None), after, chosen, is_due)
+
+    return _rounds(state._replace(cache=None), last, finish)
 
 
-def _steps(state: State, first: Array, end: Array | int, advance: Callable[[State, Array], State]) -> State:
+def _steps(state: State, first: Array, end: Array | int, advance: Advance) -> State:
     """The state after its open rows, all at step `first`, were advanced to `end` or to their ends."""
 
     def is_going(now: tuple[Array, State]) -> Array:
@@ -120,24 +136,34 @@ def _steps(state: State, first: Array, end: Array | int, advance: Callable[[Stat
     return jax.lax.while_loop(is_going, step, (first, state))[1]
 
 
-def _rounds(state: State, length: int, rows: int, advance: Callable[[State, Array], State]) -> State:
+def _rounds(state: State, length: int, one_round: Callable[[State], State]) -> State:
     """The state after rounds of open rows, until all are complete or at `length`."""
 
     def is_going(now: State) -> Array:
         return (now.is_open & (now.steps < length)).any()
 
-    return jax.lax.while_loop(is_going, lambda now: _round(now, length, rows, advance), state)
+    return jax.lax.while_loop(is_going, one_round, state)
 
 
-def _round(state: State, length: int, rows: int, advance: Callable[[State, Array], State]) -> State:
+def _round(state: State, *, length: int, rows: int, advance: Advance) -> State:
     """A few steps of as many as `rows` of the open rows that are furthest behind."""
+    chosen, is_due, first = _choose_rows(state, length, rows)
+    before = jax.tree.map(lambda x: x[chosen], state)
+    after = _steps(before._replace(is_open=is_due), first, jnp.minimum(first + ROUND, length), advance)
+    return _put_back(state, before, after, chosen, is_due)
+
+
+def _choose_rows(state: State, length: int, rows: int) -> tuple[Array, Array, Array]:
+    """Rows of which as many as there are go on together; which of them do; and the step at which they are."""
     first = jnp.where(state.is_open, state.steps, length).min()
     is_due = state.is_open & (state.steps == first)
     chosen = jnp.argsort(~is_due, stable=True)[:rows]
-    before = jax.tree.map(lambda x: x[chosen], state)
-    after = before._replace(is_open=is_due[chosen])
-    after = _steps(after, first, jnp.minimum(first + ROUND, length), advance)
-    after = jax.tree.map(lambda new, old: choose(is_due[chosen], new, old), after, before)
+    return chosen, is_due[chosen], first
+
+
+def _put_back(state: State, before: State, after: State, chosen: Array, is_due: Array) -> State:
+    """The state with the chosen rows that were due as they are after, the others as they were before."""
+    after = jax.tree.map(lambda new, old: choose(is_due, new, old), after, before)
     return jax.tree.map(lambda whole, part: whole.at[chosen].set(part, unique_indices=True), state, after)
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from data.batch import BOS, PAD, UNK
@@ -16,11 +17,12 @@ from data.errors import InputError
 from transformer.config import DecodingConfig
 from transformer.decoding import STRATEGIES, Hypotheses, Requirements, Settings, Stepper
 from transformer.decoding.batches import AHEAD, fill, make_batches
-from transformer.decoding.requests import Request, row_requirements, search_settings, strategy_name
+from transformer.decoding.requests import Request, row_requirements, search_settings, strategy_name, usual_rows
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.search import NEVER, Cache
 from transformer.model import Parameters, Transformer, grow_cache, merge, reorder_cache
 
+ROWS = PartitionSpec("rows")
 IN_FLIGHT = 4  # sentences of a batch for each row of a step: when some are complete, others fill the step
 
 
@@ -79,37 +81,41 @@ def search_sentences(
     """Batch after batch: the places of its sentences among the requests, and up to `keep` hypotheses of each.
 
     Hypotheses come best first. Sources have at most `maximum_length` tokens. Up to `batch_size` sentences (0: as many
-    as fit) share a program, of which `decoding.rows` at a time take a step; other rows are empty. A program is compiled
-    for each bucket and never for a number of sentences: a sentence's result has the same bits whatever is searched
-    beside it. `banned` token sequences are never written. Prefixes and terms of requests count only where announced.
-    Batches go to the devices in turn (default: where the first model's parameters are).
+    as fit) share a program, in which each device takes steps of `decoding.rows` of them; other rows are empty. A
+    program is compiled for each bucket and never for a number of sentences: a sentence's result has the same bits
+    whatever is searched beside it. `banned` token sequences are never written. Prefixes and terms of requests count
+    only where announced. Rows are dealt out to the devices (default: where the first model's parameters are).
     """
-    in_flight = decoding.rows * IN_FLIGHT
-    batch_size = min(batch_size or in_flight, in_flight)
+    share = (decoding.rows or usual_rows()) * IN_FLIGHT
+    mesh = Mesh(np.array(devices or list(jax.tree.leaves(model.parameters)[0].devices())[:1]), ("rows",))
+    parameters = jax.device_put(model.parameters, NamedSharding(mesh, PartitionSpec()))
+    batch_size = min(batch_size or share * mesh.size, share * mesh.size)
     lengths = [len(request.source) for request in requests]
-    copies = [jax.device_put(model.parameters, device) for device in devices] or [model.parameters]
     strategy = strategy_name(decoding, has_terms=has_terms)
-    pending: deque[tuple[list[int], Hypotheses]] = deque()
-    batches = make_batches(lengths, maximum_length=maximum_length, batch_size=batch_size)
-    for number, batch in enumerate(batches):
+    pending: deque[tuple[list[int], np.ndarray, Hypotheses]] = deque()
+    # Neighbours in length go to different devices, so that all have as much to do.
+    dealt = np.arange(share * mesh.size).reshape(share, mesh.size).T.reshape(-1)
+    for batch in make_batches(lengths, maximum_length=maximum_length, batch_size=batch_size):
         settings = search_settings(decoding, bucket=batch.bucket, maximum_length=maximum_length, keep=keep)
         chosen = [requests[place] for place in batch.places]
-        source = fill(in_flight, [request.source for request in chosen], batch.bucket)
-        rows = row_requirements(chosen, decoding, settings, rows=in_flight)
+        source = fill(share * mesh.size, [request.source for request in chosen], batch.bucket)
+        rows = row_requirements(chosen, decoding, settings, rows=share * mesh.size)
         if not has_prefixes:
             rows = rows._replace(prefixes=rows.prefixes[:, :0])
         if not has_terms:
             rows = rows._replace(terms=rows.terms[:, :0])
-        parameters = copies[number % len(copies)]
-        found = search_rows(model.graphs, parameters, source, rows, strategy=strategy, settings=settings, banned=banned)
-        pending.append((batch.places, found))
-        if len(pending) == AHEAD * len(copies):
+        given = jax.device_put(jax.tree.map(lambda x: x[dealt], (source, rows)), NamedSharding(mesh, ROWS))
+        found = search_rows(
+            model.graphs, parameters, *given, strategy=strategy, settings=settings, banned=banned, mesh=mesh
+        )
+        pending.append((batch.places, np.argsort(dealt)[: len(chosen)], found))
+        if len(pending) == AHEAD:
             yield collect(*pending.popleft())
     while pending:
         yield collect(*pending.popleft())
 
 
-@functools.partial(jax.jit, static_argnames=("graphs", "strategy", "settings", "banned", "make_stepper"))
+@functools.partial(jax.jit, static_argnames=("graphs", "strategy", "settings", "banned", "mesh", "make_stepper"))
 def search_rows(
     graphs: tuple[nnx.GraphDef, ...],
     parameters: tuple[Parameters, ...],
@@ -118,10 +124,35 @@ def search_rows(
     *,
     strategy: str,
     settings: Settings,
+    mesh: Mesh,
     banned: tuple[tuple[int, ...], ...] = (),
     make_stepper: Callable[[Sequence[Transformer]], Stepper] = models_stepper,
 ) -> Hypotheses:
-    """Encodes rows of one sentence each, and searches their translations. Rows of limit 0 are left out."""
+    """Encodes rows of one sentence each, and searches their translations. Rows of limit 0 are left out.
+
+    Each device searches its own share of the rows, to its own end: no device waits for another inside a program.
+    """
+
+    def search_share(parameters, source, rows):
+        return search_models(graphs, parameters, source, rows, strategy, settings, banned, make_stepper)
+
+    whole = PartitionSpec()
+    return jax.shard_map(search_share, mesh=mesh, in_specs=(whole, ROWS, ROWS), out_specs=ROWS, check_vma=False)(
+        parameters, source, rows
+    )
+
+
+def search_models(
+    graphs: tuple[nnx.GraphDef, ...],
+    parameters: tuple[Parameters, ...],
+    source: Int[Array, "B S"],
+    rows: Requirements,
+    strategy: str,
+    settings: Settings,
+    banned: tuple[tuple[int, ...], ...],
+    make_stepper: Callable[[Sequence[Transformer]], Stepper],
+) -> Hypotheses:
+    """`search_rows` of one device."""
     models = [merge(graph, one) for graph, one in zip(graphs, parameters, strict=True)]
     places = jnp.broadcast_to(jnp.arange(source.shape[1]), source.shape)
     segments = (source != PAD).astype(jnp.int32)
@@ -135,11 +166,11 @@ def search_rows(
     return STRATEGIES[strategy](stepper, ruled_cache(caches, rows, settings), rows, settings)
 
 
-def collect(places: list[int], hypotheses: Hypotheses) -> tuple[list[int], list[list[Hypothesis]]]:
+def collect(places: list[int], rows: np.ndarray, hypotheses: Hypotheses) -> tuple[list[int], list[list[Hypothesis]]]:
     """Waits for a batch's result: the one transfer from the device. InputError if no score is finite."""
     on_host: Hypotheses = jax.device_get(hypotheses)
     found = []
-    for tokens, lengths, *numbers in zip(*(values[: len(places)] for values in on_host), strict=True):
+    for tokens, lengths, *numbers in zip(*(values[rows] for values in on_host), strict=True):
         row = [
             Hypothesis(
                 tokens[k, : length - is_finished].tolist(), float(log_probability), float(score), bool(is_finished)
