@@ -110,14 +110,15 @@ class Trainer:
 
     def share_of_rows(self) -> Share:
         """What this process takes of each batch; says so where an update has to be filled up with empty rows."""
-        devices, parts = self.strategy.row_devices, self.config.training.accumulation
+        (part, count), devices = self.strategy.row_share, self.strategy.row_devices
+        accumulation = self.config.training.accumulation
         shapes = batch_shapes(self.config.data, batch_tokens=self.config.training.batch_tokens)
-        if empty := empty_share(shapes, devices * parts):
+        if empty := empty_share(shapes, devices * accumulation):
             say(
-                f"rows that do not divide by devices {devices} x training.accumulation {parts} are filled up with "
+                f"rows that do not divide by devices {devices} x training.accumulation {accumulation} are filled up with "
                 f"empty ones, at most {empty:.0%} of a batch: it learns the same, and a larger batch wastes less"
             )
-        return Share(*self.strategy.row_share, devices * parts)
+        return Share(part, count, devices * accumulation)
 
     def find_start(self) -> str | None:
         """The name of the last good checkpoint, if there is any."""
