@@ -115,8 +115,8 @@ class Trainer:
         shapes = batch_shapes(self.config.data, batch_tokens=self.config.training.batch_tokens)
         if empty := empty_share(shapes, devices * accumulation):
             say(
-                f"rows that do not divide by devices {devices} x training.accumulation {accumulation} are filled up with "
-                f"empty ones, at most {empty:.0%} of a batch: it learns the same, and a larger batch wastes less"
+                f"rows that do not divide by devices {devices} x training.accumulation {accumulation} are filled up "
+                f"with empty ones, at most {empty:.0%} of a batch: it learns the same, and a larger batch wastes less"
             )
         return Share(part, count, devices * accumulation)
 

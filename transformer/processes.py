@@ -36,9 +36,7 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
     if processes == 1 or (given == (None, None, None) and not is_in_job()):
         return
     if None in given and given != (None, None, None):
-        raise InputError(
-            "--coordinator HOST:PORT, --processes N and --process I (from 0 on) go together: give all three"
-        )
+        raise InputError("--coordinator HOST:PORT, --processes N and --process I go together: give all three")
     # JAX would else take SIGTERM for itself, and leave it to us to ask whether one has come.
     jax.config.update("jax_enable_preemption_service", False)
     detection = None if coordinator is None else "deactivate"

@@ -124,7 +124,9 @@ def test_a_checkpoint_of_any_mapping_restores_on_any_other_exactly(optimizer, tm
     configs = {name: recipe(devices=devices, optimizer=optimizer) for name, devices in MAPPINGS.items()}
     strategies = {name: STRATEGIES[config.devices.strategy](graph, config) for name, config in configs.items()}
     for step, (name, strategy) in enumerate(strategies.items(), start=1):
-        state, _ = strategy.train_step(strategy.init_state(parameters), batches(1)[0], jax.random.key(7))
+        state, _ = strategy.train_step(
+            strategy.init_state(jax.device_get(parameters)), batches(1)[0], jax.random.key(7)
+        )
         saved = strategy.saved(state)
         with Checkpointer(tmp_path, keep_last=9, keep_best=0, hashes={}) as checkpointer:
             checkpointer.save(step, saved.parameters, saved.optimizer, progress={})
