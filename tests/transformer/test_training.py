@@ -98,7 +98,7 @@ def test_eight_devices_give_the_update_of_one_and_repeat_it_bit_for_bit(name, on
     jax.tree.map(np.testing.assert_array_equal, state, fit(recipe(devices=MAPPINGS[name]))[0])
 
 
-@pytest.mark.parametrize("name", ["data", "fsdp", "mixed"])
+@pytest.mark.parametrize("name", ["data", "mixed"])
 def test_dropout_on_a_mesh_is_that_of_one_device(name):
     """Other masks would show in the losses. Adam enlarges the rounding of gradients that dropout brings near zero."""
     expected, expected_losses = fit(recipe(dropout=0.3, learning_rate=0.001))
