@@ -19,14 +19,15 @@ from data.batch import Pair
 from data.errors import InputError
 from data.metrics import METRICS
 from data.pipeline import describe
-from data.sources import load_corpora
+from data.sources import Corpus, load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
 from trainer import Text, Trainer, say, warn
 from transformer.checkpoint import Checkpointer
-from transformer.command_line import ArgumentParser, add_config_options, overrides, run_main
+from transformer.command_line import ArgumentParser, add_config_options, add_process_options, overrides, run_main
 from transformer.config import Config
 from transformer.dense import resolve_precision
 from transformer.devices import use_compilation_cache
+from transformer.processes import SharedStop, check_same, connect, on_first
 from transformer.recipe import read_recipe
 from transformer.run import Run, check_config, config_hash, file_hash
 from transformer.signals import Interrupted, StopRequest
@@ -48,25 +49,30 @@ def read_pairs(config: Config, split: Literal["validation", "test"]) -> list[Pai
     return pairs
 
 
+def learn_vocabulary(config: Config, run: Run, train: list[Corpus]) -> None:
+    """Learns the vocabulary on the training text, saves it, and describes the text with it."""
+    tokenizer = learn_tokenizer(config.data, train)
+    tokenizer.save(run.path)
+    for line in describe(train, tokenizer, config.data).lines():
+        say(line)
+
+
 def prepare_text(config: Config, run: Run, *, is_new: bool) -> Text:
     """Reads the corpora, those needed last too; learns the vocabulary on the training text, or takes the run's own."""
     train = load_corpora(config.data, "train")
     validation, test = read_pairs(config, "validation"), read_pairs(config, "test")
     validation = validation[: config.training.validation_sentences or len(validation)]
-    tokenizer = learn_tokenizer(config.data, train) if is_new else Tokenizer.load(run.path)
     if is_new:
-        tokenizer.save(run.path)
-        for line in describe(train, tokenizer, config.data).lines():
-            say(line)
-    return Text(train, validation, test, tokenizer)
+        on_first(lambda: learn_vocabulary(config, run, train))
+    return Text(train, validation, test, Tokenizer.load(run.path))
 
 
-def report(run: Run, pairs: list[Pair], stop: StopRequest) -> None:
+def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
     """Scores the chosen checkpoint on the test set, shows translations, and says how to go on."""
     translator = Translator.load(run.path)
     language, references = translator.config.data.target_language, [pair.target for pair in pairs]
     sources = [pair.source for pair in pairs]
-    hypotheses = translator.translate(sources, label="test", is_stopping=lambda: stop.requested)
+    hypotheses = translator.translate_together(sources, stop, label="test")
     say(f"\ntest set, {len(pairs)} pairs, checkpoint {translator.checkpoint} (chosen by validation BLEU):")
     for name, label in (("bleu", "BLEU"), ("chrf", "chrF")):
         score = METRICS[name](hypotheses, references, language)
@@ -82,15 +88,15 @@ def report(run: Run, pairs: list[Pair], stop: StopRequest) -> None:
 def train(config: Config, run: Run) -> int:
     """Trains a run to its end, from the start or from where it stopped. Returns the exit status."""
     use_compilation_cache()
-    if jax.process_count() > 1:
-        raise InputError(f"found {jax.process_count()} processes: training runs in one process, on all of its devices")
-    with run.lock(), contextlib.ExitStack() as stack:
-        is_new = not (run.checkpoints.is_dir() and any(run.checkpoints.iterdir()))
+    check_same([str(run.path), config.model_dump()], "recipe, option or run directory")
+    with contextlib.ExitStack() as stack:
+        on_first(lambda: stack.enter_context(run.lock()))
+        is_new = on_first(lambda: not (run.checkpoints.is_dir() and any(run.checkpoints.iterdir())))
         if not is_new:
-            check_config(run.load_config(), config, where=run.config_path)
+            on_first(lambda: check_config(run.load_config(), config, where=run.config_path))
         text = prepare_text(config, run, is_new=is_new)
-        run.save_config(config)
-        stop = stack.enter_context(StopRequest())
+        on_first(lambda: run.save_config(config))
+        stop = SharedStop(stack.enter_context(StopRequest()))
         hashes = {
             "config": config_hash(config),
             "tokenizer": file_hash(run.tokenizer_paths(config)),
@@ -104,15 +110,17 @@ def train(config: Config, run: Run) -> int:
             state = trainer.start(hashes)
             size = sum(x.size for x in jax.tree.leaves(trainer.shapes))
             devices = f"{trainer.strategy.device_count} x {jax.devices()[0].device_kind}"
+            if jax.process_count() > 1:
+                devices += f" of {jax.process_count()} processes"
             say(f"model: {size:,} parameters, products in {resolve_precision(config.model.precision)}, on {devices}")
             with contextlib.suppress(Interrupted):
                 trainer.fit(state)
-                if not stop.requested:
+                if not stop.number:
                     trainer.average_best()
-                    checkpointer.wait()
+                    on_first(checkpointer.wait)
                     report(run, text.test, stop)
                     return 0
-            checkpointer.wait()
+            on_first(checkpointer.wait)
             say(f"stopped at step {trainer.step}; run the same command to go on")
             return stop.exit_status
 
@@ -122,8 +130,10 @@ def main(argv: list[str]) -> int:
     parser = ArgumentParser(prog="train.py", description=__doc__)
     parser.add_argument("recipe", nargs="?", help="a recipe such as configs/toy.toml; may be left out to resume a run")
     parser.add_argument("--run", required=True, metavar="DIRECTORY", help="where the run lives; resumed if it exists")
+    add_process_options(parser)
     add_config_options(parser)
     arguments = parser.parse_args(argv)
+    connect(arguments.coordinator, arguments.processes, arguments.process)
     run = Run(arguments.run)
     recipe = arguments.recipe or run.config_path
     if arguments.recipe is None and not run.config_path.exists():

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from data.batch import Batch, Pair
 from data.errors import InputError
 from data.metrics import METRICS
-from data.pipeline import evaluation_batches, training_batches
+from data.pipeline import Share, batch_shapes, empty_share, evaluation_batches, training_batches
 from data.sources import Corpus
 from data.tokenizer import Tokenizer
 from data.vectors import read_vectors
@@ -22,22 +22,26 @@ from transformer.config import Config
 from transformer.devices import STRATEGIES
 from transformer.meter import Meter
 from transformer.model import Parameters, Transformer, abstract, split
+from transformer.processes import SharedStop, on_first
 from transformer.run import Run, check_hashes
 from transformer.selection import best_steps
-from transformer.signals import Interrupted, StopRequest
+from transformer.signals import Interrupted
+from transformer.storage import whole
 from transformer.training import TrainState
 from translator import Translator
 
 
 def say(text: str) -> None:
-    """Prints one line of the report without breaking a progress bar."""
-    tqdm.write(text, file=sys.stdout)
-    sys.stdout.flush()
+    """Prints one line of the report without breaking a progress bar; of several processes, the first does."""
+    if jax.process_index() == 0:
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
 
 
 def warn(text: str) -> None:
-    """Prints one line on standard error."""
-    tqdm.write(f"warning: {text}", file=sys.stderr)
+    """Prints one line on standard error; of several processes, the first does."""
+    if jax.process_index() == 0:
+        tqdm.write(f"warning: {text}", file=sys.stderr)
 
 
 class Text(NamedTuple):
@@ -73,36 +77,63 @@ def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
 class Trainer:
     """A run in the course of training."""
 
-    def __init__(self, config: Config, run: Run, text: Text, checkpointer: Checkpointer, stop: StopRequest):
+    def __init__(self, config: Config, run: Run, text: Text, checkpointer: Checkpointer, stop: SharedStop):
         self.config, self.run, self.text, self.checkpointer, self.stop = config, run, text, checkpointer, stop
         self.graph, self.shapes = abstract(config.model, text.tokenizer.source_size, text.tokenizer.target_size)
         self.strategy = STRATEGIES[config.devices.strategy](self.graph, config)
-        sizes = {
-            "batch_tokens": config.training.batch_tokens,
-            "row_multiple": self.strategy.row_devices * config.training.accumulation,
-        }
+        batch_tokens = config.training.batch_tokens
+        share = self.share_of_rows()
         limit = min(config.data.row_length, config.model.maximum_length)
         held_out, dropped = evaluation_batches(
-            text.validation, text.tokenizer, config.data.model_copy(update={"row_length": limit}), **sizes
+            text.validation,
+            text.tokenizer,
+            config.data.model_copy(update={"row_length": limit}),
+            batch_tokens=batch_tokens,
+            share=share,
         )
         for reason, count in dropped.items():
             warn(f"validation loss leaves out {count} of {len(text.validation)} pairs: {reason}")
         if not held_out:
             raise InputError(f"no validation pair fits a row of {limit} tokens: see data.row_length")
         self.held_out = held_out
-        seed = config.training.seed
-        self.batches = iter(training_batches(text.train, text.tokenizer, config.data, **sizes, seed=seed))
+        stream = training_batches(
+            text.train,
+            text.tokenizer,
+            config.data,
+            batch_tokens=batch_tokens,
+            seed=config.training.seed,
+            share=share,
+        )
+        self.batches = iter(stream)
         self.step, self.stale, self.is_validated = 0, 0, True
         self.best: float | None = None  # validation BLEU
 
-    def start(self, hashes: dict[str, str]) -> TrainState:
-        """The state of the last good checkpoint, with the data at the same place; or that before the first step."""
+    def share_of_rows(self) -> Share:
+        """What this process takes of each batch; says so where an update has to be filled up with empty rows."""
+        (part, count), devices = self.strategy.row_share, self.strategy.row_devices
+        accumulation = self.config.training.accumulation
+        shapes = batch_shapes(self.config.data, batch_tokens=self.config.training.batch_tokens)
+        if empty := empty_share(shapes, devices * accumulation):
+            say(
+                f"rows that do not divide by devices {devices} x training.accumulation {accumulation} are filled up "
+                f"with empty ones, at most {empty:.0%} of a batch: it learns the same, and a larger batch wastes less"
+            )
+        return Share(part, count, devices * accumulation)
+
+    def find_start(self) -> str | None:
+        """The name of the last good checkpoint, if there is any."""
         directory = latest(self.run.checkpoints, warn=warn)
         if directory is None and steps(self.run.checkpoints):
             raise InputError(f"{self.run.checkpoints}: no checkpoint verifies: restore one, or start another run")
-        if directory is None:
-            self.run.cut_metrics(0)
+        return None if directory is None else directory.name
+
+    def start(self, hashes: dict[str, str]) -> TrainState:
+        """The state of the last good checkpoint, with the data at the same place; or that before the first step."""
+        name = on_first(self.find_start)
+        if name is None:
+            on_first(lambda: self.run.cut_metrics(0))
             return self.strategy.init_state(initial_parameters(self.config, self.text.tokenizer))
+        directory = self.run.checkpoints / name
         manifest = verify(directory)
         check_hashes(manifest, hashes, where=directory)
         template = self.strategy.template(self.shapes)
@@ -111,7 +142,7 @@ class Trainer:
         self.batches.set_state(manifest.progress["data"])
         self.step, self.best, self.stale = manifest.step, manifest.progress["best"], manifest.progress["stale"]
         self.is_validated = manifest.validation is not None
-        self.run.cut_metrics(self.step)
+        on_first(lambda: self.run.cut_metrics(self.step))
         say(f"resuming at step {self.step}")
         return self.strategy.restore(parameters, optimizer, self.step)
 
@@ -123,17 +154,26 @@ class Trainer:
     def fit(self, state: TrainState) -> None:
         """Updates until done, or until a signal asks to stop: then the state is saved first."""
         training, key = self.config.training, jax.random.key(self.config.training.seed)
-        writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=self.step + 1)
-        bar = tqdm(desc="train", total=training.steps, initial=self.step, unit="step", dynamic_ncols=True)
+        is_first = jax.process_index() == 0
+        writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=self.step + 1, write_to_disk=is_first)
+        bar = tqdm(
+            desc="train",
+            total=training.steps,
+            initial=self.step,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not is_first,
+        )
         with bar, writer:
             if not self.is_validated and self.is_validation_due():  # the last session ended in the middle of it
                 self.validate_and_save(state, writer, bar)
             meter = Meter()
-            while not self.is_done() and not self.stop.requested:
+            while not self.is_done() and not self.stop.number:
                 batch: Batch = next(self.batches)
                 state, metrics = self.strategy.train_step(state, batch, key)
                 meter.add(metrics)
                 self.step += 1
+                self.stop.look()
                 bar.update()
                 if self.step % training.log_every == 0 or self.step == training.steps:
                     self.log(meter.record(self.step), writer, bar)
@@ -141,7 +181,7 @@ class Trainer:
                     meter.pause()
                     self.validate_and_save(state, writer, bar)
                     meter.go_on()
-                elif self.step % training.save_every == 0 or self.stop.requested:
+                elif self.step % training.save_every == 0 or self.stop.number:
                     self.save(state, None)
         self.batches.close()
 
@@ -158,7 +198,7 @@ class Trainer:
 
     def log(self, record: dict[str, Any], writer: SummaryWriter, bar: tqdm) -> None:
         """One line of metrics.jsonl, the same to TensorBoard, and the essence to the progress bar."""
-        self.run.append_metrics(record)
+        self.append_metrics(record)
         for name, value in record.items():
             if name not in ("step", "time"):
                 writer.add_scalar(name, value, record["step"])
@@ -167,10 +207,16 @@ class Trainer:
             f"padding {record['padding']:.0%}"
         )
 
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        """One line of metrics.jsonl, by process 0."""
+        if jax.process_index() == 0:
+            self.run.append_metrics(record)
+
     def validate(self, state: TrainState, writer: SummaryWriter, bar: tqdm) -> dict[str, float]:
         """Loss, BLEU and chrF on the validation set, by the search that translate.py uses."""
-        scores = {"loss": self.validation_loss(state), **self.validation_scores(self.strategy.saved(state).parameters)}
-        self.run.append_metrics({"step": self.step, "time": time.time(), **scores})
+        parameters = whole(self.strategy.saved(state).parameters)
+        scores = {"loss": self.validation_loss(state), **self.validation_scores(parameters)}
+        self.append_metrics({"step": self.step, "time": time.time(), **scores})
         for name, value in scores.items():
             writer.add_scalar(f"validation/{name}", value, self.step)
         self.stale = 0 if self.best is None or scores["bleu"] > self.best else self.stale + 1
@@ -192,7 +238,7 @@ class Trainer:
         """BLEU and chrF of the validation set's translations."""
         sources = [pair.source for pair in self.text.validation]
         translator = Translator(self.graph, parameters, self.config, self.text.tokenizer)
-        hypotheses = translator.translate(sources, label="validate", is_stopping=lambda: self.stop.requested)
+        hypotheses = translator.translate_together(sources, self.stop, label="validate")
         references, language = [pair.target for pair in self.text.validation], self.config.data.target_language
         return {name: METRICS[name](hypotheses, references, language).score for name in ("bleu", "chrf")}
 
@@ -202,10 +248,14 @@ class Trainer:
         progress = {"data": self.batches.get_state(), "best": self.best, "stale": self.stale}
         self.checkpointer.save(self.step, saved.parameters, saved.optimizer, progress=progress, validation=validation)
 
+    def find_best(self) -> list[str]:
+        """The names of the checkpoints to average, when the last one is on the disk."""
+        self.checkpointer.wait()
+        return [path.name for path in best_steps(self.run.checkpoints, self.config.training.keep_best, warn=warn)]
+
     def average_best(self) -> None:
         """Averages the best checkpoints (Vaswani et al. 2017, section 6.1) and scores the average on validation."""
-        self.checkpointer.wait()
-        kept = best_steps(self.run.checkpoints, self.config.training.keep_best, warn=warn)
+        kept = [self.run.checkpoints / name for name in on_first(self.find_best)]
         if len(kept) < 2:
             return
         parameters = average(kept)

@@ -18,6 +18,7 @@ from data.long_lines import encode_parts
 from data.minimum_bayes_risk import by_expected_utility
 from data.progress import Progress
 from data.record import Details, Part, describe
+from data.shards import Shard
 from data.tokenizer import Tokenizer
 from data.translation import PartIds, Translation, join
 from transformer.checkpoint import restore_parameters, verify
@@ -28,6 +29,7 @@ from transformer.decoding.searcher import Hypothesis, Model, search_sentences
 from transformer.dense import resolve_precision
 from transformer.loading import find_checkpoint, with_decoding
 from transformer.model import Parameters, abstract
+from transformer.processes import SharedStop
 from transformer.run import check_hashes, config_hash, file_hash
 from transformer.signals import Interrupted
 
@@ -151,15 +153,42 @@ class Translator:
         """The best translation of each line. `label` names the progress bar; without one there is none."""
         return translate(self, lines, label=label, is_stopping=is_stopping)
 
+    def translate_together(self, lines: Sequence[str], stop: SharedStop, *, label: str = "") -> list[str]:
+        """As `translate`, by all processes of the job: each takes a part of the lines, and gets the whole."""
+        index, count = jax.process_index(), jax.process_count()
+        part = Shard(index + 1, count).lines(len(lines), name=label)
+
+        def work() -> list[str]:
+            found = self.search(
+                lines[part.start : part.stop],
+                label="" if index else label,
+                is_stopping=lambda: stop.request.requested,
+                first=part.start + 1,
+            )
+            return [ranks[0].text for ranks in found]
+
+        return [text for texts in stop.gather(work) for text in texts]
+
     def search(
-        self, lines: Sequence[str], *, batch_size: int = 0, label: str = "", is_stopping: Callable[[], bool] = never
+        self,
+        lines: Sequence[str],
+        *,
+        batch_size: int = 0,
+        label: str = "",
+        is_stopping: Callable[[], bool] = never,
+        first: int = 1,
     ) -> list[list[Translation]]:
-        """Up to `n_best` translations of each line, best first, with scores; one empty one for a blank line."""
+        """Up to `n_best` translations of each line, best first, with scores; one empty one for a blank line.
+
+        `first` is the number of the first line, which with `decoding.seed` decides its samples.
+        """
         with Progress(label, total=len(lines)) as progress:
             return [
                 found
-                for first in range(0, len(lines), CHUNK)
-                for found in self.search_chunk(lines[first : first + CHUNK], batch_size, progress, is_stopping)
+                for start in range(0, len(lines), CHUNK)
+                for found in self.search_chunk(
+                    lines[start : start + CHUNK], batch_size, progress, is_stopping, first=first + start
+                )
             ]
 
     def search_chunk(

@@ -29,7 +29,7 @@ from flax import nnx
 from tqdm import tqdm
 
 from data.config import DataConfig
-from data.pipeline import training_batches
+from data.pipeline import Share, training_batches
 from data.sources import load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
 from transformer.command_line import ArgumentParser, run_main
@@ -82,7 +82,7 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int) -> dict[str,
             tokenizer,
             config.data,
             batch_tokens=config.training.batch_tokens,
-            row_multiple=strategy.row_devices,
+            share=Share(row_multiple=strategy.row_devices),
             seed=0,
         )
     )

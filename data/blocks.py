@@ -17,7 +17,7 @@ from data.config import DataConfig
 from data.errors import InputError
 from data.filters import keep_pairs, sides
 from data.order import Draw, Order, derive_seed
-from data.packing import Row, emptiest_last, group_rows, make_batch
+from data.packing import Row, Share, emptiest_last, group_rows, make_share
 from data.sources.corpus import Corpus
 from data.tokenizer import Tokenizer
 
@@ -58,10 +58,10 @@ class TrainingBatches(grain.IterDataset[Batch]):
         *,
         rows_of: dict[int, int],
         seed: int,
-        shard: tuple[int, int],
+        share: Share,
     ):
         super().__init__()
-        self.tokenizer, self.config, self.rows_of, self.seed, self.shard = tokenizer, config, rows_of, seed, shard
+        self.tokenizer, self.config, self.rows_of, self.seed, self.share = tokenizer, config, rows_of, seed, share
         self.order = Order(corpora, config, seed=seed)
         self.signature = {
             "seed": seed,
@@ -129,10 +129,7 @@ class BatchIterator(grain.DatasetIterator[Batch]):
             self._advance(block)
         length, rows = block.batches[self._next]
         self._next += 1
-        index, count = self._dataset.shard
-        share = len(rows) // count
-        mine = [[block.pairs[n] for n in row] for row in rows[index * share : (index + 1) * share]]
-        return make_batch(mine, source_length=length, target_length=length, rows_count=share)
+        return make_share([[block.pairs[n] for n in row] for row in rows], self._dataset.share, length=length)
 
     def _advance(self, block: Block) -> None:
         """On to the next block; InputError after an epoch in which the filters kept nothing."""

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,18 +58,37 @@ def pack(pairs: Sequence[TokenPair], row_length: int) -> list[Row]:
     return rows
 
 
-def batch_shapes(config: DataConfig, *, batch_tokens: int, row_multiple: int = 1) -> list[tuple[int, int, int]]:
-    """Every (rows, source length, target length) that batches can have, all shards together.
-
-    `batch_tokens` target positions, padding counted, hold this many rows, rounded down to a multiple of `row_multiple`.
-    """
+def batch_shapes(config: DataConfig, *, batch_tokens: int) -> list[tuple[int, int, int]]:
+    """Every (rows, source length, target length) that batches can have: as many rows as `batch_tokens` targets hold."""
     lengths = [config.row_length] if config.batching == "packed" else bucket_lengths(config.row_length)
-    if batch_tokens < config.row_length * row_multiple:
+    if batch_tokens < config.row_length:
         raise InputError(
-            f"training.batch_tokens is {batch_tokens}, too few for {row_multiple} rows of data.row_length "
-            f"{config.row_length}: set at least {config.row_length * row_multiple}, or shorter rows"
+            f"training.batch_tokens is {batch_tokens}, too few for one row of data.row_length {config.row_length}: "
+            f"set at least {config.row_length}, or shorter rows"
         )
-    return [(batch_tokens // length // row_multiple * row_multiple, length, length) for length in lengths]
+    return [(batch_tokens // length, length, length) for length in lengths]
+
+
+class Share(NamedTuple):
+    """The rows of each batch that one of several processes takes: `part`, from 0 on, of equal `parts`.
+
+    Rows that do not divide by `row_multiple` are filled up with empty ones: 6 rows, multiple 4, part 1 of 2: rows 4
+    and 5, and two that are empty. So the rows of an update are the same on any number of devices.
+    """
+
+    part: int = 0
+    parts: int = 1
+    row_multiple: int = 1
+
+    def rows(self, total: int) -> range:
+        """Its rows of so many, counted from 0; those from `total` on are empty."""
+        size = (total + -total % self.row_multiple) // self.parts
+        return range(self.part * size, (self.part + 1) * size)
+
+
+def empty_share(shapes: Sequence[tuple[int, int, int]], row_multiple: int) -> float:
+    """The largest part of a batch's rows that are empty ones: 6 rows and a multiple of 4: 0.25."""
+    return max((-rows % row_multiple) / (rows + -rows % row_multiple) for rows, _, _ in shapes)
 
 
 def group_rows(pairs: Sequence[TokenPair], config: DataConfig) -> dict[int, list[Row]]:
@@ -87,6 +107,12 @@ def emptiest_last(rows: list[Row], pairs: Sequence[TokenPair], spare: int) -> li
     filled = [sum(max(sides(pairs[index])) for index in row) for row in rows]
     emptiest = set(np.argsort(filled, kind="stable")[:spare].tolist())
     return [row for n, row in enumerate(rows) if n not in emptiest] + [rows[n] for n in sorted(emptiest)]
+
+
+def make_share(rows: Sequence[Sequence[TokenPair]], share: Share, *, length: int) -> Batch:
+    """The rows of a batch that are in the share, as arrays."""
+    mine = share.rows(len(rows))
+    return make_batch(rows[mine.start : mine.stop], source_length=length, target_length=length, rows_count=len(mine))
 
 
 def make_batch(

@@ -11,13 +11,15 @@ from data.blocks import TrainingBatches
 from data.config import DataConfig
 from data.filters import keep_pairs, sides
 from data.order import Order
-from data.packing import batch_shapes, group_rows, make_batch
+from data.packing import Share, batch_shapes, empty_share, group_rows, make_share
 from data.sources.corpus import Corpus
 from data.tokenizer import Tokenizer
 
-__all__ = ["Description", "EvaluationBatches", "batch_shapes", "describe", "evaluation_batches", "training_batches"]
+__all__ = ["Description", "EvaluationBatches", "Share", "batch_shapes", "describe", "empty_share"]
+__all__ += ["evaluation_batches", "training_batches"]
 
 PREFETCH = 64
+WHOLE = Share()
 CHUNK = 20000
 
 
@@ -27,27 +29,23 @@ def training_batches(
     config: DataConfig,
     *,
     batch_tokens: int,
-    row_multiple: int = 1,
     seed: int,
-    shard_index: int = 0,
-    shard_count: int = 1,
+    share: Share = WHOLE,
 ) -> grain.IterDataset[Batch]:
     """Endless batches, made ahead in a thread. Every pair comes once an epoch; leftovers of a block go to the next.
 
-    `batch_tokens` and `row_multiple` speak of the batch over all shards. Each shard makes the same batches and gives
-    its own rows of them: so the update does not depend on how many hosts share it, nor does a saved place. Close the
-    iterator when done.
+    `batch_tokens` speaks of the whole batch. Each process makes the same batches and gives its own share of their rows:
+    so the update does not depend on how many devices and processes share it, nor does a saved place. Close the iterator
+    when done.
     """
-    if row_multiple % shard_count:
-        raise ValueError(f"row_multiple is {row_multiple}, which does not divide by shard_count, {shard_count}")
-    shapes = batch_shapes(config, batch_tokens=batch_tokens, row_multiple=row_multiple)
+    shapes = batch_shapes(config, batch_tokens=batch_tokens)
     batches = TrainingBatches(
         corpora,
         tokenizer,
         config,
         rows_of={length: rows for rows, length, _ in shapes},
         seed=seed,
-        shard=(shard_index, shard_count),
+        share=share,
     )
     return grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=PREFETCH)
 
@@ -77,10 +75,11 @@ class Description(NamedTuple):
 
 
 def evaluation_batches(
-    pairs: Sequence[Pair], tokenizer: Tokenizer, config: DataConfig, *, batch_tokens: int, row_multiple: int = 1
+    pairs: Sequence[Pair], tokenizer: Tokenizer, config: DataConfig, *, batch_tokens: int, share: Share = WHOLE
 ) -> EvaluationBatches:
     """The pairs in batches of the training shapes, without sampling; the last of each shape is filled with empty rows.
 
+    Each process gets its share of the rows of every batch.
     Only pairs that no row can hold are left out, and those with an empty side.
     """
     tokens = tokenizer.encode_pairs(pairs)
@@ -90,11 +89,12 @@ def evaluation_batches(
     tokens = [tokens[index] for index in kept]
     batches = []
     groups = group_rows(tokens, config)
-    for count, length, _ in batch_shapes(config, batch_tokens=batch_tokens, row_multiple=row_multiple):
+    for count, length, _ in batch_shapes(config, batch_tokens=batch_tokens):
         rows = [[tokens[index] for index in row] for row in groups[length]]
-        for start in range(0, len(rows), count):
-            part = rows[start : start + count]
-            batches.append(make_batch(part, source_length=length, target_length=length, rows_count=count))
+        rows += [[]] * (-len(rows) % count)
+        batches += [
+            make_share(rows[start : start + count], share, length=length) for start in range(0, len(rows), count)
+        ]
     return EvaluationBatches(batches, dict(dropped))
 
 

@@ -73,6 +73,14 @@ def add_config_options(parser: argparse.ArgumentParser, sections: Sequence[str] 
             )
 
 
+def add_process_options(parser: argparse.ArgumentParser) -> None:
+    """Where this process stands in a job of several: no part of a recipe, as it differs from process to process."""
+    group = parser.add_argument_group("processes", "A job of several processes; found by itself where a cluster tells.")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 runs, and a free port there")
+    group.add_argument("--processes", type=int, metavar="N", help="how many processes there are; 1: this one alone")
+    group.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0 on")
+
+
 def placeholder(field: FieldInfo) -> str:
     """What stands for the value of an option in its help."""
     if get_origin(field.annotation) is Literal:

@@ -57,9 +57,36 @@ def build_mesh(config: DevicesConfig) -> Mesh:
             f"devices.data {config.data or 'all'} x devices.fsdp {config.fsdp} x devices.tensor {config.tensor} does "
             f"not fit the {count} devices found: change the numbers so that their product is at most {count}"
         )
+    check_all_used(data * shared, config)
     devices = jax.devices()[: data * shared]
     axis_types = (AxisType.Auto,) * 3
     return jax.make_mesh((data, config.fsdp, config.tensor), ("data", "fsdp", "tensor"), axis_types, devices=devices)
+
+
+def check_all_used(count: int, config: DevicesConfig) -> None:
+    """InputError unless all devices are used, where there are several processes: each takes part with its own."""
+    if jax.process_count() > 1 and count != jax.device_count():
+        raise InputError(
+            f"devices.data {config.data} x devices.fsdp {config.fsdp} x devices.tensor {config.tensor} is {count}, but "
+            f"{jax.process_count()} processes have {jax.device_count()} devices: several processes use all of them"
+        )
+
+
+def share_of_rows(mesh: Mesh) -> tuple[int, int]:
+    """Which of how many equal parts of a batch's rows, in their order, this process holds; (0, 1) is all of them.
+
+    Where the mesh deals rows out to processes in another way, or twice, every process makes all of them.
+    """
+    owners = [
+        {device.process_index for device in group.flat} for group in mesh.devices.reshape(-1, mesh.shape["tensor"])
+    ]
+    count = jax.process_count()
+    size = len(owners) // count
+    if size * count != len(owners) or any(len(owner) > 1 for owner in owners):
+        return 0, 1
+    parts = [set().union(*owners[part * size : (part + 1) * size]) for part in range(count)]
+    is_in_parts = all(len(part) == 1 for part in parts)
+    return (parts.index({jax.process_index()}), count) if is_in_parts else (0, 1)
 
 
 def _fits(shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> bool:
@@ -88,6 +115,7 @@ class MeshStrategy:
     def __init__(self, graph: nnx.GraphDef, config: Config):
         self.mesh = build_mesh(config.devices)
         self.row_devices = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+        self.row_share = share_of_rows(self.mesh)
         self.device_count = self.mesh.size
         self.optimizer = build_optimizer(config.training)
         self._train = jax.jit(build_train_step(graph, config), donate_argnums=0)
@@ -132,8 +160,12 @@ class MeshStrategy:
         return jax.device_put(x, NamedSharding(self.mesh, PartitionSpec()))
 
     def _place(self, batch: Batch) -> Batch:
-        sharding = NamedSharding(self.mesh, ROWS)
-        return jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), batch)
+        sharding, parts = NamedSharding(self.mesh, ROWS), self.row_share[1]
+
+        def place(rows):
+            return jax.make_array_from_process_local_data(sharding, rows, (len(rows) * parts, *rows.shape[1:]))
+
+        return jax.tree.map(place, batch)
 
     def _optimizer_shardings(self, parameters: Parameters) -> Any:
         """Moments lie where their parameter lies; whatever else an optimiser keeps is on every device."""
@@ -155,15 +187,17 @@ class MeshStrategy:
 
 
 class PmapStrategy:
-    """`pmap`: a replica of the state on each device of this process, the batch's rows split, sums added by `psum`."""
+    """`pmap`: a replica of the state on each device of each process, the batch's rows split, sums added by `psum`."""
 
     def __init__(self, graph: nnx.GraphDef, config: Config):
-        available = jax.local_devices()
-        count = config.devices.data or len(available)
-        if count > len(available):
-            raise InputError(f"devices.data is {count}, but only {len(available)} devices were found")
-        self.devices = available[:count]
+        count = config.devices.data or jax.device_count()
+        if count > jax.device_count():
+            raise InputError(f"devices.data is {count}, but only {jax.device_count()} devices were found")
+        check_all_used(count, config.devices)
+        self.devices = jax.devices()[:count]
+        self.local_count = sum(device.process_index == jax.process_index() for device in self.devices)
         self.row_devices = self.device_count = count
+        self.row_share = (jax.process_index(), jax.process_count())
         self.optimizer = build_optimizer(config.training)
 
         def reduce(sums, gradients):
@@ -195,7 +229,7 @@ class PmapStrategy:
     def restore(self, parameters: Parameters, optimizer: Any, step: int) -> TrainState:
         """The state of a checkpoint on every device."""
         state = TrainState(parameters, optimizer, jnp.asarray(step, jnp.int32))
-        copies = jax.tree.map(lambda x: np.stack([x] * len(self.devices)), jax.device_get(state))
+        copies = jax.tree.map(lambda x: np.stack([x] * self.local_count), jax.device_get(state))
         return jax.pmap(lambda x: x, devices=self.devices)(copies)
 
     def train_step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
@@ -212,7 +246,7 @@ class PmapStrategy:
         return jax.tree.map(lambda x: x[0], state)
 
     def _split(self, batch: Batch) -> Batch:
-        return jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), batch)
+        return jax.tree.map(lambda x: np.reshape(x, (self.local_count, -1, *x.shape[1:])), batch)
 
 
 STRATEGIES: dict[str, Callable[[nnx.GraphDef, Config], MeshStrategy | PmapStrategy]] = {

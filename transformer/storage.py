@@ -54,9 +54,17 @@ def to_host(tree: Tree) -> Arrays:
     return {name: gather(leaf) for name, leaf in leaves.items()}
 
 
+def whole(tree: Tree) -> Tree:
+    """A pytree whose leaves are whole in this process: those spread over several are gathered on the host.
+
+    As `to_host`, all processes call it together.
+    """
+    return jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else gather(leaf), tree)
+
+
 def gather(leaf: Any) -> np.ndarray:
     """A copy of one leaf, whole, on the host."""
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable and not leaf.is_fully_replicated:
         return np.array(multihost_utils.process_allgather(leaf, tiled=True))
     return np.array(leaf)
 

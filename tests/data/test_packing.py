@@ -9,7 +9,17 @@ from data.batch import BOS, EOS, Batch, Pair, TokenPair
 from data.config import DataConfig
 from data.errors import InputError
 from data.filters import first_occurrences, keep_pairs, sides
-from data.packing import batch_shapes, bucket_lengths, bucket_of, emptiest_last, group_rows, make_batch, pack
+from data.packing import (
+    Share,
+    batch_shapes,
+    bucket_lengths,
+    bucket_of,
+    emptiest_last,
+    empty_share,
+    group_rows,
+    make_batch,
+    pack,
+)
 
 
 def pair_of(source, target, token=10):
@@ -112,19 +122,32 @@ def test_the_emptiest_rows_go_last_and_the_others_keep_their_order():
 @pytest.mark.parametrize("batching", ["packed", "bucketed"])
 def test_rows_times_length_stay_within_the_batch(batching):
     config = DataConfig(batching=batching, row_length=64)
-    shapes = batch_shapes(config, batch_tokens=1000, row_multiple=4)
+    shapes = batch_shapes(config, batch_tokens=1000)
     assert (len(shapes) == 1) == (batching == "packed")
     for rows, source_length, target_length in shapes:
-        assert rows % 4 == 0
-        assert rows * target_length <= 1000 < (rows + 4) * target_length
+        assert rows * target_length <= 1000 < (rows + 1) * target_length
         assert source_length == target_length
 
 
 def test_too_small_a_batch_is_refused():
     with pytest.raises(
-        InputError, match=r"batch_tokens is 500, too few for 4 rows of data\.row_length 128: set at least 512"
+        InputError, match=r"batch_tokens is 100, too few for one row of data\.row_length 128: set at least 128"
     ):
-        batch_shapes(DataConfig(), batch_tokens=500, row_multiple=4)
+        batch_shapes(DataConfig(), batch_tokens=100)
+
+
+@pytest.mark.parametrize("total", [1, 6, 8, 25])
+@pytest.mark.parametrize(("count", "row_multiple"), [(1, 1), (2, 4), (3, 24)])
+def test_shares_together_are_the_rows_and_then_empty_ones(total, count, row_multiple):
+    shares = [Share(index, count, row_multiple).rows(total) for index in range(count)]
+    assert len({len(share) for share in shares}) == 1
+    together = [row for share in shares for row in share]
+    assert together == list(range(len(together)))
+    assert len(together) % row_multiple == 0
+    assert total <= len(together) < total + row_multiple
+    assert list(Share(1, 2, 4).rows(6)) == [4, 5, 6, 7]
+    assert empty_share([(6, 16, 16), (8, 12, 12)], 4) == 0.25
+    assert empty_share([(6, 16, 16)], 1) == 0
 
 
 def test_filters_count_what_they_drop():

@@ -11,7 +11,7 @@ from data.batch import EOS
 from data.config import DataConfig
 from data.errors import InputError
 from data.order import Order
-from data.pipeline import batch_shapes, describe, evaluation_batches, training_batches
+from data.pipeline import Share, batch_shapes, describe, evaluation_batches, training_batches
 from data.sources import load_corpora
 from data.tokenizer import learn_tokenizer
 
@@ -155,32 +155,32 @@ def test_what_blocks_emit_and_carry_is_what_they_draw(batching):
 
 def test_batches_have_the_announced_shapes_and_order_follows_the_seed():
     corpora, tokenizer, config = setup(config_of())
-    dataset = stream(corpora, tokenizer, config, row_multiple=4)
-    shapes = {(rows, length) for rows, length, _ in batch_shapes(config, batch_tokens=192, row_multiple=4)}
+    dataset = stream(corpora, tokenizer, config)
+    shapes = {(rows, length) for rows, length, _ in batch_shapes(config, batch_tokens=192)}
     batches = take(dataset, 20)
     assert {batch.source.shape for batch in batches} <= shapes
     assert {batch.target_inputs.shape for batch in batches} <= shapes
     assert list(map(digest, batches)) == list(map(digest, take(dataset, 20)))
-    other = take(stream(corpora, tokenizer, config, row_multiple=4, seed=2), 20)
+    other = take(stream(corpora, tokenizer, config, seed=2), 20)
     assert list(map(digest, batches)) != list(map(digest, other))
 
 
 @pytest.mark.parametrize("batching", ["bucketed", "packed"])
-def test_shards_are_the_rows_of_the_batch_and_share_its_saved_place(batching):
+def test_shares_are_the_rows_of_the_batch_and_go_on_from_its_saved_place(batching):
     corpora, tokenizer, config = setup(config_of(batching=batching))
-    whole = take(stream(corpora, tokenizer, config, row_multiple=4), 12)
-    shards = [
-        take(stream(corpora, tokenizer, config, row_multiple=4, shard_index=n, shard_count=2), 12) for n in range(2)
-    ]
-    for batch, first, second in zip(whole, *shards, strict=True):
-        assert digest(batch) == [[*a.tolist(), *b.tolist()] for a, b in zip(first, second, strict=True)]
-    iterator = iter(stream(corpora, tokenizer, config, row_multiple=4, shard_index=1, shard_count=2))
+    whole = take(stream(corpora, tokenizer, config), 12)
+    parts = [take(stream(corpora, tokenizer, config, share=Share(n, 2, 10)), 12) for n in range(2)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        for rows, *halves in zip(batch, first, second, strict=True):
+            joined = np.concatenate(halves)
+            assert len(joined) % 10 == 0
+            np.testing.assert_array_equal(joined[: len(rows)], rows)
+            assert not joined[len(rows) :].any()
+    iterator = iter(stream(corpora, tokenizer, config, share=Share(1, 2, 10)))
     next(iterator)
-    (resumed,) = take(stream(corpora, tokenizer, config, row_multiple=4), 1, iterator.get_state())
+    (resumed,) = take(stream(corpora, tokenizer, config), 1, iterator.get_state())
     iterator.close()
     assert digest(resumed) == digest(whole[1])
-    with pytest.raises(ValueError, match="does not divide by shard_count, 2"):
-        stream(corpora, tokenizer, config, shard_count=2)
 
 
 def test_weights_decide_how_often_a_corpus_is_drawn_from():
@@ -269,11 +269,18 @@ def test_a_description_counts_tokens_and_drops():
 @pytest.mark.parametrize("knobs", [{"batching": "bucketed"}, {"batching": "packed", "subword_sampling": 0.5}])
 def test_evaluation_holds_every_pair_once_in_the_training_shapes(knobs):
     corpora, tokenizer, config = setup(config_of(**knobs))
-    batches, dropped = evaluation_batches(corpora[0].pairs, tokenizer, config, batch_tokens=192, row_multiple=4)
+    batches, dropped = evaluation_batches(corpora[0].pairs, tokenizer, config, batch_tokens=192)
     assert Counter(pair for batch in batches for pair in pairs_of(batch)) == expected_pairs(corpora, tokenizer)
     assert not dropped
-    shapes = {(rows, length) for rows, length, _ in batch_shapes(config, batch_tokens=192, row_multiple=4)}
+    shapes = {(rows, length) for rows, length, _ in batch_shapes(config, batch_tokens=192)}
     assert {batch.source.shape for batch in batches} <= shapes
+    parts = [
+        evaluation_batches(corpora[0].pairs, tokenizer, config, batch_tokens=192, share=Share(n, 2, 10)).batches
+        for n in range(2)
+    ]
+    shared = Counter(pair for part in parts for batch in part for pair in pairs_of(batch))
+    assert shared == expected_pairs(corpora, tokenizer)
+    assert len(parts[0]) == len(parts[1]) == len(batches)
     short = config.model_copy(update={"row_length": 8, "maximum_tokens": 8})
     held = evaluation_batches(corpora[0].pairs, tokenizer, short, batch_tokens=192)
     assert held.dropped["too long"] + sum(len(pairs_of(batch)) for batch in held.batches) == 150
