@@ -1,14 +1,23 @@
 """The benchmarks run, and print a table and one JSON line; what they measure is for a quiet machine."""
 
 import json
+import math
 import sys
+from pathlib import Path
 
+import jax
 import pytest
 
-from benchmarks import decode
+from benchmarks import decode, loss_memory, scaling
+from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora
 from tests.tiny_run import CONFIG, make_run
+from transformer.config import Config, DevicesConfig, ModelConfig
+from transformer.devices import STRATEGIES
+from transformer.model import abstract
+
+ROOT = Path(__file__).parent.parent
 
 # What marian_decode_peer.py is told, and what it answers: torch is not installed here.
 PEER = """import json, sys
@@ -48,3 +57,52 @@ def test_decoding_is_timed_beside_its_peers(tmp_path, capsys, monkeypatch):
 def test_counts_below_one_are_refused(option):
     with pytest.raises(InputError, match=f"^{option} is 0: expected 1 or more$"):
         decode.main(["run", "source", option, "0"])
+
+
+def test_the_chunked_loss_takes_less_memory_than_the_plain_one_for_the_same_value(capsys):
+    sizes = {"vocabulary": 4000, "tokens": 2048, "length": 64, "layers": 1, "width": 32, "heads": 2, "feed-forward": 32}
+    options = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
+    loss_memory.main([*options, "--precision", "float32"])
+    *shown, last = capsys.readouterr().out.strip().split("\n")
+    plain, chunked = json.loads(last)["results"]
+    assert chunked["value"] == pytest.approx(plain["value"], rel=1e-5)
+    logits = 4000 * 2048 * 4
+    assert plain["temporary_and_results"] > 2 * logits
+    assert chunked["temporary_and_results"] < plain["temporary_and_results"] / 2
+    assert chunked["peak_resident"] < plain["peak_resident"]
+    assert shown[-1].startswith("share")
+
+
+SMALL = Config(
+    data=DataConfig(vocabulary_size=100, row_length=8, maximum_tokens=8),
+    model=ModelConfig(encoder_layers=1, decoder_layers=1, width=4, heads=2, feed_forward=6),
+)
+
+
+def test_operations_and_bytes_of_an_update_are_those_counted_by_hand():
+    """Two tokens on each of two devices; one multiply-add is two operations, and backward twice forward."""
+    case = scaling.Case(scaling.H100, data=2, fsdp=1, tokens=4)
+    attention = 4 * 4 * 4 + 2 * 8 * 4
+    layers = (attention + 2 * 4 * 6) + (2 * attention + 2 * 4 * 6)
+    assert scaling.step_flops(SMALL, case) == 2 * 3 * 4 * (layers + 4 * 100)
+    assert scaling.ring_all_reduce(100, 4) == 150
+    assert scaling.ring_gather(100, 4) == 75
+    parameters = scaling.parameter_sizes(SMALL)
+    assert parameters["target_embedding/table"] == 400
+    assert scaling.sent_bytes(parameters, case) == 4 * sum(parameters.values())
+    assert scaling.state_bytes(10) == 160
+
+
+def test_what_a_device_holds_is_what_the_mesh_gives_it():
+    config = SMALL.model_copy(update={"devices": DevicesConfig(data=1, fsdp=2)})
+    graph, shapes = abstract(config.model, 100, 100)
+    template = STRATEGIES["mesh"](graph, config).template(shapes).parameters
+    held = sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in jax.tree.leaves(template))
+    assert scaling.held_values(scaling.parameter_sizes(config), 2) == held
+
+
+def test_the_page_on_scaling_shows_what_the_script_prints(capsys):
+    scaling.main([])
+    *shown, _ = capsys.readouterr().out.strip().split("\n")
+    page = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+    assert "\n".join(f"    {line}".rstrip() for line in shown) in page

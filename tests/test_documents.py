@@ -9,7 +9,7 @@ import pytest
 from transformer.recipe import read_recipe
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/scaling.md")]
 RECIPES = sorted((ROOT / "configs").glob("*.toml"))
 
 

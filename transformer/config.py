@@ -55,14 +55,32 @@ class TrainingConfig(Section):
     batch_tokens: int = Field(4096, ge=16, description="target tokens an update, padding counted, over all devices")
     accumulation: int = Field(1, ge=1, description="parts an update's batch is computed in, one after the other")
     seed: int = Field(1, ge=0, lt=2**31, description="decides initial weights, order, dropout and subword sampling")
-    optimizer: Literal["adamw", "adafactor"] = Field("adamw", description="update rule")
+    optimizer: Literal["adamw", "adafactor", "schedule_free", "muon"] = Field(
+        "adamw",
+        description="update rule; schedule_free: AdamW that averages its updates, with schedule constant; "
+        "muon: for the matrices of attention and feed-forward networks, and AdamW for the rest",
+    )
     learning_rate: float = Field(0.001, gt=0.0, description="peak learning rate")
     warmup_steps: int = Field(4000, ge=0, description="updates in which the learning rate rises linearly to its peak")
     schedule: Literal["inverse_square_root", "cosine", "constant"] = Field(
         "inverse_square_root", description="fall of the learning rate after the warm-up; cosine: to 0 at the last step"
     )
-    beta1: float = Field(0.9, ge=0.0, lt=1.0, description="adamw: decay of the mean gradient")
-    beta2: float = Field(0.98, ge=0.0, lt=1.0, description="adamw: decay of the mean squared gradient")
+    beta1: float = Field(
+        0.9,
+        ge=0.0,
+        lt=1.0,
+        description="adamw, and muon's rest: decay of the mean gradient; schedule_free: part of the average in the "
+        "point where gradients are taken",
+    )
+    beta2: float = Field(
+        0.98, ge=0.0, lt=1.0, description="adamw, schedule_free, and muon's rest: decay of the mean squared gradient"
+    )
+    muon_momentum: float = Field(0.95, ge=0.0, lt=1.0, description="muon: decay of the mean gradient of a matrix")
+    muon_scale: float = Field(
+        0.2,
+        gt=0.0,
+        description="muon: root mean square of a matrix's update, in learning rates; 0.2 is about that of adamw",
+    )
     weight_decay: float = Field(0.0, ge=0.0, description="decoupled decay of matrices (norms and biases are spared)")
     clip: float = Field(1.0, ge=0.0, description="largest global gradient norm; 0: no clipping")
     label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="probability spread evenly over the vocabulary (V)")
@@ -73,6 +91,20 @@ class TrainingConfig(Section):
     keep_last: int = Field(2, ge=1, description="newest checkpoints kept")
     keep_best: int = Field(5, ge=0, description="checkpoints of best validation BLEU kept, and averaged at the end")
     validation_sentences: int = Field(0, ge=0, description="validation pairs used, from the first on; 0: all")
+
+    @model_validator(mode="after")
+    def check(self) -> "TrainingConfig":
+        if self.optimizer == "schedule_free" and self.schedule != "constant":
+            raise ValueError(
+                f'training.schedule is "{self.schedule}", but training.optimizer "schedule_free" averages in place of '
+                'a falling learning rate: set training.schedule to "constant"'
+            )
+        if self.optimizer == "schedule_free" and not self.beta1:
+            raise ValueError('training.beta1 is 0.0, but training.optimizer "schedule_free" needs one above 0')
+        for name in ("muon_momentum", "muon_scale"):
+            if self.optimizer != "muon" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f'training.{name} is for muon: set training.optimizer to "muon" too')
+        return self
 
 
 class DecodingConfig(Section):

@@ -13,11 +13,14 @@ from data.batch import Batch
 from transformer.config import Config
 from transformer.loss import LossSums, chunked_loss
 from transformer.model import Parameters, merge
-from transformer.optimizer import SCHEDULES, build_optimizer
+from transformer.optimizer import SCHEDULES, build_optimizer, gradient_point
 
 
 class TrainState(NamedTuple):
-    """All that an update changes: plain pytrees of arrays."""
+    """All that an update changes: plain pytrees of arrays.
+
+    `parameters` are those to evaluate, save and translate with; gradients are taken at `optimizer.gradient_point`.
+    """
 
     parameters: Parameters
     optimizer: optax.OptState
@@ -110,7 +113,8 @@ def build_train_step(
 
     def train_step(state, batch, key):
         key = jax.random.fold_in(key, state.step)
-        sums, gradients = reduce(*accumulate(loss, state.parameters, batch, key, config.training.accumulation))
+        point = gradient_point(state.parameters, state.optimizer)
+        sums, gradients = reduce(*accumulate(loss, point, batch, key, config.training.accumulation))
         gradients = jax.tree.map(lambda gradient: gradient / jnp.maximum(sums.tokens, 1.0), gradients)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)

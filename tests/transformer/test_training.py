@@ -13,6 +13,7 @@ from transformer.checkpoint import Checkpointer, restore_optimizer, restore_para
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices import STRATEGIES
 from transformer.model import Transformer, abstract, split
+from transformer.optimizer import OPTIMIZERS
 
 VOCABULARY, ROWS, LENGTH = 40, 16, 8
 
@@ -47,18 +48,31 @@ def batches(count: int) -> list[Batch]:
     ]
 
 
-def fit(config: Config, steps: int = 20, *, rows: int = ROWS):
-    """The state and the losses of updates on batches filled up with empty rows, as training fills them up."""
+def start(config: Config):
     graph, parameters = split(
         Transformer(config.model, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
     )
     strategy = STRATEGIES[config.devices.strategy](graph, config)
-    state, losses = strategy.init_state(parameters), []
+    return strategy, strategy.init_state(parameters)
+
+
+def fit(config: Config, steps: int = 20, *, rows: int = ROWS):
+    """The state and the losses of updates on batches filled up with empty rows, as training fills them up."""
+    (strategy, state), losses = start(config), []
     for batch in batches(steps):
         batch = jax.tree.map(lambda x: np.pad(x[:rows], ((0, ROWS - rows), (0, 0))), batch)
         state, metrics = strategy.train_step(state, batch, jax.random.key(7))
         losses.append(float(metrics.loss))
     return jax.device_get(strategy.saved(state)), losses
+
+
+def dict_path(path) -> tuple[str, ...]:
+    """The names of modules and parameter in a path through an optimizer's state; none where it holds no parameter."""
+    return tuple(key.key for key in path if isinstance(key, jax.tree_util.DictKey))
+
+
+def dict_path_leaves(tree) -> dict[tuple[str, ...], jax.Array]:
+    return {dict_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def assert_same_parameters(state, expected, tolerance=1e-5):
@@ -74,7 +88,7 @@ def one_device():
     return fit(recipe())
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_loss_of_copying_falls(optimizer):
     _, losses = fit(recipe(optimizer=optimizer), steps=60)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
@@ -140,6 +154,53 @@ def test_a_checkpoint_of_any_mapping_restores_on_any_other_exactly(optimizer, tm
             same = jax.tree.map(np.array_equal, jax.device_get(target.saved(restored)), jax.device_get(saved))
             assert all(jax.tree.leaves(same)), f"{name} to {other}"
             target.train_step(restored, batches(1)[0], jax.random.key(7))
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "schedule_free", "muon"])
+def test_eight_devices_give_the_update_of_one_by_every_rule(optimizer):
+    state, losses = fit(recipe(optimizer=optimizer), steps=6)
+    for name in ("data", "fsdp", "mixed", "pmap"):
+        other, other_losses = fit(recipe(optimizer=optimizer, devices=MAPPINGS[name]), steps=6)
+        np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
+        assert_same_parameters(other, state)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kernels_have", "others_have"), [("adamw", 2, 2), ("schedule_free", 2, 2), ("muon", 1, 2)]
+)
+def test_what_a_rule_keeps_for_a_parameter_lies_where_the_parameter_lies(optimizer, kernels_have, others_have):
+    config = recipe(optimizer=optimizer, devices=DevicesConfig(data=2, fsdp=2, tensor=2))
+    strategy, state = start(config)
+    for _ in range(2):
+        kept = dict.fromkeys(dict_path_leaves(state.parameters), 0)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state.optimizer):
+            if names := dict_path(path):
+                parameter = dict_path_leaves(state.parameters)[names]
+                assert leaf.shape == parameter.shape
+                assert leaf.sharding.is_equivalent_to(parameter.sharding, leaf.ndim), names
+                kept[names] += 1
+        assert kept == {names: kernels_have if names[-1] == "kernel" else others_have for names in kept}
+        state, _ = strategy.train_step(state, batches(1)[0], jax.random.key(7))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_resumed_from_its_checkpoint_equals_an_uninterrupted_one_bit_for_bit(optimizer, tmp_path):
+    config = recipe(optimizer=optimizer, dropout=0.1, devices=DevicesConfig(data=2, fsdp=2, tensor=2))
+    strategy, state = start(config)
+    for step, batch in enumerate(batches(6)):
+        if step == 3:
+            with Checkpointer(tmp_path, keep_last=1, keep_best=0, hashes={}) as checkpointer:
+                checkpointer.save(step, state.parameters, state.optimizer, progress={})
+            losses = strategy.eval_step(state, batch)
+        state, _ = strategy.train_step(state, batch, jax.random.key(7))
+
+    template = strategy.template(abstract(config.model, VOCABULARY, VOCABULARY)[1])
+    parameters = restore_parameters(tmp_path / "3", template.parameters)
+    resumed = strategy.restore(parameters, restore_optimizer(tmp_path / "3", template.optimizer), 3)
+    assert strategy.eval_step(resumed, batches(6)[3]).loss == losses.loss
+    for batch in batches(6)[3:]:
+        resumed, _ = strategy.train_step(resumed, batch, jax.random.key(7))
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(resumed), jax.device_get(state))
 
 
 def test_eight_devices_give_the_update_of_one_in_mixed_precision_too():

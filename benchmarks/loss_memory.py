@@ -1,0 +1,130 @@
+"""Memory of one update with the chunked loss beside the plain one, which holds all logits.
+
+    python benchmarks/loss_memory.py [--vocabulary 32000] [--tokens 8192] [--layers 6 ...]
+
+Compiles and runs the update of training, once with each loss, each in a process of its own. Prints what XLA plans
+for (temporary arrays, and results that take no argument's place), the largest resident memory of the process, and one
+JSON line. The smaller the model beside its vocabulary, the larger the part of the loss.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from data.batch import Batch
+from data.config import DataConfig
+from transformer import training
+from transformer.command_line import ArgumentParser, run_main
+from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
+from transformer.dense import resolve_precision
+from transformer.devices import MeshStrategy
+from transformer.loss import chunked_loss, plain_loss
+from transformer.model import Transformer, split
+
+MEGA = 1e6
+
+
+def plain(hidden, table, labels, weights, smoothing, precision):
+    """`plain_loss` in the place of `chunked_loss`; its product is in float32 under every policy."""
+    del precision
+    return plain_loss(hidden, table, labels, weights, smoothing=smoothing)
+
+
+LOSSES = {"plain": plain, "chunked": chunked_loss}
+
+
+def recipe(options: argparse.Namespace) -> Config:
+    """The sizes of the command line as a recipe for one device."""
+    return Config(
+        data=DataConfig(maximum_tokens=options.length, row_length=options.length),
+        model=ModelConfig(
+            encoder_layers=options.layers,
+            decoder_layers=options.layers,
+            width=options.width,
+            heads=options.heads,
+            feed_forward=options.feed_forward,
+            precision=options.precision,
+        ),
+        training=TrainingConfig(batch_tokens=options.tokens),
+        devices=DevicesConfig(data=1),
+    )
+
+
+def full_batch(tokens: int, length: int, vocabulary: int) -> Batch:
+    """Rows without padding, each one sentence of random tokens."""
+    shape = (tokens // length, length)
+    text = np.random.default_rng(0).integers(4, vocabulary, shape, dtype=np.int32)
+    one, positions = np.ones(shape, np.int32), np.broadcast_to(np.arange(length, dtype=np.int32), shape)
+    return Batch(text, one, positions, text, text, one, positions)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Compiles and runs one update with one loss. Only the loss in training's own step is exchanged."""
+    training.chunked_loss = LOSSES[options.loss]
+    config = recipe(options)
+    sizes = {"source_vocabulary": options.vocabulary, "target_vocabulary": options.vocabulary}
+    graph, parameters = split(Transformer(config.model, **sizes, rngs=nnx.Rngs(0)))
+    state = MeshStrategy(graph, config).init_state(parameters)
+    del parameters
+    batch, key = full_batch(options.tokens, options.length, options.vocabulary), jax.random.key(0)
+    step = jax.jit(training.build_train_step(graph, config), donate_argnums=0).lower(state, batch, key).compile()
+    plan = step.memory_analysis()
+    state, metrics = step(state, batch, key)
+    return {
+        "loss": options.loss,
+        "value": float(metrics.loss),
+        "arguments": plan.argument_size_in_bytes,
+        "temporary_and_results": plan.temp_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes,
+        "peak_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.parameters)),
+    }
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """One line for each loss, and the chunked one's share of the plain one's."""
+    names = ("arguments", "temporary_and_results", "peak_resident")
+    lines = [f"{'MB':8} {'arguments':>12} {'temporary + results':>20} {'peak resident':>14}"]
+    for result in results:
+        sizes = [result[name] / MEGA for name in names]
+        lines.append(f"{result['loss']:8} {sizes[0]:12,.0f} {sizes[1]:20,.0f} {sizes[2]:14,.0f}")
+    shares = [results[1][name] / results[0][name] for name in names]
+    return "\n".join([*lines, f"{'share':8} {shares[0]:12.2f} {shares[1]:20.2f} {shares[2]:14.2f}"])
+
+
+def main(arguments: list[str]) -> None:
+    """Measure each loss in its own process; print the table and the JSON line."""
+    parser = ArgumentParser(prog="benchmarks/loss_memory.py", description="Memory of an update, by its loss.")
+    for name, default in {
+        "vocabulary": 32000, "tokens": 8192, "length": 128, "layers": 6, "width": 512, "heads": 8, "feed-forward": 2048,
+    }.items():  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"(default {default})")
+    parser.add_argument("--precision", default="auto", help="of matrix products (default auto)")
+    parser.add_argument("--loss", choices=LOSSES, help="measure this one in this process, as JSON")
+    options = parser.parse_args(arguments)
+    if options.loss:
+        print(json.dumps(measure(options)))
+        return
+    results = []
+    for name in LOSSES:
+        command = [sys.executable, __file__, *arguments, "--loss", name]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"the process with the {name} loss ended with status {done.returncode}")
+        results.append(json.loads(done.stdout))
+    about = {"machine": platform.machine(), "device": jax.devices()[0].device_kind, "jax": jax.__version__}
+    about |= {"precision": resolve_precision(options.precision)}
+    print(", ".join(about.values()), f"{results[0]['parameters']:,} parameters", sep=", ")
+    print(table(results))
+    print(json.dumps({"options": vars(options), **about, "results": results}))
+
+
+if __name__ == "__main__":
+    run_main(main)
