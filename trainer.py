@@ -13,7 +13,7 @@ from tqdm import tqdm
 from data.batch import Batch, Pair
 from data.errors import InputError
 from data.metrics import METRICS
-from data.pipeline import evaluation_batches, training_batches
+from data.pipeline import batch_shapes, evaluation_batches, training_batches
 from data.sources import Corpus
 from data.tokenizer import Tokenizer
 from data.vectors import read_vectors
@@ -90,6 +90,7 @@ class Trainer:
         if not held_out:
             raise InputError(f"no validation pair fits a row of {limit} tokens: see data.row_length")
         self.held_out = held_out
+        self.shape_count = len(batch_shapes(config.data, **sizes))
         seed = config.training.seed
         self.batches = iter(training_batches(text.train, text.tokenizer, config.data, **sizes, seed=seed))
         self.step, self.stale, self.is_validated = 0, 0, True
@@ -125,14 +126,20 @@ class Trainer:
         training, key = self.config.training, jax.random.key(self.config.training.seed)
         writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=self.step + 1)
         bar = tqdm(desc="train", total=training.steps, initial=self.step, unit="step", dynamic_ncols=True)
-        with bar, writer:
+        meter = Meter(
+            self.config,
+            self.text.tokenizer.target_size,
+            shapes=self.shape_count,
+            devices=self.strategy.device_count,
+            warn=warn,
+        )
+        with bar, writer, meter.listening():
             if not self.is_validated and self.is_validation_due():  # the last session ended in the middle of it
                 self.validate_and_save(state, writer, bar)
-            meter = Meter()
+            meter.go_on()
             while not self.is_done() and not self.stop.requested:
                 batch: Batch = next(self.batches)
-                state, metrics = self.strategy.train_step(state, batch, key)
-                meter.add(metrics)
+                state = meter.update(self.strategy.train_step, state, batch, key)
                 self.step += 1
                 bar.update()
                 if self.step % training.log_every == 0 or self.step == training.steps:
@@ -144,6 +151,7 @@ class Trainer:
                 elif self.step % training.save_every == 0 or self.stop.requested:
                     self.save(state, None)
         self.batches.close()
+        say(meter.summary())
 
     def is_validation_due(self) -> bool:
         """True at the steps after which the model is validated."""
@@ -162,9 +170,10 @@ class Trainer:
         for name, value in record.items():
             if name not in ("step", "time"):
                 writer.add_scalar(name, value, record["step"])
+        share = f" ({record['utilisation']:.0%} of peak)" if "utilisation" in record else ""
         bar.set_postfix_str(
             f"loss {record['loss']:.3f}, {record['target_tokens_per_second']:,.0f} tokens/s, "
-            f"padding {record['padding']:.0%}"
+            f"{record['device_teraflops']:.3g} TFLOP/s{share}, padding {record['padding']:.0%}"
         )
 
     def validate(self, state: TrainState, writer: SummaryWriter, bar: tqdm) -> dict[str, float]:
