@@ -96,6 +96,7 @@ class Trainer:
         if not held_out:
             raise InputError(f"no validation pair fits a row of {limit} tokens: see data.row_length")
         self.held_out = held_out
+        self.shape_count = len(batch_shapes(config.data, batch_tokens=batch_tokens))
         stream = training_batches(
             text.train,
             text.tokenizer,
@@ -164,14 +165,20 @@ class Trainer:
             dynamic_ncols=True,
             disable=not is_first,
         )
-        with bar, writer:
+        meter = Meter(
+            self.config,
+            self.text.tokenizer.target_size,
+            shapes=self.shape_count,
+            devices=self.strategy.device_count,
+            warn=warn,
+        )
+        with bar, writer, meter.listening():
             if not self.is_validated and self.is_validation_due():  # the last session ended in the middle of it
                 self.validate_and_save(state, writer, bar)
-            meter = Meter()
+            meter.go_on()
             while not self.is_done() and not self.stop.number:
                 batch: Batch = next(self.batches)
-                state, metrics = self.strategy.train_step(state, batch, key)
-                meter.add(metrics)
+                state = meter.update(self.strategy.train_step, state, batch, key)
                 self.step += 1
                 self.stop.look()
                 bar.update()
@@ -184,6 +191,7 @@ class Trainer:
                 elif self.step % training.save_every == 0 or self.stop.number:
                     self.save(state, None)
         self.batches.close()
+        say(meter.summary())
 
     def is_validation_due(self) -> bool:
         """True at the steps after which the model is validated."""
@@ -202,9 +210,10 @@ class Trainer:
         for name, value in record.items():
             if name not in ("step", "time"):
                 writer.add_scalar(name, value, record["step"])
+        share = f" ({record['utilisation']:.0%} of peak)" if "utilisation" in record else ""
         bar.set_postfix_str(
             f"loss {record['loss']:.3f}, {record['target_tokens_per_second']:,.0f} tokens/s, "
-            f"padding {record['padding']:.0%}"
+            f"{record['device_teraflops']:.3g} TFLOP/s{share}, padding {record['padding']:.0%}"
         )
 
     def append_metrics(self, record: dict[str, Any]) -> None:

@@ -126,10 +126,12 @@ def test_a_run_logs_validates_saves_averages_and_says_how_to_go_on(finished, rec
     assert sorted(verify(finished.checkpoints / "average").averaged)[-1] <= 20
     line = finished.read_metrics()[0]
     assert set(line) == {
-        "step", "time", "loss", "learning_rate", "gradient_norm", "target_tokens_per_second", "padding"
+        "step", "time", "loss", "learning_rate", "gradient_norm", "target_tokens_per_second", "padding",
+        "device_teraflops", "compile_seconds", "peak_memory",
     }  # fmt: skip
     assert 0 < line["padding"] < 1
     assert list((finished.path / "tensorboard").iterdir())
+    assert "batch shapes, compiled in" in again.stdout
 
 
 @pytest.mark.slow

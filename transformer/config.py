@@ -168,6 +168,11 @@ class DevicesConfig(Section):
     data: int = Field(0, ge=0, description="devices that share the rows of a batch; 0: all that are left")
     fsdp: int = Field(1, ge=1, description="devices that share rows, and each parameter's storage (mesh)")
     tensor: int = Field(1, ge=1, description="devices that share each layer's heads and hidden features (mesh)")
+    peak_tflops: float = Field(
+        0.0,
+        ge=0.0,
+        description="TFLOP/s of one device that utilisation is told against; 0: from a table of kinds",
+    )
 
 
 class Config(Section):

@@ -207,7 +207,8 @@ class PmapStrategy:
 
         def train_step(state, batch, key):
             state, metrics = step(state, batch, jax.random.fold_in(key, jax.lax.axis_index("data")))
-            return state, metrics._replace(slots=jax.lax.psum(metrics.slots, "data"))
+            slots, source_tokens = jax.lax.psum((metrics.slots, metrics.source_tokens), "data")
+            return state, metrics._replace(slots=slots, source_tokens=source_tokens)
 
         def eval_step(parameters, batch):
             return jax.lax.psum(build_eval_step(graph)(parameters, batch), "data")

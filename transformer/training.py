@@ -28,13 +28,14 @@ class TrainState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What an update reports. `tokens` counts real target tokens; padding is the rest of the batch's `slots`."""
+    """What an update reports. `tokens` counts real target tokens; padding is the rest of the batch's target `slots`."""
 
     loss: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     learning_rate: Float[Array, ""]
     tokens: Float[Array, ""]
     slots: Float[Array, ""]
+    source_tokens: Float[Array, ""]
 
 
 Reduce = Callable[[LossSums, Parameters], tuple[LossSums, Parameters]]
@@ -124,6 +125,7 @@ def build_train_step(
             learning_rate=jnp.asarray(schedule(state.step), jnp.float32),
             tokens=sums.tokens,
             slots=jnp.asarray(batch.target_segments.size, jnp.float32),
+            source_tokens=jnp.sum(batch.source_segments != 0, dtype=jnp.float32),
         )
         return TrainState(parameters, optimizer_state, state.step + 1), metrics
 
