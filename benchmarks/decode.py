@@ -1,15 +1,16 @@
 """Translation speed of a run, beside CTranslate2 with the same weights and Hugging Face's generate, on the same cores.
 
-    python benchmarks/decode.py runs/m30k test.en --lines 1000 [--peer-python PYTHON]
+    python benchmarks/decode.py runs/m30k test.en --lines 1000 [--beams 5 1] [--peer-python PYTHON]
 
 - Dragoman: `translator.Translator`, text to text, tokenising and detokenising included.
 - CTranslate2: the run exported (transformer/export) in float32 and int8, text to text by the exported translate.py,
   which has lines sorted by length into batches, as CTranslate2's documentation advises. With n cores it may translate
   one batch on all of them or n batches on one each: both are tried before the clock starts, and the faster is timed.
+  It runs on CPUs here: on a machine with a GPU leave it out, by --ctranslate2-precision without a value.
 - transformers: `generate` of a MarianMTModel of the same sizes and random weights, in a Python of its own
   (benchmarks/marian_decode_peer.py), ids to ids: neither tokenising nor detokenising is in its time. Lines are sorted
   by length; every batch is made to end, by min_new_tokens = max_new_tokens, at the longest output that Dragoman wrote
-  for its lines, which is where a trained model of these outputs would end.
+  for its lines, which is where a trained model of these outputs would end. In float32, or in bfloat16 on a GPU.
 
 Each system translates all lines once to compile and warm up, which is told apart; then rounds alternate between the
 systems. Prints a table of medians over the rounds, and one JSON line. Target tokens are counted with their ends; for
@@ -43,7 +44,6 @@ from transformer.model import abstract
 from translator import Translator
 
 PEER = Path(__file__).with_name("marian_decode_peer.py")
-BEAMS = (5, 1)
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -104,6 +104,7 @@ def ctranslate2(directory: Path, precision: str, beam: int, batch_size: int, lin
 def peer(python: str, translator: Translator, batch_size: int, lines: Sequence[str]) -> System:
     """The peer, made to write as many tokens as the translator does."""
     decoding, model = translator.config.decoding, translator.config.model
+    precision = "bfloat16" if jax.default_backend() == "gpu" else "float32"
     lengths = [best[0].tokens + 1 for best in translator.search(lines)]
     sources = translator.tokenizer.encode_source(lines)
     order = sorted(range(len(lines)), key=lambda place: len(sources[place]))
@@ -113,6 +114,7 @@ def peer(python: str, translator: Translator, batch_size: int, lines: Sequence[s
         "lengths": [max(lengths[place] for place in batch) for batch in batches],
         "beam": decoding.beam,
         "threads": CORES,
+        "precision": precision,
         "vocabulary": translator.tokenizer.target_size,
         **model.model_dump(include={"encoder_layers", "decoder_layers", "width", "heads", "feed_forward"}),
     }
@@ -123,19 +125,19 @@ def peer(python: str, translator: Translator, batch_size: int, lines: Sequence[s
             sys.exit(f"{PEER.name} failed: {done.stderr.strip().rpartition(chr(10))[2]}")
         return json.loads(done.stdout)["seconds"], sum(lengths)
 
-    return System("transformers MarianMTModel", "float32", decoding.beam, measure, 0.0, "random weights")
+    return System("transformers MarianMTModel", precision, decoding.beam, measure, 0.0, "random weights")
 
 
 def build(options: Any, loaded: Translator, lines: Sequence[str], directory: Path) -> list[System]:
     """Every line of the table, compiled and warm."""
-    for precision in ("float32", "int8"):
+    for precision in options.ctranslate2_precision:
         (directory / precision).mkdir()
         write_ctranslate2(as_trained(loaded), directory / precision, quantization=precision)
     systems = []
-    for beam in BEAMS:
+    for beam in options.beams:
         translators = [with_precision(loaded, name, beam) for name in options.precision]
         systems += [dragoman(translator, lines) for translator in translators]
-        for precision in ("float32", "int8"):
+        for precision in options.ctranslate2_precision:
             systems.append(ctranslate2(directory / precision, precision, beam, options.batch_size, lines))
         if options.peer_python:
             systems.append(peer(options.peer_python, translators[0], options.batch_size, lines))
@@ -172,6 +174,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one")
     parser.add_argument("source", metavar="SOURCE", help="text to translate; plain, .gz or .xz")
     parser.add_argument("--lines", metavar="N", type=int, default=1000, help="of the source (default 1000)")
+    parser.add_argument("--beams", metavar="N", type=int, nargs="+", default=[5, 1], help="(default 5 1)")
+    parser.add_argument(
+        "--ctranslate2-precision", nargs="*", default=["float32", "int8"], help="of CTranslate2; no value: leave it out"
+    )
     parser.add_argument("--repeats", metavar="N", type=int, default=3, help="rounds (default 3)")
     parser.add_argument(
         "--batch-size", metavar="N", type=int, default=32, help="sentences in a batch of the peers (default 32)"
@@ -182,7 +188,7 @@ def main(arguments: list[str]) -> None:
     for name in ("lines", "repeats", "batch_size"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} is {getattr(options, name)}: expected 1 or more")
-    version = require("ctranslate2").__version__
+    version = require("ctranslate2").__version__ if options.ctranslate2_precision else "left out"
     use_compilation_cache()
     loaded = Translator.load(options.run)
     lines = read_lines(options.source)[: options.lines]

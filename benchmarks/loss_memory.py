@@ -10,9 +10,9 @@ JSON line. The smaller the model beside its vocabulary, the larger the part of t
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -83,9 +83,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "value": float(metrics.loss),
         "arguments": plan.argument_size_in_bytes,
         "temporary_and_results": plan.temp_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes,
-        "peak_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_resident": peak_resident(),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.parameters)),
     }
+
+
+def peak_resident() -> int:
+    """The largest resident memory of this process so far in bytes, on Linux; `ru_maxrss` begins at the parent's."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 def table(results: list[dict[str, Any]]) -> str:

@@ -26,6 +26,7 @@ def main() -> None:
     task = json.load(sys.stdin)
     torch.manual_seed(0)
     torch.set_num_threads(task["threads"])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = MarianMTModel(
         MarianConfig(
             vocab_size=task["vocabulary"],
@@ -46,9 +47,10 @@ def main() -> None:
             max_position_embeddings=1024,
         )
     ).eval()
+    model = model.to(device, dtype=getattr(torch, task["precision"]))
 
     def generate(rows: list[list[int]], length: int) -> None:
-        source = pad(rows)
+        source = pad(rows).to(device)
         written = model.generate(
             input_ids=source,
             attention_mask=(source != PAD).long(),

@@ -1,10 +1,15 @@
 """Training speed in real target tokens a second, on the same text, vocabulary and sizes, in one run.
 
-    python benchmarks/train.py --source train.en.gz --target train.de.gz [--peer-python PYTHON]
+    python benchmarks/train.py --source train.en.gz --target train.de.gz \\
+        [--peer-python PYTHON] [--joeynmt-python PYTHON]
 
-Times Dragoman's update, data pipeline included, and, with the Python of an environment that has torch, transformers and
-sentencepiece, Hugging Face's MarianMTModel in eager PyTorch (benchmarks/marian_peer.py). Every shape is compiled before
-the clock starts. Prints a table of medians over updates with their spread, and one JSON line.
+Times Dragoman's update, data pipeline included, and two peers, each with the Python of an environment of its own:
+Hugging Face's MarianMTModel in eager PyTorch (benchmarks/marian_peer.py: torch, transformers and sentencepiece) and
+JoeyNMT with its own trainer (benchmarks/joey_peer.py says what it needs). Every shape is compiled before the clock
+starts. Prints a table of medians over updates with their spread, Dragoman's TFLOP/s a device, and one JSON line. The
+defaults are a tiny model; the base model of Vaswani et al. 2017 is `--layers 6 --width 512 --heads 8 --feed-forward
+2048`. `--profile DIRECTORY` writes a trace of five updates there, which TensorBoard with its profile plug-in and
+https://ui.perfetto.dev open.
 """
 
 from transformer.huge_pages import use_huge_pages
@@ -21,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +34,7 @@ import jax
 from flax import nnx
 from tqdm import tqdm
 
+from data.batch import Batch
 from data.config import DataConfig
 from data.pipeline import Share, training_batches
 from data.sources import load_corpora
@@ -36,9 +43,12 @@ from transformer.command_line import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
 from transformer.dense import resolve_precision
 from transformer.devices import MeshStrategy, use_compilation_cache
+from transformer.flops import TERA, BatchSize, known_peak, update_flops
 from transformer.model import Transformer, split
 
 PEER = Path(__file__).with_name("marian_peer.py")
+JOEY = Path(__file__).with_name("joey_peer.py")
+PROFILED = 5
 
 
 def recipe(options: argparse.Namespace, precision: str) -> Config:
@@ -65,8 +75,11 @@ def recipe(options: argparse.Namespace, precision: str) -> Config:
     )
 
 
-def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int) -> dict[str, Any]:
-    """Rates of updates in the order of training; the first of each shape only compiles."""
+def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str = "") -> dict[str, Any]:
+    """Rates of updates in the order of training; the first of each shape only compiles.
+
+    With `profile`, a directory, more updates of the same shapes are traced into it, after those that are timed.
+    """
     model = Transformer(
         config.model,
         source_vocabulary=tokenizer.source_size,
@@ -87,6 +100,7 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int) -> dict[str,
         )
     )
     rates: list[float] = []
+    flops: list[float] = []
     seen, compiling, name = set(), 0.0, resolve_precision(config.model.precision)
     with tqdm(total=steps, desc=f"dragoman {name}", unit="step") as bar:
         while len(rates) < steps:
@@ -97,11 +111,20 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int) -> dict[str,
             seconds = time.perf_counter() - start
             if batch.target_inputs.shape in seen:
                 rates.append(tokens / seconds)
+                flops.append(batch_flops(config.model, tokenizer.target_size, batch) / seconds)
                 bar.update()
             else:
                 seen.add(batch.target_inputs.shape)
                 compiling += seconds
+    if profile:
+        with jax.profiler.trace(profile, create_perfetto_trace=True):
+            for batch in islice((batch for batch in batches if batch.target_inputs.shape in seen), PROFILED):
+                state, metrics = strategy.train_step(state, batch, jax.random.key(0))
+            jax.block_until_ready(metrics)
+        print(f"{name}: a trace of {PROFILED} updates is in {profile}", file=sys.stderr)
     batches.close()
+    teraflops = statistics.median(flops) / TERA / strategy.device_count
+    peak = known_peak(jax.devices()[0].device_kind)
     parameters_count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
     return {
         "system": "Dragoman",
@@ -110,29 +133,56 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int) -> dict[str,
         "rates": rates,
         "shapes": len(seen),
         "compile_seconds": compiling,
+        "device_teraflops": teraflops,
+        "utilisation": teraflops / peak if peak else None,
     }
 
 
-def time_peer(options: argparse.Namespace, directory: Path, precision: str) -> dict[str, Any]:
-    """The peer's rates, from its own Python, on the vocabulary in `directory`."""
-    command = [options.peer_python, str(PEER), options.source, options.target, str(directory / "tokenizer.model")]
+def batch_flops(model: ModelConfig, vocabulary: int, batch: Batch) -> float:
+    """Operations of an update on the real tokens of a batch."""
+    tokens = [float((segments != 0).sum()) for segments in (batch.source_segments, batch.target_segments)]
+    size = BatchSize(tokens[0], tokens[1], batch.source.shape[1], batch.target_inputs.shape[1])
+    return update_flops(model, vocabulary, size)
+
+
+def time_peer(
+    options: argparse.Namespace, python: str, script: Path, directory: Path, precision: str
+) -> dict[str, Any]:
+    """A peer's rates, from its own Python, on the vocabulary in `directory`."""
+    command = [python, str(script), options.source, options.target, str(directory / "tokenizer.model")]
     for name in ("layers", "width", "heads", "feed_forward", "dropout", "batch_tokens", "steps"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     done = subprocess.run([*command, "--precision", precision], capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{PEER.name} failed: {done.stderr.strip().rpartition(chr(10))[2]}")
-    found: dict[str, Any] = json.loads(done.stdout)
+        sys.exit(f"{script.name} failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
     return found
+
+
+def profile_of(options: argparse.Namespace, precision: str) -> str:
+    """Where the trace of a policy goes; empty: nowhere."""
+    return str(Path(options.profile) / precision) if options.profile else ""
+
+
+def share(result: dict[str, Any]) -> str:
+    """The columns of operations: empty for peers, whose arithmetic nobody counted."""
+    if "device_teraflops" not in result:
+        return ""
+    of_peak = f"{result['utilisation']:7.0%}" if result["utilisation"] else f"{'-':>7}"
+    return f"{result['device_teraflops']:8.3g} {of_peak}"
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
     """One line a system and precision: the median rate of its updates, and the quartiles."""
-    lines = [f"{'system':28} {'precision':17} {'parameters':>10} {'tokens/s':>9} {'quartiles':>15}"]
+    lines = [
+        f"{'system':28} {'precision':17} {'parameters':>10} {'tokens/s':>9} {'quartiles':>15} "
+        f"{'TFLOP/s':>8} {'of peak':>7}"
+    ]
     for result in results:
         low, median, high = statistics.quantiles(result["rates"], n=4)
         lines.append(
             f"{result['system']:28} {result['precision']:17} {result['parameters']:10,} {median:9,.0f} "
-            f"{low:7,.0f} {high:7,.0f}"
+            f"{low:7,.0f} {high:7,.0f} {share(result)}".rstrip()
         )
     return "\n".join(lines)
 
@@ -143,6 +193,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--source", required=True, help="training text, source side; plain, .gz or .xz")
     parser.add_argument("--target", required=True, help="training text, target side")
     parser.add_argument("--peer-python", default="", help="Python with torch, transformers and sentencepiece")
+    parser.add_argument("--joeynmt-python", default="", help="Python with joeynmt")
+    parser.add_argument(
+        "--profile", default="", metavar="DIRECTORY", help="write a trace of a few of Dragoman's updates"
+    )
     parser.add_argument("--precision", nargs="+", default=["float32", "auto"], help="Dragoman's policies to time")
     parser.add_argument("--peer-precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--batching", default="bucketed", choices=["bucketed", "packed"], help="Dragoman's rows")
@@ -159,9 +213,16 @@ def main(arguments: list[str]) -> None:
         config = recipe(options, "auto")
         tokenizer = learn_tokenizer(config.data, load_corpora(config.data, "train"))
         tokenizer.save(directory)
-        results += [time_dragoman(recipe(options, name), tokenizer, options.steps) for name in options.precision]
+        results += [
+            time_dragoman(recipe(options, name), tokenizer, options.steps, profile_of(options, name))
+            for name in options.precision
+        ]
         if options.peer_python:
-            results += [time_peer(options, Path(directory), name) for name in options.peer_precision]
+            results += [
+                time_peer(options, options.peer_python, PEER, Path(directory), name) for name in options.peer_precision
+            ]
+        if options.joeynmt_python:
+            results.append(time_peer(options, options.joeynmt_python, JOEY, Path(directory), "float32"))
     print(f"{platform.machine()}, {jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print(table(results))
     medians = [result | {"rates": None, "tokens_per_second": statistics.median(result["rates"])} for result in results]

@@ -2,13 +2,15 @@
 
 import json
 import math
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import jax
 import pytest
 
-from benchmarks import decode, loss_memory, scaling
+from benchmarks import decode, loss_memory, scaling, train
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora
@@ -30,6 +32,84 @@ print(json.dumps({"seconds": 0.5 * task["beam"]}))
 """
 
 
+# What the peers of benchmarks/train.py answer: they are not installed here.
+TRAIN_PEER = """import json, sys
+precision = sys.argv[sys.argv.index("--precision") + 1]
+about = {"system": sys.argv[0].rpartition("/")[2], "precision": precision, "parameters": 7}
+print("the last line counts")
+print(json.dumps({**about, "rates": [10.0, 30.0, 20.0]}))
+"""
+
+
+def write_captions(directory: Path) -> None:
+    """Files as Multi30k names them, of a few short sentences."""
+    words = {"one": "ein", "two": "zwei", "red": "rot", "dog": "hund", "runs": "rennt", "house": "haus"}
+    for split, count in (("train", 200), ("val", 6), ("test_2016_flickr", 6)):
+        sentences = [[list(words)[(n * k + k) % 6] for k in range(1, 4 + n % 4)] for n in range(count)]
+        (directory / f"{split}.en").write_text("".join(" ".join(line) + "\n" for line in sentences))
+        translated = [" ".join(words[word] for word in line) for line in sentences]
+        (directory / f"{split}.de").write_text("".join(line + "\n" for line in translated))
+
+
+TINY = "--layers 1 --width 16 --heads 2 --feed-forward 32 --vocabulary 320 --batch-tokens 128 --steps 3"
+
+
+@pytest.mark.slow
+def test_training_is_timed_beside_its_peers_and_traced(tmp_path, capsys, monkeypatch):
+    write_captions(tmp_path)
+    for name, knob in (("marian", "PEER"), ("joey", "JOEY")):
+        (tmp_path / name).write_text(TRAIN_PEER)
+        monkeypatch.setattr(train, knob, tmp_path / name)
+    texts = ["--source", str(tmp_path / "train.en"), "--target", str(tmp_path / "train.de")]
+    peers = ["--peer-python", sys.executable, "--peer-precision", "float32", "bfloat16"]
+    others = ["--joeynmt-python", sys.executable, "--precision", "float32", "--profile", str(tmp_path / "trace")]
+    train.main([*texts, *TINY.split(), "--batching", "packed", *peers, *others])
+    *shown, last = capsys.readouterr().out.strip().split("\n")
+    ours, *theirs = json.loads(last)
+    assert [(one["system"], one["precision"]) for one in theirs] == [
+        ("marian", "float32"), ("marian", "bfloat16"), ("joey", "float32")
+    ]  # fmt: skip
+    assert [one["tokens_per_second"] for one in theirs] == [20, 20, 20]
+    assert ours["tokens_per_second"] > 0
+    assert ours["device_teraflops"] > 0
+    assert ours["utilisation"] is None
+    assert any(line.startswith("Dragoman") and f"{ours['tokens_per_second']:,.0f}" in line for line in shown)
+    assert list((tmp_path / "trace" / "float32").rglob("*perfetto_trace*"))
+
+
+@pytest.mark.slow
+def test_the_call_for_one_gpu_runs_every_part_and_ends_with_a_table(tmp_path):
+    write_captions(tmp_path)
+    command = [ROOT / "benchmarks" / "gpu.sh", tmp_path, tmp_path / "out", "--python", sys.executable, "--tiny"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (tmp_path / "out" / "table.txt").read_text()
+    assert done.stdout.endswith(table)
+    for pattern in (
+        r"train-base +Dragoman, float32 +[\d,]+ tokens/s, \S+ TFLOP/s",
+        r"train-big +Dragoman, float32 +[\d,]+ tokens/s, \S+ TFLOP/s",
+        r"multi30k +Dragoman +\d+\.\d\d lower-cased BLEU, \d+\.\d\d cased, in \d+\.\d minutes",
+        r"decode +Dragoman, float32, beam 4 +[\d,]+ tokens/s",
+    ):
+        assert re.search(f"^{pattern}$", table, re.MULTILINE), (pattern, table)
+
+
+@pytest.mark.parametrize(
+    ("present", "message"),
+    [
+        (["out"], "error: {0}/out exists: name a new directory\n"),
+        ([], "error: {0} holds neither train.en nor train.en.gz\n"),
+    ],
+)
+def test_the_call_for_one_gpu_refuses_what_it_cannot_use_in_one_line(tmp_path, present, message):
+    for name in present:
+        (tmp_path / name).mkdir()
+    command = [ROOT / "benchmarks" / "gpu.sh", tmp_path, tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, message.format(tmp_path))
+    assert (tmp_path / "out").exists() == bool(present)
+
+
 @pytest.mark.slow
 def test_decoding_is_timed_beside_its_peers(tmp_path, capsys, monkeypatch):
     pytest.importorskip("ctranslate2")
@@ -41,7 +121,7 @@ def test_decoding_is_timed_beside_its_peers(tmp_path, capsys, monkeypatch):
     arguments = ["--lines", "8", "--repeats", "2", "--batch-size", "4", "--precision", "float32"]
     decode.main([str(run), str(tmp_path / "source"), *arguments, "--peer-python", sys.executable])
     *shown, last = capsys.readouterr().out.strip().split("\n")
-    assert f"{run}: 7 lines (1 left out: blank or too long), batches of 4, 2 rounds" in shown
+    assert f"{run}: 7 lines (1 left out: blank or too long), peers in batches of 4, 2 rounds" in shown
     found = json.loads(last)
     systems = ["Dragoman", "CTranslate2", "CTranslate2", "transformers MarianMTModel"]
     assert [(one["system"], one["beam"]) for one in found] == [(name, beam) for beam in (5, 1) for name in systems]
