@@ -84,10 +84,10 @@ def search_sentences(
     as fit) share a program, in which each device takes steps of `decoding.rows` of them; other rows are empty. A
     program is compiled for each bucket and never for a number of sentences: a sentence's result has the same bits
     whatever is searched beside it. `banned` token sequences are never written. Prefixes and terms of requests count
-    only where announced. Rows are dealt out to the devices (default: where the first model's parameters are).
+    only where announced. Rows are dealt out to the devices (default: to the first).
     """
     share = (decoding.rows or usual_rows()) * IN_FLIGHT
-    mesh = Mesh(np.array(devices or list(jax.tree.leaves(model.parameters)[0].devices())[:1]), ("rows",))
+    mesh = Mesh(np.array(devices or jax.local_devices()[:1]), ("rows",))
     parameters = jax.device_put(model.parameters, NamedSharding(mesh, PartitionSpec()))
     batch_size = min(batch_size or share * mesh.size, share * mesh.size)
     lengths = [len(request.source) for request in requests]
@@ -106,7 +106,14 @@ def search_sentences(
             rows = rows._replace(terms=rows.terms[:, :0])
         given = jax.device_put(jax.tree.map(lambda x: x[dealt], (source, rows)), NamedSharding(mesh, ROWS))
         found = search_rows(
-            model.graphs, parameters, *given, strategy=strategy, settings=settings, banned=banned, mesh=mesh
+            model.graphs,
+            parameters,
+            *given,
+            strategy=strategy,
+            settings=settings,
+            mesh=mesh,
+            banned=banned,
+            make_stepper=make_stepper,
         )
         pending.append((batch.places, np.argsort(dealt)[: len(chosen)], found))
         if len(pending) == AHEAD:
