@@ -44,6 +44,7 @@ class Job:
 
     def chunk(self, first: int, lines: Sequence[str], beside: Sequence[Sequence[str]], progress: Progress) -> Written:
         """What to write for lines of which the first has this number."""
+        prefixes = beside[0] if beside and not self.options.score else ()
         if self.options.score:
             found = self.translator.score(lines, beside[0], first=first)
             progress.add(lines=len(lines))
@@ -54,11 +55,11 @@ class Job:
                 progress,
                 lambda: self.stop.requested,
                 first=first,
-                prefixes=beside[0] if beside else (),
+                prefixes=prefixes,
             )
         flagged = [self.flags_of(line, ranks[0].text) for line, ranks in zip(lines, found, strict=True)]
         if self.options.guard == "again":
-            self.search_again(first, lines, found, flagged)
+            self.search_again(first, lines, prefixes, found, flagged)
         self.count(lines, found, flagged)
         unfinished = sum(not ranks[0].is_finished for ranks in found)
         return Written(self.show(first, lines, found, flagged), unfinished, [ranks[0].parts for ranks in found])
@@ -69,12 +70,19 @@ class Job:
         return flags(line, text, skip=("copy",) if data.source_language == data.target_language else ())
 
     def search_again(
-        self, first: int, lines: Sequence[str], found: list[list[Translation]], flagged: list[tuple[str, ...]]
+        self,
+        first: int,
+        lines: Sequence[str],
+        prefixes: Sequence[str],
+        found: list[list[Translation]],
+        flagged: list[tuple[str, ...]],
     ) -> None:
         """Replace flagged translations by those of a more careful search, where the guard finds nothing in these."""
         for place, names in enumerate(flagged):
             if names:
-                anew = self.translator.again([lines[place]], first=first + place)[0]
+                anew = self.translator.again([lines[place]], first=first + place, prefixes=prefixes[place : place + 1])[
+                    0
+                ]
                 if not (better := self.flags_of(lines[place], anew[0].text)):
                     found[place], flagged[place] = anew, better
 

@@ -100,7 +100,11 @@ class Translator:
         the runs or checkpoints of `ensemble`, which must have the same vocabulary, are averaged with those of the run.
         """
         directory, home = find_checkpoint(Path(run), checkpoint)
-        changes = {**(decoding or {}), "beam": beam, "length_penalty": length_penalty}
+        changes = dict(decoding or {})
+        for name, value in (("beam", beam), ("length_penalty", length_penalty)):
+            if value is not None and changes.get(name) is not None:
+                raise InputError(f"{name} is given twice, as decoding.{name} too: give one of them")
+            changes[name] = changes.get(name) if value is None else value
         config = with_decoding(home.load_config(), changes)
         hashes = {"config": config_hash(config), "tokenizer": file_hash(home.tokenizer_paths(config))}
         manifest = verify(directory)
@@ -319,13 +323,19 @@ class Translator:
             )
         ]
 
-    def again(self, lines: Sequence[str], *, first: int) -> list[list[Translation]]:
-        """The translations of lines that looped or strayed: searched anew, without any run of 3 pieces twice."""
-        config = with_decoding(self.config, {"unrepeated": 3, "sampling": False, "beam": max(4, self.n_best)})
-        careful = Translator(self.graph, self.parameters, config, self.tokenizer, n_best=self.n_best)
+    def again(self, lines: Sequence[str], *, first: int, prefixes: Sequence[str] = ()) -> list[list[Translation]]:
+        """The translations of lines that looped or strayed: searched anew, without any run of 3 pieces twice.
+
+        By beam search, whatever the first search was; all else that is demanded of them still holds.
+        """
+        usual = {"sampling": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "groups": 1}
+        config = with_decoding(self.config, {**usual, "unrepeated": 3, "beam": max(4, self.n_best)})
+        careful = Translator(
+            self.graph, self.parameters, config, self.tokenizer, n_best=self.n_best, demands=self.demands
+        )
         careful.model = self.model
         with Progress("", total=len(lines)) as progress:
-            return careful.search_chunk(lines, 0, progress, never, first=first)
+            return careful.search_chunk(lines, 0, progress, never, first=first, prefixes=prefixes)
 
 
 def in_order(batches: Any, count: int) -> list[Any]:

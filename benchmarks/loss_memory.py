@@ -90,7 +90,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def peak_resident() -> int:
     """The largest resident memory of this process so far in bytes, on Linux; `ru_maxrss` begins at the parent's."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").split("\n")
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 

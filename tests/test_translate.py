@@ -664,6 +664,23 @@ def test_the_guard_counts_and_searches_again(run, monkeypatch, capsysbinary):
         assert b"lines flagged" in captured.err
 
 
+def test_a_second_search_keeps_to_what_was_demanded_of_the_first(run, lines):
+    usual = [found[0].text for found in Translator.load(run).again(lines[:8], first=1)]
+    word = usual[0].split()[0]
+    sampling = {"sampling": True, "temperature": 0.8, "top_p": 0.9}
+    careful = changed(run, sampling, demands=Demands(banned=(word,)))
+    assert not any(word in found[0].text.split() for found in careful.again(lines[:8], first=1))
+    [[begun]] = Translator.load(run).again(lines[:1], first=1, prefixes=[word])
+    assert begun.text.startswith(word)
+
+
+def test_a_knob_of_decoding_is_heard_and_not_given_twice(run):
+    translator = changed(run, {"beam": "3", "length_penalty": "0.5"})
+    assert (translator.config.decoding.beam, translator.config.decoding.length_penalty) == (3, 0.5)
+    with pytest.raises(InputError, match=r"beam is given twice, as decoding\.beam too: give one of them"):
+        changed(run, {"beam": "3"}, beam=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

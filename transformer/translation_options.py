@@ -35,15 +35,16 @@ def add_file_options(parser: argparse.ArgumentParser, *, chunk: int) -> None:
     parser.add_argument(
         "--shard",
         metavar="I/N",
-        help="the I-th of N equal parts of the lines, to FILE.I-of-N: cat FILE.*-of-N is the whole (default: all; "
-        "in a JAX job of several processes each has its own)",
+        help="the I-th of N equal parts of the lines, to FILE.I-of-N: cat FILE.*-of-N is the whole (default: all); "
+        "under SLURM, --shard $((SLURM_PROCID + 1))/$SLURM_NTASKS",
     )
     parser.add_argument(
         "--batch-size",
         metavar="N",
         type=int,
         default=0,
-        help="sentences searched at once, up to 4 * decoding.rows, the default; never changes a translation",
+        help="sentences searched at once, up to 4 * decoding.rows for each device (default: so many); "
+        "never changes a translation",
     )
     parser.add_argument(
         "--chunk",

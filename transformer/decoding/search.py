@@ -104,9 +104,9 @@ def run_rounds(stepper: Stepper, state: State, settings: Settings, advance: Adva
     """
     *stages, last = settings.stages
     if settings.rows in (0, len(state.steps)):
-        for length in settings.stages:
+        for first, length in zip((0, *stages), settings.stages, strict=True):
             state = state._replace(cache=stepper.grow(state.cache, length))
-            state = _steps(state, state.steps[0], length, advance)
+            state = _steps(state, jnp.asarray(first, state.steps.dtype), length, advance)
         return state._replace(cache=None)
     for length in stages:
         state = state._replace(cache=stepper.grow(state.cache, length))
@@ -154,7 +154,7 @@ def _round(state: State, *, length: int, rows: int, advance: Advance) -> State:
 
 
 def _choose_rows(state: State, length: int, rows: int) -> tuple[Array, Array, Array]:
-    """Rows of which as many as there are go on together; which of them do; and the step at which they are."""
+    """Places of `rows` rows, those at the smallest open step first; which of them are at it; and that step."""
     first = jnp.where(state.is_open, state.steps, length).min()
     is_due = state.is_open & (state.steps == first)
     chosen = jnp.argsort(~is_due, stable=True)[:rows]
