@@ -1,5 +1,6 @@
 """Attention: masks from segments, scaled dot products of queries and keys, many heads, and the cache of decoding."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -45,7 +46,7 @@ def causal_mask(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
     return segment_mask(segments, segments) & past[None, None]
 
 
-def ancestor_mask(ancestors: Int[Array, "B K L"], position: Int[Array, ""]) -> Bool[Array, "B 1 K L*K"]:
+def ancestor_mask(ancestors: Int[Array, "B K L"], positions: Int[Array, " B"]) -> Bool[Array, "B 1 K L*K"]:
     """The row of `causal_mask` for each hypothesis of a beam, over a cache that holds those of all of them.
 
     At each time the cache has a place for each of K hypotheses; `ancestors[b, k, l]` says which of them hypothesis k
@@ -56,8 +57,8 @@ def ancestor_mask(ancestors: Int[Array, "B K L"], position: Int[Array, ""]) -> B
     """
     beams, length = ancestors.shape[1:]
     is_ancestor = ancestors[..., None] == jnp.arange(beams)[None, None, None]
-    is_past = jnp.arange(length) <= position
-    return (is_ancestor & is_past[None, None, :, None]).reshape(-1, 1, beams, length * beams)
+    is_past = jnp.arange(length)[None] <= positions[:, None]
+    return (is_ancestor & is_past[:, None, :, None]).reshape(-1, 1, beams, length * beams)
 
 
 # --- attention -------------------------------------------------------------------------------------------
@@ -146,14 +147,15 @@ class KeysValues(NamedTuple):
     values: Float[Array, "B N S H"]
 
     def write(
-        self, key: Float[Array, "B N K H"], value: Float[Array, "B N K H"], position: Int[Array, ""]
+        self, key: Float[Array, "B N K H"], value: Float[Array, "B N K H"], positions: Int[Array, " B"]
     ) -> "KeysValues":
-        """The cache with the keys and values of the K tokens at `position`. None is ever moved: see `ancestor_mask`."""
-        place = position * key.shape[2]
+        """The cache with K tokens' keys and values at their row's position; none is ever moved: see `ancestor_mask`."""
+        places = positions * key.shape[2]
         key, value = key.swapaxes(2, 3).astype(self.keys.dtype), value.astype(self.values.dtype)
+        write = jax.lax.dynamic_update_slice_in_dim
         return KeysValues(
-            keys=jax.lax.dynamic_update_slice_in_dim(self.keys, key, place, axis=3),
-            values=jax.lax.dynamic_update_slice_in_dim(self.values, value, place, axis=2),
+            keys=jax.vmap(partial(write, axis=2))(self.keys, key, places),
+            values=jax.vmap(partial(write, axis=1))(self.values, value, places),
         )
 
     def attend(
@@ -238,18 +240,18 @@ class MultiHeadAttention(nnx.Module):
         x: Float[Array, "B K D"],
         cache: KeysValues,
         mask: Bool[Array, "B 1 K S"],
-        position: Int[Array, ""],
+        positions: Int[Array, " B"],
         encoding: PositionalEncoding,
     ) -> tuple[Float[Array, "B K D"], KeysValues]:
-        """Masked self-attention of the newest token of each hypothesis, at `position`, over its ancestors and itself.
+        """Masked self-attention of the newest token of each hypothesis, at its row's position, over it and ancestors.
 
-        Returns the result and the cache with the new tokens' keys and values written at `position`.
+        Returns the result and the cache with the new tokens' keys and values written at its position.
         """
         rows, beams = x.shape[:2]
-        positions = jnp.broadcast_to(position, (rows, beams))
+        each = jnp.broadcast_to(positions[:, None], (rows, beams))
         query, key, value = map(self.split_heads, project(x, self.query, self.key, self.value))
-        query, key = encoding.rotate(query, positions), encoding.rotate(key, positions)
-        cache = cache.write(key, value, position)
+        query, key = encoding.rotate(query, each), encoding.rotate(key, each)
+        cache = cache.write(key, value, positions)
         places = jnp.arange(cache.keys.shape[3]) // beams
-        bias = encoding.bias(positions, jnp.broadcast_to(places, (rows, len(places))))
+        bias = encoding.bias(each, jnp.broadcast_to(places, (rows, len(places))))
         return self.join_heads(cache.attend(query, mask, bias=bias)), cache

@@ -228,14 +228,14 @@ class DecoderLayer(nnx.Module):
         source_mask: Bool[Array, "B 1 1 S"],
         cache: KeysValues,
         cache_mask: Bool[Array, "B 1 K C"],
-        position: Int[Array, ""],
+        positions: Int[Array, " B"],
         encoding: PositionalEncoding,
     ) -> tuple[Float[Array, "B K D"], KeysValues]:
         """The layer on the newest token of each hypothesis; the cache holds the keys and values of the earlier ones."""
         written: list[KeysValues] = []
 
         def attend_self(x):
-            attended, new = self.self_attention.cached_self_attention(x, cache, cache_mask, position, encoding)
+            attended, new = self.self_attention.cached_self_attention(x, cache, cache_mask, positions, encoding)
             written.append(new)
             return attended
 

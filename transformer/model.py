@@ -135,21 +135,21 @@ class Transformer(nnx.Module):
         )
 
     def decode_step(
-        self, tokens: Int[Array, "B K"], position: Int[Array, ""], cache: Cache
+        self, tokens: Int[Array, "B K"], positions: Int[Array, " B"], cache: Cache
     ) -> tuple[Float[Array, "B K V"], Cache]:
-        """Scores of each hypothesis's next token after its newest one, which stands at `position`, and the new cache.
+        """Scores of each hypothesis's next token after its newest one, at its row's position, and the new cache.
 
         Equal to the last column of `decode` followed by `logits`; the work of earlier tokens is read from the cache.
         """
         _, beams, length = cache.ancestors.shape
-        is_new = (jnp.arange(length) == position)[None, None]
+        is_new = (jnp.arange(length)[None] == positions[:, None])[:, None]
         ancestors = jnp.where(is_new, jnp.arange(beams)[None, :, None], cache.ancestors)
-        mask = ancestor_mask(ancestors, position)
-        positions = jnp.broadcast_to(position, tokens.shape)
-        x = self.target_positions.embed(self.target_embedding(tokens), positions)
+        mask = ancestor_mask(ancestors, positions)
+        each = jnp.broadcast_to(positions[:, None], tokens.shape)
+        x = self.target_positions.embed(self.target_embedding(tokens), each)
         target = []
         for layer, source, past in zip(self.decoder, cache.source, cache.target, strict=True):
-            x, written = layer.step(x, source, cache.source_mask, past, mask, position, self.target_positions)
+            x, written = layer.step(x, source, cache.source_mask, past, mask, positions, self.target_positions)
             target.append(written)
         x = self.decoder_norm(x) if self.pre_norm else x
         return self.logits(x), cache._replace(target=tuple(target), ancestors=ancestors)

@@ -65,6 +65,6 @@ def test_coins_of_dropout_know_nothing_of_their_neighbours_or_of_other_keys():
 def test_the_mask_of_ancestors_shows_each_hypothesis_its_own_past():
     """The example of the docstring, and its second row at an earlier position."""
     ancestors = jnp.array([[[0, 0, 0], [0, 1, 1]]])
-    drawn = ["".join("x" if seen else "." for seen in row) for row in ancestor_mask(ancestors, jnp.int32(2))[0, 0]]
+    drawn = ["".join("x" if seen else "." for seen in row) for row in ancestor_mask(ancestors, jnp.array([2]))[0, 0]]
     assert drawn == ["x.x.x.", "x..x.x"]
-    assert not ancestor_mask(ancestors, jnp.int32(1))[0, 0, :, 4:].any()
+    assert not ancestor_mask(ancestors, jnp.array([1]))[0, 0, :, 4:].any()

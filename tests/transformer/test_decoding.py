@@ -219,11 +219,11 @@ def test_greedy_search_refuses_a_beam():
         greedy_search(stepper(), None, Requirements.only(jnp.full(1, 9)), Settings(4, 1, (9,), 1.0))
 
 
-# --- rounds, stages and the largest of many --------------------------------------------------------------
+# --- slots, stages and the largest of many ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("strategy", ["greedy", "beam", "diverse", "terminology", "sampling"])
-def test_rounds_of_few_rows_and_a_growing_cache_give_what_all_rows_together_give(strategy):
+def test_a_few_slots_and_a_growing_cache_give_what_all_rows_together_give(strategy):
     table = tables(rows=11, seed=11)
     rows = Requirements.only(jnp.asarray([3, 20, 0, 20, 9, 20, 20, 1, 20, 5, 20]))
     rows = rows._replace(keys=np.arange(22, dtype=np.uint32).reshape(11, 2))

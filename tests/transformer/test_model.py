@@ -98,7 +98,7 @@ def test_cached_decoding_equals_decoding_the_whole_target(model):
     cache = model.init_cache(memory, batch.source_segments, beams=2, length=12)
     for place in range(4):
         tokens = jnp.repeat(batch.target_inputs[:, place : place + 1], 2, axis=1)
-        step, cache = model.decode_step(tokens, jnp.int32(place), cache)
+        step, cache = model.decode_step(tokens, jnp.full(len(tokens), place), cache)
         np.testing.assert_allclose(step[:, 0], full[:, place], atol=2e-5)
         np.testing.assert_allclose(step[:, 1], full[:, place], atol=2e-5)
 
@@ -110,9 +110,9 @@ def test_a_reordered_cache_continues_the_chosen_parent(model):
     def run(prefixes, parents, last):
         cache = model.init_cache(memory, batch.source_segments, beams=2, length=6)
         for place, column in enumerate(itertools.zip_longest(*prefixes)):
-            _, cache = model.decode_step(jnp.array([column], jnp.int32), jnp.int32(place), cache)
+            _, cache = model.decode_step(jnp.array([column], jnp.int32), jnp.array([place]), cache)
         cache = reorder_cache(cache, jnp.array([parents]))
-        return model.decode_step(jnp.array([last], jnp.int32), jnp.int32(len(prefixes[0])), cache)[0]
+        return model.decode_step(jnp.array([last], jnp.int32), jnp.array([len(prefixes[0])]), cache)[0]
 
     swapped = run([[BOS, 5], [BOS, 6]], [1, 1], [7, 8])
     direct = run([[BOS, 6], [BOS, 6]], [0, 1], [7, 8])

@@ -24,7 +24,7 @@ from transformer.decoding.search import (
     finished_first,
     inverse_length_penalties,
     pick,
-    run_rounds,
+    run_steps,
 )
 
 
@@ -58,7 +58,7 @@ def beam_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: Se
     itself are all monotone. A complete row is not touched again: it cannot depend on its neighbours.
     """
     state = initial_state(cache, rows.limits, settings)
-    state = run_rounds(stepper, state, settings, lambda state, step: advance(stepper, state, step, settings))
+    state = run_steps(stepper, state, settings, lambda state: advance(stepper, state, settings))
     return conclude(state, settings)
 
 
@@ -78,10 +78,10 @@ def initial_state(cache: Cache, limits: Int[Array, " B"], settings: Settings) ->
     )
 
 
-def advance(stepper: Stepper, state: BeamState, step: Int[Array, ""], settings: Settings) -> BeamState:
+def advance(stepper: Stepper, state: BeamState, settings: Settings) -> BeamState:
     """One more token for every live hypothesis of the open rows."""
-    log_probabilities, cache = stepper.step(state.last, step, state.cache)
-    after, parents = extend(state._replace(cache=None), log_probabilities, step, settings, extensions, best_live)
+    log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
+    after, parents = extend(state._replace(cache=None), log_probabilities, settings, extensions, best_live)
     return after._replace(cache=stepper.reorder(cache, parents))
 
 
@@ -94,13 +94,12 @@ class Extensions(NamedTuple):
 
 
 Propose = Callable[[BeamState, Array], Extensions]
-Select = Callable[[BeamState, Extensions, Array, Settings], tuple[Array, Array]]
+Select = Callable[[BeamState, Extensions, Settings], tuple[Array, Array]]
 
 
 def extend(
     state: BeamState,
     log_probabilities: Float[Array, "B K V"],
-    step: Int[Array, ""],
     settings: Settings,
     propose: Propose,
     select: Select,
@@ -110,24 +109,26 @@ def extend(
     `propose` names the candidates, of which those among the first K that end are finished, and `select` those that
     go on: their log-probabilities, falling, and their places among the candidates.
     """
+    step = state.steps
     candidates = propose(state, log_probabilities)
     ends = candidates.tokens == EOS
     first = jax.tree.map(lambda x: x[:, : settings.beams], candidates)
 
     ended = jnp.where(ends[:, : settings.beams], first.sums, NEVER)
     factors = jnp.asarray(inverse_length_penalties(settings))
-    scores = ended * factors[step + 1]
-    lengths = jnp.broadcast_to(step + 1, ended.shape)
+    scores = ended * factors[step + 1][:, None]
+    lengths = jnp.broadcast_to(step[:, None] + 1, ended.shape)
     written = append(state.tokens, first.parents, first.tokens, step)
     finished = best_of_both(state.finished, Hypotheses(written, lengths, ended, scores, scores > NEVER), settings.beams)
 
     going_on = candidates._replace(sums=jnp.where(ends, NEVER, candidates.sums))
-    live, places = select(state, going_on, step, settings)
+    live, places = select(state, going_on, settings)
     parents, tokens = pick(candidates.parents, places), pick(candidates.tokens, places)
     count = state.ended + (ended > NEVER).sum(-1)
     is_full = count >= math.ceil(settings.patience * settings.beams)
     is_settled = finished.scores[:, settings.keep - 1] >= live[:, 0] * factors[state.limits]
     after = state._replace(
+        steps=step + 1,
         tokens=append(state.tokens, parents, tokens, step),
         last=tokens,
         log_probabilities=live,
@@ -146,10 +147,10 @@ def extensions(state: BeamState, log_probabilities: Float[Array, "B K V"]) -> Ex
 
 
 def best_live(
-    state: BeamState, candidates: Extensions, step: Int[Array, ""], settings: Settings
+    state: BeamState, candidates: Extensions, settings: Settings
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
     """The K best of the candidates that go on."""
-    del state, step
+    del state
     live, places = jax.lax.top_k(candidates.sums, settings.beams)
     return live, places
 

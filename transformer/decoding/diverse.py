@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from transformer.decoding.beam import BeamState, Extensions, conclude, extend, extensions, initial_state
-from transformer.decoding.search import Cache, Hypotheses, Requirements, Settings, Stepper, finished_first, run_rounds
+from transformer.decoding.search import Cache, Hypotheses, Requirements, Settings, Stepper, finished_first, run_steps
 
 
 class DiverseState(NamedTuple):
@@ -30,16 +30,16 @@ def diverse_search(stepper: Stepper, cache: Cache, rows: Requirements, settings:
     ours = ours._replace(keep=min(settings.keep, ours.beams))
     beams = tuple(initial_state(None, rows.limits, ours) for _ in range(settings.groups))
     state = DiverseState(jnp.zeros_like(rows.limits), beams, rows.limits > 0, cache)
-    state = run_rounds(stepper, state, settings, lambda state, step: advance(stepper, state, step, ours))
+    state = run_steps(stepper, state, settings, lambda state: advance(stepper, state, ours))
     found = [conclude(beam, ours._replace(keep=ours.beams)) for beam in state.groups]
     together = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *found)
     return finished_first(together, jax.tree.map(lambda x: x[:, :0], together), settings.keep)
 
 
-def advance(stepper: Stepper, state: DiverseState, step: Int[Array, ""], settings: Settings) -> DiverseState:
+def advance(stepper: Stepper, state: DiverseState, settings: Settings) -> DiverseState:
     """One more token for every live hypothesis of every group."""
     last = jnp.concatenate([beam.last for beam in state.groups], axis=1)
-    log_probabilities, cache = stepper.step(last, step, state.cache)
+    log_probabilities, cache = stepper.step(last, state.steps, state.cache)
     costs = jnp.zeros_like(log_probabilities[:, 0])
     beams: list[BeamState] = []
     parents = []
@@ -52,22 +52,25 @@ def advance(stepper: Stepper, state: DiverseState, step: Int[Array, ""], setting
             sums = steered.sums + jnp.take_along_axis(costs, steered.tokens, axis=1)
             return steered._replace(sums=sums)
 
-        after, chosen = extend(beam, of_group, step, settings, propose, best_of_steered)
+        after, chosen = extend(beam, of_group, settings, propose, best_of_steered)
         chose = jax.nn.one_hot(after.last, costs.shape[1]).sum(1)
         costs = costs + settings.diversity * jnp.where(beam.is_open[:, None], chose, 0)
         beams.append(after)
         parents.append(first + chosen)
     is_open = jnp.stack([beam.is_open for beam in beams]).any(0)
     return state._replace(
-        groups=tuple(beams), is_open=is_open, cache=stepper.reorder(cache, jnp.concatenate(parents, axis=1))
+        steps=state.steps + state.is_open,
+        groups=tuple(beams),
+        is_open=is_open,
+        cache=stepper.reorder(cache, jnp.concatenate(parents, axis=1)),
     )
 
 
 def best_of_steered(
-    state: BeamState, candidates: Extensions, step: Int[Array, ""], settings: Settings
+    state: BeamState, candidates: Extensions, settings: Settings
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
     """The first K candidates that go on, in the order in which they were proposed; then the best of them first."""
-    del state, step
+    del state
     goes_on = jnp.isfinite(candidates.sums)
     places = jnp.argsort(~goes_on, axis=1, stable=True)[:, : settings.beams]
     sums = jnp.take_along_axis(candidates.sums, places, axis=1)

@@ -16,7 +16,8 @@ from transformer.decoding.search import (
     choose,
     empty_hypotheses,
     inverse_length_penalties,
-    run_rounds,
+    put,
+    run_steps,
 )
 
 
@@ -52,26 +53,26 @@ def greedy_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: 
         is_open=limits > 0,
         cache=cache,
     )
-    state = run_rounds(stepper, state, settings, lambda state, step: advance(stepper, state, step))
+    state = run_steps(stepper, state, settings, lambda state: advance(stepper, state))
     factors = jnp.asarray(inverse_length_penalties(settings))
     scores = state.log_probabilities * factors[state.lengths]
     is_finished = (limits > 0)[:, None] & (state.last == EOS)
     return Hypotheses(state.tokens, state.lengths, state.log_probabilities, scores, is_finished)
 
 
-def advance(stepper: Stepper, state: GreedyState, step: Int[Array, ""]) -> GreedyState:
+def advance(stepper: Stepper, state: GreedyState) -> GreedyState:
     """One more token for every open row."""
-    log_probabilities, cache = stepper.step(state.last, step, state.cache)
+    log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
     # Sums are compared rather than their last terms, so that rounding breaks ties exactly as in beam search.
     sums = state.log_probabilities[..., None] + log_probabilities
     best = jnp.argmax(sums, axis=-1).astype(jnp.int32)
-    column = jnp.arange(state.tokens.shape[-1]) == step
     after = state._replace(
-        tokens=jnp.where(column[None, None], best[..., None], state.tokens),
+        steps=state.steps + 1,
+        tokens=put(state.tokens, best, state.steps),
         last=best,
         lengths=state.lengths + 1,
         log_probabilities=sums.max(axis=-1),
-        is_open=(best[:, 0] != EOS) & (step + 1 < state.limits),
+        is_open=(best[:, 0] != EOS) & (state.steps + 1 < state.limits),
         cache=None,
     )
     kept = jax.tree.map(lambda new, old: choose(state.is_open, new, old), after, state._replace(cache=None))

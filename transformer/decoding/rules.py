@@ -5,13 +5,12 @@ To add a rule: a function of log-probabilities and history, and its line in `wit
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from data.batch import EOS, PAD
-from transformer.decoding.search import NEVER, Cache, Requirements, Settings, Stepper
+from transformer.decoding.search import NEVER, Cache, Requirements, Settings, Stepper, put
 
 
 class RuledCache(NamedTuple):
@@ -36,20 +35,19 @@ def with_rules(stepper: Stepper, settings: Settings, *, banned: tuple[tuple[int,
     it. Only a repetition penalty changes scores.
     """
 
-    def step(tokens: Array, position: Array, cache: RuledCache) -> tuple[Array, RuledCache]:
-        log_probabilities, inside = stepper.step(tokens, position, cache.inside)
-        is_now = (jnp.arange(cache.history.shape[-1]) == position)[None, None]
-        history = jnp.where(is_now, tokens[..., None], cache.history)
+    def step(tokens: Array, positions: Array, cache: RuledCache) -> tuple[Array, RuledCache]:
+        log_probabilities, inside = stepper.step(tokens, positions, cache.inside)
+        history = put(cache.history, tokens, positions)
         free = log_probabilities
         if settings.repetition_penalty != 1.0:
             free = penalize_repetition(free, history, settings.repetition_penalty)
         if settings.unrepeated:
-            free = forbid_repetition(free, history, position, settings.unrepeated)
+            free = forbid_repetition(free, history, positions, settings.unrepeated)
         if banned:
-            free = forbid_sequences(free, history, position, banned)
-        free = forbid_early_end(free, position, cache.minimums)
+            free = forbid_sequences(free, history, positions, banned)
+        free = forbid_early_end(free, positions, cache.minimums)
         if cache.prefixes.shape[1]:
-            free = force_prefix(free, log_probabilities, position, cache.prefixes)
+            free = force_prefix(free, log_probabilities, positions, cache.prefixes)
         return free, cache._replace(inside=inside, history=history)
 
     def reorder(cache: RuledCache, parents: Array) -> RuledCache:
@@ -63,23 +61,24 @@ def with_rules(stepper: Stepper, settings: Settings, *, banned: tuple[tuple[int,
 
 
 def forbid_early_end(
-    log_probabilities: Float[Array, "B K V"], position: Int[Array, ""], minimums: Int[Array, " B"]
+    log_probabilities: Float[Array, "B K V"], positions: Int[Array, " B"], minimums: Int[Array, " B"]
 ) -> Float[Array, "B K V"]:
     """No EOS before a row has its fewest tokens."""
     is_end = jnp.arange(log_probabilities.shape[-1]) == EOS
-    is_early = position < minimums
+    is_early = positions < minimums
     return jnp.where(is_early[:, None, None] & is_end[None, None], NEVER, log_probabilities)
 
 
 def force_prefix(
     log_probabilities: Float[Array, "B K V"],
     unruled: Float[Array, "B K V"],
-    position: Int[Array, ""],
+    positions: Int[Array, " B"],
     prefixes: Int[Array, "B P"],
 ) -> Float[Array, "B K V"]:
     """Where a row's prefix has a token for this position: that token alone, whatever other rules say."""
     length = prefixes.shape[1]
-    wanted = jnp.where(position < length, prefixes[:, jnp.minimum(position, length - 1)], PAD)
+    wanted = jnp.take_along_axis(prefixes, jnp.minimum(positions, length - 1)[:, None], axis=1)[:, 0]
+    wanted = jnp.where(positions < length, wanted, PAD)
     is_wanted = jnp.arange(log_probabilities.shape[-1])[None] == wanted[:, None]
     forced = jnp.where(is_wanted[:, None], unruled, NEVER)
     return jnp.where((wanted != PAD)[:, None, None], forced, log_probabilities)
@@ -94,15 +93,16 @@ def penalize_repetition(
 
 
 def forbid_repetition(
-    log_probabilities: Float[Array, "B K V"], history: Int[Array, "B K L"], position: Int[Array, ""], size: int
+    log_probabilities: Float[Array, "B K V"], history: Int[Array, "B K L"], positions: Int[Array, " B"], size: int
 ) -> Float[Array, "B K V"]:
     """No token that would end a run of `size` tokens that the hypothesis has written before."""
     length = history.shape[-1]
-    is_repeated = jnp.broadcast_to(jnp.arange(length)[None, None] <= position, history.shape)
+    newest_place = positions[:, None, None]
+    is_repeated = jnp.broadcast_to(jnp.arange(length)[None, None] <= newest_place, history.shape)
     for back in range(1, size):  # the token `back` places before a place, against the one before the next token
         earlier = jnp.pad(history, ((0, 0), (0, 0), (back, 0)), constant_values=-1)[..., :length]
-        newest = history[..., jnp.maximum(position + 1 - back, 0)]
-        is_repeated &= (earlier == newest[..., None]) & (position + 1 >= back)
+        newest = jnp.take_along_axis(history, jnp.maximum(newest_place + 1 - back, 0), axis=-1)
+        is_repeated &= (earlier == newest) & (newest_place + 1 >= back)
     is_output = (jnp.arange(length) >= size)[None, None]  # BOS is no part of a run
     return jnp.where(mark(history, is_repeated & is_output, log_probabilities.shape[-1]), NEVER, log_probabilities)
 
@@ -110,13 +110,14 @@ def forbid_repetition(
 def forbid_sequences(
     log_probabilities: Float[Array, "B K V"],
     history: Int[Array, "B K L"],
-    position: Int[Array, ""],
+    positions: Int[Array, " B"],
     sequences: tuple[tuple[int, ...], ...],
 ) -> Float[Array, "B K V"]:
     """No token that would complete one of the sequences."""
     longest = max(map(len, sequences))
     newest = jnp.pad(history, ((0, 0), (0, 0), (longest, 0)), constant_values=-1)
-    newest = jax.lax.dynamic_slice_in_dim(newest, position + 2, longest - 1, axis=2)  # the last longest - 1 tokens
+    last = positions[:, None, None] + 2 + jnp.arange(longest - 1)[None, None]  # places of the last longest - 1 tokens
+    newest = jnp.take_along_axis(newest, last, axis=2)
     begun = np.array([(-1,) * (longest - len(one)) + one[:-1] for one in sequences], np.int32)
     begun = begun.reshape(len(sequences), longest - 1)
     is_begun = ((newest[:, :, None] == begun[None, None]) | (begun == -1)[None, None]).all(-1)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from data.batch import BOS, EOS
+from data.batch import BOS, EOS, PAD
 from transformer.decoding.search import (
     NEVER,
     Cache,
@@ -18,7 +18,8 @@ from transformer.decoding.search import (
     empty_hypotheses,
     finished_first,
     inverse_length_penalties,
-    run_rounds,
+    put,
+    run_steps,
 )
 
 BISECTIONS = 24
@@ -60,7 +61,7 @@ def sampling_search(stepper: Stepper, cache: Cache, rows: Requirements, settings
         is_open=is_there,
         cache=cache,
     )
-    state = run_rounds(stepper, state, settings, lambda state, step: advance(stepper, state, step, settings))
+    state = run_steps(stepper, state, settings, lambda state: advance(stepper, state, settings))
     factors = jnp.asarray(inverse_length_penalties(settings))
     scores = jnp.where(is_there[:, None], state.log_probabilities * factors[state.lengths], NEVER)
     is_finished = is_there[:, None] & (state.last == EOS)
@@ -68,16 +69,17 @@ def sampling_search(stepper: Stepper, cache: Cache, rows: Requirements, settings
     return finished_first(found, jax.tree.map(lambda x: x[:, :0], found), settings.keep)
 
 
-def advance(stepper: Stepper, state: SamplingState, step: Int[Array, ""], settings: Settings) -> SamplingState:
+def advance(stepper: Stepper, state: SamplingState, settings: Settings) -> SamplingState:
     """One more token for every sample of the open rows that has not met EOS."""
-    log_probabilities, cache = stepper.step(state.last, step, state.cache)
-    drawn = draw(cut(log_probabilities / settings.temperature, settings), uniform(state.keys, step, settings.beams))
+    log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
+    numbers = uniform(state.keys, state.steps, settings.beams)
+    drawn = draw(cut(log_probabilities / settings.temperature, settings), numbers)
     gained = jnp.take_along_axis(log_probabilities, drawn[..., None], axis=-1)[..., 0]
     writing = state.is_writing
-    column = (jnp.arange(state.tokens.shape[-1]) == step)[None, None]
-    is_writing = writing & (drawn != EOS) & (step + 1 < state.limits)[:, None]
+    is_writing = writing & (drawn != EOS) & (state.steps + 1 < state.limits)[:, None]
     after = state._replace(
-        tokens=jnp.where(writing[..., None] & column, drawn[..., None], state.tokens),
+        steps=state.steps + 1,
+        tokens=put(state.tokens, jnp.where(writing, drawn, PAD), state.steps),
         last=jnp.where(writing, drawn, state.last),
         lengths=state.lengths + writing,
         log_probabilities=jnp.where(writing, state.log_probabilities + gained, state.log_probabilities),
@@ -89,13 +91,13 @@ def advance(stepper: Stepper, state: SamplingState, step: Int[Array, ""], settin
     return kept._replace(cache=cache)
 
 
-def uniform(keys: UInt32[Array, "B 2"], step: Int[Array, ""], samples: int) -> Float[Array, "B samples"]:
-    """A number in [0, 1) for each sample of each row at this step."""
+def uniform(keys: UInt32[Array, "B 2"], steps: Int[Array, " B"], samples: int) -> Float[Array, "B samples"]:
+    """A number in [0, 1) for each sample of each row at its step."""
 
-    def of_row(key: UInt32[Array, "2"]) -> Float[Array, " samples"]:
+    def of_row(key: UInt32[Array, "2"], step: Int[Array, ""]) -> Float[Array, " samples"]:
         return jax.random.uniform(jax.random.fold_in(jax.random.wrap_key_data(key), step), (samples,))
 
-    return jax.vmap(of_row)(keys)
+    return jax.vmap(of_row)(keys, steps)
 
 
 def cut(logits: Float[Array, "B K V"], settings: Settings) -> Float[Array, "B K V"]:

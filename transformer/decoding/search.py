@@ -1,7 +1,6 @@
 """What every search strategy takes and returns."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -19,10 +18,10 @@ Cache = Any  # any pytree: only the stepper looks inside
 class Stepper(NamedTuple):
     """All that a search knows of a model.
 
-    `step(tokens [B K], position, cache)` gives `(log_probabilities [B K V], cache)` for the token after the given ones,
-    which stand at `position`: float32, NEVER for what may not be generated. `reorder(cache, parents [B K])` gives the
-    cache in which beam k of a row continues what was its beam parents[k]. `grow(cache, length)` gives the cache with
-    room for `length` tokens. Every array in a cache has the rows of the search in front.
+    `step(tokens [B K], positions [B], cache)` gives `(log_probabilities [B K V], cache)` for the token after the given
+    ones, which stand at their row's position: float32, NEVER for what may not be generated. `reorder(cache, parents
+    [B K])` gives the cache in which beam k of a row continues what was its beam parents[k]. `grow(cache, length)` gives
+    the cache with room for `length` tokens. Every array in a cache has the rows of the search in front.
     """
 
     step: Callable[[Array, Array, Cache], tuple[Array, Cache]]
@@ -87,84 +86,101 @@ class Hypotheses(NamedTuple):
 
 State = Any  # a NamedTuple with `steps` [B], `is_open` [B] and `cache`, whose arrays all have the rows in front
 
-ROUND = 8
-"""Steps that rows take together before they are chosen anew."""
-
-Advance = Callable[[State, Array], State]
+Advance = Callable[[State], State]
 
 
-def run_rounds(stepper: Stepper, state: State, settings: Settings, advance: Advance) -> State:
+def run_steps(stepper: Stepper, state: State, settings: Settings, advance: Advance) -> State:
     """The state, without its cache, after every open row was advanced to its end or to the length limit.
 
-    `advance(state, step)` takes open rows, all at this step, one step further, and leaves the others as they are. A
-    step has the shape of `settings.rows` rows, whichever they are. In each round the rows that are furthest behind take
-    a few steps together: a row that is complete makes room, and costs nothing any more. What a row computes does not
-    depend on its company. Attention over a cache costs what there is room for, so that the cache grows in stages; in
-    the last one, which few rows reach, only those of a round grow, and go on to their ends.
+    `advance(state)` takes each open row one step further, and leaves the others as they are. A step has the shape of
+    `settings.rows` rows, its slots: a row that is complete costs nothing any more, since the next one takes its slot at
+    once, each at a step of its own. What a row computes does not depend on its company. Attention over a cache costs
+    what there is room for, so that the cache grows in stages; a row that needs more room waits for the next stage.
     """
-    *stages, last = settings.stages
-    if settings.rows in (0, len(state.steps)):
-        for first, length in zip((0, *stages), settings.stages, strict=True):
-            state = state._replace(cache=stepper.grow(state.cache, length))
-            state = _steps(state, jnp.asarray(first, state.steps.dtype), length, advance)
-        return state._replace(cache=None)
-    for length in stages:
-        state = state._replace(cache=stepper.grow(state.cache, length))
-        state = _rounds(state, length, partial(_round, length=length, rows=settings.rows, advance=advance))
-    cache = state.cache
-
-    def finish(state: State) -> State:
-        chosen, is_due, first = _choose_rows(state, last, settings.rows)
-        room = stepper.grow(jax.tree.map(lambda x: x[chosen], cache), last)
-        before = jax.tree.map(lambda x: x[chosen], state)._replace(cache=room)
-        after = _steps(before._replace(is_open=is_due), first, last, advance)._replace(cache=None)
-        return _put_back(state, before._replace(cache=None), after, chosen, is_due)
-
-    return _rounds(state._replace(cache=None), last, finish)
+    for length in settings.stages:
+        if settings.rows in (0, len(state.steps)):
+            state = _advance_all(state._replace(cache=stepper.grow(state.cache, length)), length, advance)
+        else:
+            is_last = length == settings.length
+            state = _advance_in_slots(stepper, state, length, settings.rows, advance, keeps_cache=not is_last)
+    return state._replace(cache=None)
 
 
-def _steps(state: State, first: Array, end: Array | int, advance: Advance) -> State:
-    """The state after its open rows, all at step `first`, were advanced to `end` or to their ends."""
-
-    def is_going(now: tuple[Array, State]) -> Array:
-        return (now[0] < end) & now[1].is_open.any()
-
-    def step(now: tuple[Array, State]) -> tuple[Array, State]:
-        after = advance(now[1], now[0])
-        return now[0] + 1, after._replace(steps=jnp.where(now[1].is_open, now[0] + 1, now[1].steps))
-
-    return jax.lax.while_loop(is_going, step, (first, state))[1]
+def _advance_all(state: State, length: int, advance: Advance) -> State:
+    """The state after its open rows were advanced together to `length` or to their ends."""
+    return jax.lax.while_loop(lambda now: _is_going(now, length).any(), advance, state)
 
 
-def _rounds(state: State, length: int, one_round: Callable[[State], State]) -> State:
-    """The state after rounds of open rows, until all are complete or at `length`."""
-
-    def is_going(now: State) -> Array:
-        return (now.is_open & (now.steps < length)).any()
-
-    return jax.lax.while_loop(is_going, one_round, state)
+def _is_going(state: State, length: int) -> Bool[Array, " B"]:
+    """The rows that have a step to take before `length`."""
+    return state.is_open & (state.steps < length)
 
 
-def _round(state: State, *, length: int, rows: int, advance: Advance) -> State:
-    """A few steps of as many as `rows` of the open rows that are furthest behind."""
-    chosen, is_due, first = _choose_rows(state, length, rows)
-    before = jax.tree.map(lambda x: x[chosen], state)
-    after = _steps(before._replace(is_open=is_due), first, jnp.minimum(first + ROUND, length), advance)
-    return _put_back(state, before, after, chosen, is_due)
+class Slots(NamedTuple):
+    """The rows that take steps, and all others."""
+
+    state: State  # of the rows in the slots
+    rows: Int[Array, " slots"]  # which rows these are; NOBODY in an empty slot
+    begun: Int[Array, ""]  # rows that were given a slot so far
+    done: State  # of all rows; those that have left their slots as they are then
 
 
-def _choose_rows(state: State, length: int, rows: int) -> tuple[Array, Array, Array]:
-    """Places of `rows` rows, those at the smallest open step first; which of them are at it; and that step."""
-    first = jnp.where(state.is_open, state.steps, length).min()
-    is_due = state.is_open & (state.steps == first)
-    chosen = jnp.argsort(~is_due, stable=True)[:rows]
-    return chosen, is_due[chosen], first
+NOBODY = -1
 
 
-def _put_back(state: State, before: State, after: State, chosen: Array, is_due: Array) -> State:
-    """The state with the chosen rows that were due as they are after, the others as they were before."""
-    after = jax.tree.map(lambda new, old: choose(is_due, new, old), after, before)
-    return jax.tree.map(lambda whole, part: whole.at[chosen].set(part, unique_indices=True), state, after)
+def _advance_in_slots(
+    stepper: Stepper, state: State, length: int, slots: int, advance: Advance, *, keeps_cache: bool
+) -> State:
+    """`_advance_all`, as many rows at a time as there are slots, whichever they are."""
+    order = jnp.argsort(~state.is_open, stable=True)
+    count = state.is_open.sum()
+
+    def is_leaving(now: Slots) -> Array:
+        return (now.rows != NOBODY) & ~_is_going(now.state, length)
+
+    def leave(now: Slots) -> Slots:
+        """The first slot whose row has come to its end, or to `length`, is emptied."""
+        slot = jnp.argmax(is_leaving(now))
+        leaving = one_row(now.state if keeps_cache else now.state._replace(cache=None), slot)
+        return now._replace(done=with_row(now.done, leaving, now.rows[slot]), rows=now.rows.at[slot].set(NOBODY))
+
+    def is_entering(now: Slots) -> Array:
+        return (now.rows == NOBODY).any() & (now.begun < count)
+
+    def enter(now: Slots) -> Slots:
+        """The first empty slot goes to the next row."""
+        slot, row = jnp.argmax(now.rows == NOBODY), order[now.begun]
+        entering = one_row(state, row)
+        entering = entering._replace(cache=stepper.grow(entering.cache, length))
+        return now._replace(
+            state=with_row(now.state, entering, slot), rows=now.rows.at[slot].set(row), begun=now.begun + 1
+        )
+
+    def step(now: Slots) -> Slots:
+        now = now._replace(state=advance(now.state))
+        now = jax.lax.while_loop(lambda now: is_leaving(now).any(), leave, now)
+        now = now._replace(state=now.state._replace(is_open=now.state.is_open & (now.rows != NOBODY)))
+        return jax.lax.while_loop(is_entering, enter, now)
+
+    first = order[:slots]
+    beginning = jax.tree.map(lambda x: x[first], state)
+    begin = Slots(
+        state=beginning._replace(cache=stepper.grow(beginning.cache, length)),
+        rows=jnp.where(jnp.arange(slots) < count, first, NOBODY),
+        begun=jnp.minimum(count, slots),
+        done=state._replace(cache=stepper.grow(state.cache, length) if keeps_cache else None),
+    )
+    return jax.lax.while_loop(lambda now: _is_going(now.state, length).any(), step, begin).done
+
+
+def one_row(state: State, row: Array) -> State:
+    """A state of one row alone."""
+    return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, row, 1), state)
+
+
+def with_row(state: State, part: State, row: Array) -> State:
+    """The state with a row from a state of that row alone."""
+    return jax.tree.map(lambda whole, one: jax.lax.dynamic_update_slice_in_dim(whole, one, row, 0), state, part)
 
 
 def inverse_length_penalties(settings: Settings) -> Float[np.ndarray, " lengths"]:
@@ -204,11 +220,16 @@ def pick(values: Array, places: Int[Array, "B K"]) -> Array:
 
 
 def append(
-    written: Int[Array, "B K L"], parents: Int[Array, "B K"], tokens: Int[Array, "B K"], step: Int[Array, ""]
+    written: Int[Array, "B K L"], parents: Int[Array, "B K"], tokens: Int[Array, "B K"], places: Int[Array, " B"]
 ) -> Int[Array, "B K L"]:
-    """What the parents wrote, with one more token each at place `step`."""
-    column = jnp.arange(written.shape[-1]) == step
-    return jnp.where(column[None, None], tokens[..., None], pick(written, parents))
+    """What the parents wrote, with one more token each at their row's place."""
+    return put(pick(written, parents), tokens, places)
+
+
+def put(written: Int[Array, "B K L"], tokens: Int[Array, "B K"], places: Int[Array, " B"]) -> Int[Array, "B K L"]:
+    """What is written, with these tokens at their row's place."""
+    is_place = jnp.arange(written.shape[-1])[None] == places[:, None]
+    return jnp.where(is_place[:, None], tokens[..., None], written)
 
 
 def choose(rows: Bool[Array, " B"], new: Array, old: Array) -> Array:

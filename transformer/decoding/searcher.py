@@ -46,9 +46,9 @@ def models_stepper(models: Sequence[Transformer]) -> Stepper:
     """The models as search sees them: the mean of their probabilities, of which PAD, UNK and BOS are never chosen."""
 
     def step(
-        tokens: Int[Array, "B K"], position: Int[Array, ""], caches: tuple[Cache, ...]
+        tokens: Int[Array, "B K"], positions: Int[Array, " B"], caches: tuple[Cache, ...]
     ) -> tuple[Float[Array, "B K V"], tuple[Cache, ...]]:
-        stepped = [model.decode_step(tokens, position, cache) for model, cache in zip(models, caches, strict=True)]
+        stepped = [model.decode_step(tokens, positions, cache) for model, cache in zip(models, caches, strict=True)]
         each = [jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1) for logits, _ in stepped]
         mean = each[0] if len(each) == 1 else jax.nn.logsumexp(jnp.stack(each), axis=0) - np.log(len(each))
         allowed = np.zeros(mean.shape[-1], np.float32)
@@ -93,8 +93,9 @@ def search_sentences(
     lengths = [len(request.source) for request in requests]
     strategy = strategy_name(decoding, has_terms=has_terms)
     pending: deque[tuple[list[int], np.ndarray, Hypotheses]] = deque()
-    # Neighbours in length go to different devices, so that all have as much to do.
-    dealt = np.arange(share * mesh.size).reshape(share, mesh.size).T.reshape(-1)
+    # Neighbours in length go to different devices, so that all have as much to do; the longest begin first.
+    dealt = np.arange(share * mesh.size)[::-1].reshape(share, mesh.size).T.reshape(-1)
+    of_chosen = np.argsort(dealt)
     for batch in make_batches(lengths, maximum_length=maximum_length, batch_size=batch_size):
         settings = search_settings(decoding, bucket=batch.bucket, maximum_length=maximum_length, keep=keep)
         chosen = [requests[place] for place in batch.places]
@@ -115,7 +116,7 @@ def search_sentences(
             banned=banned,
             make_stepper=make_stepper,
         )
-        pending.append((batch.places, np.argsort(dealt)[: len(chosen)], found))
+        pending.append((batch.places, of_chosen[: len(chosen)], found))
         if len(pending) == AHEAD:
             yield collect(*pending.popleft())
     while pending:

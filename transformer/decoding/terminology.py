@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from data.batch import EOS, PAD
 from transformer.decoding.beam import BeamState, Extensions, conclude, extend, extensions, initial_state
-from transformer.decoding.search import NEVER, Cache, Hypotheses, Requirements, Settings, Stepper, pick, run_rounds
+from transformer.decoding.search import NEVER, Cache, Hypotheses, Requirements, Settings, Stepper, pick, run_steps
 
 
 class Progress(NamedTuple):
@@ -42,28 +42,29 @@ def terminology_search(stepper: Stepper, cache: Cache, rows: Requirements, setti
     settings = settings._replace(patience=ENDLESS)
     beam = initial_state(None, rows.limits, settings)
     state = TermState(beam.steps, beam, rows.terms, beam.is_open, cache)
-    state = run_rounds(stepper, state, settings, lambda state, step: advance(stepper, state, step, settings))
+    state = run_steps(stepper, state, settings, lambda state: advance(stepper, state, settings))
     return conclude(state.beam, settings)
 
 
-def advance(stepper: Stepper, state: TermState, step: Int[Array, ""], settings: Settings) -> TermState:
+def advance(stepper: Stepper, state: TermState, settings: Settings) -> TermState:
     """One more token for every live hypothesis of the open rows."""
-    log_probabilities, cache = stepper.step(state.beam.last, step, state.cache)
-    progress = follow(state.beam.tokens, step, state.terms)
+    log_probabilities, cache = stepper.step(state.beam.last, state.steps, state.cache)
+    progress = follow(state.beam.tokens, state.steps, state.terms)
 
     def propose(beam: BeamState, log_probabilities: Array) -> Extensions:
         return with_terms(beam, log_probabilities, state.terms, progress)
 
-    def select(beam: BeamState, found: Extensions, step: Array, settings: Settings) -> tuple[Array, Array]:
-        del beam, step
+    def select(beam: BeamState, found: Extensions, settings: Settings) -> tuple[Array, Array]:
+        del beam
         return fill_by_banks(found, tokens_met(found, state.terms, progress), settings.beams)
 
-    beam, parents = extend(state.beam, log_probabilities, step, settings, propose, select)
-    return state._replace(beam=beam, is_open=beam.is_open, cache=stepper.reorder(cache, parents))
+    beam, parents = extend(state.beam, log_probabilities, settings, propose, select)
+    cache = stepper.reorder(cache, parents)
+    return state._replace(steps=beam.steps, beam=beam, is_open=beam.is_open, cache=cache)
 
 
-def follow(tokens: Int[Array, "B K L"], written: Int[Array, ""], terms: Int[Array, "B M Q"]) -> Progress:
-    """How far each hypothesis of `written` tokens is with each term of its row; a blank term is met."""
+def follow(tokens: Int[Array, "B K L"], written: Int[Array, " B"], terms: Int[Array, "B M Q"]) -> Progress:
+    """How far hypotheses of as many tokens as `written` in their row are with each of its terms; a blank one is met."""
     rows, beams, length = tokens.shape
     count, longest = terms.shape[1:]
     is_met = jnp.ones((rows, beams, length, count), bool)
@@ -81,9 +82,10 @@ def follow(tokens: Int[Array, "B K L"], written: Int[Array, ""], terms: Int[Arra
     return Progress(is_met.any(2), begun)
 
 
-def pick_column(tokens: Int[Array, "B K L"], place: Int[Array, ""]) -> Int[Array, "B K"]:
-    """The tokens at a place; -1 before the first."""
-    return jnp.where(place >= 0, tokens[..., jnp.maximum(place, 0)], -1)
+def pick_column(tokens: Int[Array, "B K L"], places: Int[Array, " B"]) -> Int[Array, "B K"]:
+    """The tokens at their row's place; -1 before the first."""
+    found = jnp.take_along_axis(tokens, jnp.maximum(places, 0)[:, None, None], axis=-1)[..., 0]
+    return jnp.where(places[:, None] >= 0, found, -1)
 
 
 def with_terms(
