@@ -77,7 +77,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--split", choices=["test", "validation"], default="test", help="which of the run's own sets")
     parser.add_argument("--json", metavar="FILE", type=Path, help="scores and signatures as JSON")
     parser.add_argument("--beam", metavar="N", type=int, help="hypotheses kept; 1: greedy (default: the run's)")
-    parser.add_argument("--length-penalty", metavar="X", type=float, help="GNMT exponent; 0: none (default: the run's)")
+    parser.add_argument(
+        "--length-penalty",
+        metavar="X",
+        type=float,
+        help="exponent of the length penalty, gnmt or power as in the run; 0: none (default: the run's)",
+    )
     parser.add_argument(
         "--output",
         metavar="FILE|DIRECTORY",

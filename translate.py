@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-
 from data.glossary import has_term, read_glossary, read_words, terms_in
 from data.guard import count_flags, flags
 from data.line_stream import LineStream, open_lines
@@ -22,8 +20,9 @@ from data.resumable_output import open_output
 from data.shards import Shard, choose_shard
 from data.translated_lines import Written, write_translations
 from data.translation import Translation, show_aligned, show_json
-from transformer.command_line import overrides, run_main
+from transformer.command_line import run_main, section_overrides
 from transformer.devices import use_compilation_cache, use_cores
+from transformer.processes import place_in_job
 from transformer.signals import Interrupted, StopRequest
 from transformer.translation_options import parse_translation_options
 from translator import CHUNK, Demands, Translator, translate
@@ -32,6 +31,7 @@ __all__ = ["Demands", "Interrupted", "Translation", "Translator", "translate"]
 
 ELSEWHERE = {"run", "checkpoint", "ensemble", "beam", "length_penalty"}  # what the translator's identity tells of
 ELSEWHERE |= {"input", "output", "shard", "restart", "batch_size", "chunk"}  # and what changes no byte of a line
+ELSEWHERE |= {"coordinator", "processes", "process"}
 
 
 class Job:
@@ -80,9 +80,8 @@ class Job:
         """Replace flagged translations by those of a more careful search, where the guard finds nothing in these."""
         for place, names in enumerate(flagged):
             if names:
-                anew = self.translator.again([lines[place]], first=first + place, prefixes=prefixes[place : place + 1])[
-                    0
-                ]
+                beginning = prefixes[place : place + 1]
+                [anew] = self.translator.again([lines[place]], first=first + place, prefixes=beginning)
                 if not (better := self.flags_of(lines[place], anew[0].text)):
                     found[place], flagged[place] = anew, better
 
@@ -125,8 +124,9 @@ def main(arguments: list[str]) -> int | None:
     """The command line: a chunk of lines at a time, to a pipe, or to a file that goes on where it was left."""
     options = parse_translation_options(arguments, chunk=CHUNK)
     use_compilation_cache()
+    process, processes = place_in_job(options.coordinator, options.processes, options.process)
     has_files = bool(options.input and options.output)
-    shard = choose_shard(options.shard, process=jax.process_index(), processes=jax.process_count(), has_files=has_files)
+    shard = choose_shard(options.shard, process=process, processes=processes, has_files=has_files)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         lines = stack.enter_context(open_lines(options.input))
@@ -175,7 +175,7 @@ def load(options: argparse.Namespace) -> Translator:
         beam=options.beam,
         length_penalty=options.length_penalty,
         n_best=options.n_best,
-        decoding={name.removeprefix("decoding."): value for name, value in overrides(options).items()},
+        decoding=section_overrides(options, "decoding"),
         ensemble=options.ensemble,
         demands=Demands(
             terms=tuple(read_glossary(options.terms)) if options.terms else (),

@@ -52,8 +52,14 @@ def parse_shard(text: str) -> Shard:
 def choose_shard(given: str | None, *, process: int, processes: int, has_files: bool) -> Shard:
     """The shard that was asked for; else the whole, divided among the processes of a job, counted from 0.
 
-    InputError for a job of several processes without files to read and to write: each takes a part of its own.
+    InputError for a job of several processes, each of which takes a part of its own, that was given a shard or has no
+    files to read and to write.
     """
+    if given and processes > 1:
+        raise InputError(
+            f"--shard {given} in a job of {processes} processes, which divide the lines by themselves: leave it out, "
+            "or give --processes 1 too"
+        )
     if given:
         return parse_shard(given)
     if processes > 1 and not has_files:

@@ -62,14 +62,22 @@ class ArgumentParser(argparse.ArgumentParser):
         return f"unexpected argument {extra[0]!r}; see {self.prog} --help"
 
 
-def add_config_options(parser: argparse.ArgumentParser, sections: Sequence[str] = tuple(SECTIONS)) -> None:
-    """One option for every knob of the sections, `--model.width N`, with its meaning, range and default."""
+def add_config_options(
+    parser: argparse.ArgumentParser, sections: Sequence[str] = tuple(SECTIONS), *, default: str = ""
+) -> None:
+    """One option for every knob of the sections, `--model.width N`, with its meaning, range and default.
+
+    `default` says in words where the others come from, if not from the config's own defaults.
+    """
     for section in sections:
         model = SECTIONS[section]
         group = parser.add_argument_group(section, (model.__doc__ or "").strip())
         for name, field in model.model_fields.items():
             group.add_argument(
-                f"--{section}.{name}", default=argparse.SUPPRESS, metavar=placeholder(field), help=describe(field)
+                f"--{section}.{name}",
+                default=argparse.SUPPRESS,
+                metavar=placeholder(field),
+                help=describe(field, default),
             )
 
 
@@ -88,17 +96,24 @@ def placeholder(field: FieldInfo) -> str:
     return PLACEHOLDERS.get(field.annotation, "LIST")
 
 
-def describe(field: FieldInfo) -> str:
-    """The help of a knob: meaning, range, default."""
+def describe(field: FieldInfo, default: str = "") -> str:
+    """The help of a knob: meaning, range, default; the field's own where none is told in words."""
     kind, _, limits = expected(field).partition(", ")
     limits = "" if kind.startswith("one of") or limits == "not empty" else limits
-    default = f"default {field.default if get_origin(field.annotation) is Literal else toml_value(field.default)}"
-    return f"{field.description} ({', '.join(part for part in (limits, default) if part)})".replace("%", "%%")
+    own = str(field.default) if get_origin(field.annotation) is Literal else toml_value(field.default)
+    notes = (limits, f"default: {default}" if default else f"default {own}")
+    return f"{field.description} ({', '.join(note for note in notes if note)})".replace("%", "%%")
 
 
 def overrides(namespace: argparse.Namespace) -> dict[str, str]:
     """The knobs given on the command line, as text, by dotted key."""
     return {key: value for key, value in vars(namespace).items() if "." in key}
+
+
+def section_overrides(namespace: argparse.Namespace, section: str) -> dict[str, str]:
+    """Those of one section, by their names in it."""
+    given = overrides(namespace)
+    return {key.removeprefix(f"{section}."): given[key] for key in given if key.startswith(f"{section}.")}
 
 
 def one_line(error: Exception) -> str:

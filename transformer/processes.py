@@ -63,6 +63,18 @@ def is_in_job() -> bool:
     return has_mark and os.environ.get("SLURM_NTASKS") != "1"
 
 
+def place_in_job(coordinator: str | None, processes: int | None, process: int | None) -> tuple[int, int]:
+    """Which process of how many this is, as `connect` finds it, in a job that is left at once.
+
+    For work that is divided beforehand: no process waits for another any more, and none ends because another did.
+    Only the devices of this process, `jax.local_devices()`, can compute from then on.
+    """
+    connect(coordinator, processes, process)
+    place = jax.process_index(), jax.process_count()
+    jax.distributed.shutdown()
+    return place
+
+
 def gather(value: Any) -> list[Any]:
     """The values that the processes call it with, in their order. A value is what JSON can hold; each waits for all."""
     if jax.process_count() == 1:

@@ -5,17 +5,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import InputError
-from transformer.command_line import ArgumentParser, add_config_options
+from transformer.command_line import ArgumentParser, add_config_options, add_process_options
 
 
 def parse_translation_options(arguments: Sequence[str], *, chunk: int) -> argparse.Namespace:
     """The options of translate.py; InputError for those that contradict each other. `chunk`: the default of --chunk."""
-    parser = ArgumentParser(prog="translate.py", description="Translate lines: one out for each one in, in order.")
+    parser = ArgumentParser(
+        prog="translate.py",
+        description="Translate lines: one out for each one in, in order. A job of several processes divides the lines\n"
+        "as --shard does, without being told: process 0 of 4 writes FILE.1-of-4; cat FILE.*-of-4 > FILE is the whole.",
+    )
     parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
     add_file_options(parser, chunk=chunk)
     add_search_options(parser)
     add_output_options(parser)
-    add_config_options(parser, ["decoding"])
+    add_process_options(parser)
+    add_config_options(parser, ["decoding"], default="the run's")
     options = parser.parse_args(arguments)
     check(options)
     return options
@@ -35,8 +40,8 @@ def add_file_options(parser: argparse.ArgumentParser, *, chunk: int) -> None:
     parser.add_argument(
         "--shard",
         metavar="I/N",
-        help="the I-th of N equal parts of the lines, to FILE.I-of-N: cat FILE.*-of-N is the whole (default: all); "
-        "under SLURM, --shard $((SLURM_PROCID + 1))/$SLURM_NTASKS",
+        help="the I-th of N equal parts of the lines, to FILE.I-of-N: cat FILE.*-of-N > FILE is the whole (default: "
+        "all; in a job of several processes, that of the process)",
     )
     parser.add_argument(
         "--batch-size",
@@ -68,7 +73,12 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         help="runs or checkpoints with the same vocabulary whose probabilities are averaged with those of RUN",
     )
     parser.add_argument("--beam", metavar="N", type=int, help="hypotheses kept; 1: greedy (default: the run's)")
-    parser.add_argument("--length-penalty", metavar="X", type=float, help="exponent; 0: none (default: the run's)")
+    parser.add_argument(
+        "--length-penalty",
+        metavar="X",
+        type=float,
+        help="exponent of the length penalty (--decoding.penalty); 0: none (default: the run's)",
+    )
     parser.add_argument("--mbr", action="store_true", help="of the beam, or samples, the one that agrees most with all")
     parser.add_argument("--prefix", metavar="FILE", help="line n: how the translation of line n begins")
     parser.add_argument(

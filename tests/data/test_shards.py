@@ -49,7 +49,9 @@ def test_what_is_no_shard_is_refused(text):
 def test_the_processes_of_a_job_divide_the_lines_unless_told_otherwise():
     job = {"processes": 3, "has_files": True}
     assert [choose_shard(None, process=process, **job) for process in range(3)] == [Shard(i, 3) for i in (1, 2, 3)]
-    assert choose_shard("2/4", process=0, **job) == Shard(2, 4)
+    assert choose_shard("2/4", process=0, processes=1, has_files=True) == Shard(2, 4)
     assert choose_shard(None, process=0, processes=1, has_files=False) == Shard(1, 1)
+    with pytest.raises(InputError, match=r"--shard 2/4 in a job of 3 processes, .*, or give --processes 1 too"):
+        choose_shard("2/4", process=0, **job)
     with pytest.raises(InputError, match="a job of 3 processes needs --input FILE and --output FILE"):
         choose_shard(None, process=0, processes=3, has_files=False)

@@ -18,7 +18,7 @@ from data.lines import one_line
 from data.sources import load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
 from tests.tiny_run import CONFIG, make_run, tiny_parameters
-from transformer.config import Config
+from transformer.config import Config, DecodingConfig
 from transformer.decoding.batches import bucket_of
 from transformer.decoding.requests import search_settings
 from transformer.export import FORMATS, Trained, ctranslate2_model
@@ -176,6 +176,41 @@ def test_what_ctranslate2_cannot_express_is_refused_by_name(knob, tokenizers, tm
         write_ctranslate2(changed, tmp_path)
 
 
+def test_every_knob_of_the_search_is_exported_or_refused_or_does_nothing():
+    named = [*ctranslate2_model.EXPORTED, *ctranslate2_model.REFUSED, *ctranslate2_model.WITHOUT_EFFECT]
+    assert sorted(named) == sorted(DecodingConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "usual"),
+    [
+        ("sampling", "true", "false"),
+        ("groups", "2", "1"),
+        ("patience", "2.0", "1.0"),
+        ("repetition_penalty", "1.5", "1.0"),
+        ("unrepeated", "3", "0"),
+        ("minimum_ratio", "0.5", "0.0"),
+        ("minimum_length", "2", "0"),
+    ],
+)
+def test_a_search_that_ctranslate2_cannot_do_is_refused_by_name_with_the_way_out(knob, value, usual, run, tmp_path):
+    pytest.importorskip("ctranslate2")
+    message = (
+        rf"decoding\.{knob} is {value}, by which CTranslate2 cannot search as the run does: --decoding\.{knob} {usual} "
+    )
+    with pytest.raises(InputError, match=message):
+        export(run, tmp_path / "model", "--format", "ctranslate2", "--report", "0", f"--decoding.{knob}", value)
+
+
+@pytest.mark.slow
+def test_the_comparison_holds_under_the_power_penalty(tokenizers, tmp_path):
+    config = config_with()
+    decoding = config.decoding.model_copy(update={"length_penalty": 1.0, "penalty": "power"})
+    found = parity_of(*random_model(tokenizers["joint"], config.model_copy(update={"decoding": decoding})), tmp_path)
+    assert found.problems() == []
+    assert found.searches["beam 5, length penalty 1"].same > len(LINES) / 2
+
+
 # --- the exported program ---------------------------------------------------------------------------------------------
 
 
@@ -251,8 +286,9 @@ def test_hypotheses_are_ranked_as_in_the_search():
     from transformer.export import standalone
 
     found = [["a"], ["b", "</s>"], ["c", "d", "e", "</s>"]], [-0.1, -2.0, -2.1]
-    assert standalone.best(*found, 0.0) == (["b"], -2.0, -2.0, True)
-    assert standalone.best(*found, 1.0) == (["c", "d", "e"], -2.1, pytest.approx(-2.1 * 6 / 9), True)
+    assert standalone.best(*found, 0.0, "gnmt") == (["b"], -2.0, -2.0, True)
+    assert standalone.best(*found, 1.0, "gnmt") == (["c", "d", "e"], -2.1, pytest.approx(-2.1 * 6 / 9), True)
+    assert standalone.best(*found, 1.0, "power") == (["c", "d", "e"], -2.1, pytest.approx(-2.1 / 4), True)
 
 
 # --- safetensors ------------------------------------------------------------------------------------------------------
@@ -261,7 +297,9 @@ def test_hypotheses_are_ranked_as_in_the_search():
 def test_safetensors_give_equal_logits_when_read_back(run, tmp_path, capsys):
     pytest.importorskip("safetensors")
     assert export(run, tmp_path / "model", "--format", "safetensors", "--checkpoint", "10") == 0
-    assert "checkpoint 10, as safetensors: " in capsys.readouterr().out
+    output, errors = capsys.readouterr()
+    assert "checkpoint 10, as safetensors: " in output
+    assert errors == "note: safetensors holds no search: config.json only tells how the run searches\n"
     translator = Translator.load(run, checkpoint="10")
     parameters = read_safetensors(tmp_path / "model")
     row, places = jnp.array([[5, 6, 7, 3]]), jnp.arange(4)[None]

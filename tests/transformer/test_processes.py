@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from data.errors import InputError
-from transformer.processes import check_same, connect, gather, is_in_job, on_first
+from transformer.processes import check_same, connect, gather, is_in_job, on_first, place_in_job
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ def test_a_place_in_a_job_is_told_whole_or_not_at_all(given):
 @pytest.mark.parametrize("given", [(None, None, None), (None, 1, None)])
 def test_one_process_joins_nothing(given):
     connect(*given)
+    assert place_in_job(*given) == (0, 1)
     assert jax.process_count() == 1
     assert not jax.distributed.is_initialized()
 

@@ -3,7 +3,7 @@
     python -m transformer.export RUN DIRECTORY --format ctranslate2
 
 To add a format: write a function like `write_safetensors` in a file of its own, and a line in FORMATS. It must refuse
-by name, as InputError, whatever of the architecture the format cannot express.
+by name, as InputError, whatever of the architecture, or of the search if it has one, the format cannot express.
 """
 
 from collections.abc import Callable

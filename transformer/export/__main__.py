@@ -19,7 +19,7 @@ import jax
 from data.errors import InputError
 from data.lines import read_lines
 from data.sources import load_corpora
-from transformer.command_line import ArgumentParser, run_main
+from transformer.command_line import ArgumentParser, add_config_options, run_main, section_overrides
 from transformer.devices import use_compilation_cache
 from transformer.export import FORMATS, Trained
 from transformer.export.ctranslate2_model import QUANTIZATIONS
@@ -36,13 +36,15 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     require(options.format)
     use_compilation_cache()
-    translator = Translator.load(options.run, checkpoint=options.checkpoint)
+    decoding = section_overrides(options, "decoding")
+    translator = Translator.load(options.run, checkpoint=options.checkpoint, decoding=decoding)
     trained = as_trained(translator)
     lines = [] if options.report == 0 else lines_to_compare(translator, options)
     partial = begin(options.directory)
     if options.format == "ctranslate2":
         FORMATS[options.format](trained, partial, quantization=options.quantization)
     else:
+        print("note: safetensors holds no search: config.json only tells how the run searches", file=sys.stderr)
         FORMATS[options.format](trained, partial)
     report = parity_report(translator, trained, partial, lines, options) if lines else {"problems": []}
     if lines:
@@ -62,7 +64,10 @@ def main(arguments: list[str]) -> int:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of the command line."""
     parser = ArgumentParser(
-        prog="python -m transformer.export", description="Write a run for CTranslate2, or as safetensors."
+        prog="python -m transformer.export",
+        description="Write a run for CTranslate2, or as safetensors. CTranslate2 searches by the run's beam, length "
+        "penalty and\nlength limits, and any other knob of decoding that is not as by default is refused; safetensors "
+        "holds no search.",
     )
     parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
     parser.add_argument("directory", metavar="DIRECTORY", type=Path, help="where to write; new, or empty")
@@ -79,6 +84,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--lines", metavar="FILE", help=f"these lines; default: the run's validation set {only}")
     parser.add_argument("--json", metavar="FILE", type=Path, help=f"the comparison as JSON {only}")
+    add_config_options(parser, ["decoding"], default="the run's")
     options = parser.parse_args(arguments)
     for name in ("quantization", "report", "lines", "json"):
         if options.format != "ctranslate2" and getattr(options, name) is not None:

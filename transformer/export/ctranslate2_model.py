@@ -19,12 +19,13 @@ from jaxtyping import Float
 
 from data.batch import BOS, EOS, UNK
 from data.errors import InputError
-from transformer.config import ModelConfig
+from transformer.config import DecodingConfig, ModelConfig
 from transformer.export import readme
 from transformer.export.trained import Trained, require
 from transformer.layers import EPSILON
 from transformer.model import Parameters
 from transformer.positions import sinusoids
+from transformer.recipe import toml_value
 
 # Names of ours to those of CTranslate2's Activation, and whether the network is gated.
 ACTIVATIONS = {"relu": ("RELU", False), "gelu": ("GELUTanh", False), "swiglu": ("SWISH", True)}
@@ -35,6 +36,12 @@ POSITIONS: dict[str, dict[str, Any]] = {
     "learned": {},
     "rotary": {"rotary_dim": 0, "rotary_interleave": False, "rotary_base": 10000},  # 0: all features of a head
 }
+# Knobs of the search. EXPORTED ones are what translate.py in the exported directory searches by; CTranslate2 has no
+# equal of those in REFUSED (it shares out the probability of forbidden tokens, and penalises repetition otherwise)
+# unless they are as by default, in which the others do nothing.
+EXPORTED = ("beam", "length_penalty", "penalty", "maximum_ratio", "maximum_extra")
+REFUSED = ("sampling", "groups", "patience", "repetition_penalty", "unrepeated", "minimum_ratio", "minimum_length")
+WITHOUT_EFFECT = ("rows", "diversity", "temperature", "top_k", "top_p", "seed")
 QUANTIZATIONS = ("float32", "float16", "int16", "int8", "int8_float32", "int8_float16")
 STANDALONE = Path(__file__).with_name("standalone.py")
 SHORTEST_TABLE = 1024  # rows of sinusoids, which cost nothing: as far as CTranslate2 reads a source by default
@@ -44,6 +51,7 @@ def write_ctranslate2(trained: Trained, directory: Path, *, quantization: str = 
     """Write a directory that CTranslate2 loads, with tokenizer, translate.py and README; InputError names what it
     cannot express."""
     require("ctranslate2")
+    check_search(trained.config.decoding)
     spec = build_spec(trained)
     spec.validate()
     spec.optimize(quantization=quantization)
@@ -54,12 +62,13 @@ def write_ctranslate2(trained: Trained, directory: Path, *, quantization: str = 
     (directory / "dragoman.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     shutil.copy(STANDALONE, directory / "translate.py")
     tokenizers = ", ".join(f"`{path.name}`" for path in trained.tokenizers)
-    (directory / "README.md").write_text(readme.CTRANSLATE2.format(**about, tokenizers=tokenizers), encoding="utf-8")
+    text = readme.CTRANSLATE2.format(**about, tokenizers=tokenizers, formula=readme.PENALTIES[about["penalty"]])
+    (directory / "README.md").write_text(text, encoding="utf-8")
 
 
 def standalone_settings(trained: Trained) -> dict[str, Any]:
     """What translate.py in the exported directory must know: the tokenizer's files and how translations are found."""
-    model, data, decoding = trained.config.model, trained.config.data, trained.config.decoding
+    model, data = trained.config.model, trained.config.data
     return {
         "run": trained.run,
         "step": trained.step,
@@ -69,11 +78,19 @@ def standalone_settings(trained: Trained) -> dict[str, Any]:
         "target_tokenizer": trained.tokenizers[-1].name,
         "maximum_tokens": min(data.maximum_tokens, model.maximum_length),
         "maximum_length": model.maximum_length,
-        "beam": decoding.beam,
-        "length_penalty": decoding.length_penalty,
-        "maximum_ratio": decoding.maximum_ratio,
-        "maximum_extra": decoding.maximum_extra,
+        **trained.config.decoding.model_dump(include=set(EXPORTED)),
     }
+
+
+def check_search(decoding: DecodingConfig) -> None:
+    """InputError for a knob by which CTranslate2 cannot search as the run does."""
+    for knob in REFUSED:
+        value, usual = getattr(decoding, knob), DecodingConfig.model_fields[knob].default
+        if value != usual:
+            raise InputError(
+                f"decoding.{knob} is {toml_value(value)}, by which CTranslate2 cannot search as the run does: "
+                f"--decoding.{knob} {toml_value(usual)} exports the run without it"
+            )
 
 
 def look_up(table: dict[str, Any], config: ModelConfig, knob: str) -> Any:

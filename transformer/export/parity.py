@@ -109,6 +109,7 @@ def agree(
 ) -> Agreement:
     """Which translations are the same, and which of the others are a matter of rounding or of the length limit."""
     ids = {piece: id_ for id_, piece in enumerate(reference.trained.target_vocabulary)}
+    penalty = reference.trained.config.decoding.penalty
     found = [[ids[piece] for piece in hypothesis.pieces] for hypothesis in theirs]
     others = [place for place, own in enumerate(ours) if own.tokens != found[place]]
     cut = [place for place in others if not (ours[place].is_finished and theirs[place].is_finished)]
@@ -119,11 +120,11 @@ def agree(
     different = [
         reference.numbers[place]
         for place, own, their in zip(judged, own_scores, their_scores, strict=True)
-        if abs(score(own, alpha) - score(their, alpha)) > TOLERANCE * max(len(own), len(their))
+        if abs(score(own, alpha, penalty) - score(their, alpha, penalty)) > TOLERANCE * max(len(own), len(their))
     ]
     return Agreement(len(ours) - len(others), len(judged) - len(different), len(cut), different)
 
 
-def score(log_probabilities: Float[np.ndarray, " T"], alpha: float) -> float:
+def score(log_probabilities: Float[np.ndarray, " T"], alpha: float, penalty: str) -> float:
     """The score of a hypothesis from those of its tokens, EOS included."""
-    return float(log_probabilities.sum()) * ((5 + len(log_probabilities)) / 6) ** -alpha
+    return float(log_probabilities.sum()) * standalone.BASES[penalty](len(log_probabilities)) ** -alpha

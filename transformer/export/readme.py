@@ -1,5 +1,10 @@
 """The README.md that goes with an exported model: what it is and how to use it."""
 
+PENALTIES = {
+    "gnmt": "((5 + length) / 6) ** penalty (Wu et al. 2016, equation 14)",
+    "power": "length ** penalty",
+}
+
 CTRANSLATE2 = """\
 # {source_language} to {target_language}, for CTranslate2
 
@@ -14,7 +19,7 @@ Exported from the run `{run}`, step {step}, weights in {quantization}. Needs `pi
 |---|---|
 | `model.bin`, `config.json`, `*_vocabulary.json` | the model, as CTranslate2 reads it |
 | {tokenizers} | SentencePiece, joint or the source's and the target's |
-| `dragoman.json` | beam, length penalty and length limits of the run |
+| `dragoman.json` | beam, length penalty and length limits of the run, by which translate.py searches |
 | `translate.py` | lines in, translations out |
 
 What to know when you call CTranslate2 yourself:
@@ -23,17 +28,17 @@ What to know when you call CTranslate2 yourself:
 - Suppress `<pad>`, `<unk>` and `<s>`, and set `min_decoding_length=0`, as translate.py does.
 - No more than {maximum_length} tokens on either side, `</s>` counted: set `max_decoding_length` and `max_input_length`,
   and cut longer lines before, since CTranslate2 drops what is behind its limit without a word.
-- CTranslate2 divides log-probabilities by length ** penalty, the run by ((5 + length) / 6) ** penalty, the end counted
-  (Wu et al. 2016, equation 14). translate.py searches without a penalty and ranks the finished hypotheses by the
-  run's. The `length_penalty` of CTranslate2 gives other translations now and then.
+- The run divides log-probabilities by {formula}, the end counted. translate.py
+  searches without a penalty and ranks the finished hypotheses so. The `length_penalty` of CTranslate2, whose search
+  divides by length ** penalty on its way, gives other translations now and then.
 """
 
 SAFETENSORS = """\
 # {source} to {target}: parameters
 
 Exported from the run `{run}`, step {step}. `model.safetensors` holds float32 arrays by dotted path, such as
-`decoder.0.cross_attention.query.kernel`; `config.json` the architecture (`model`), the text side (`data`), the search
-(`decoding`) and the special ids; the tokenizer is SentencePiece.
+`decoder.0.cross_attention.query.kernel`; `config.json` the architecture (`model`), the text side (`data`), how the run
+searches (`decoding`) and the special ids; the tokenizer is SentencePiece. Nothing here searches by itself.
 
 - A `kernel` is [in, out]: the layer is `x @ kernel + bias`. Attention keys have no bias.
 - Embeddings are multiplied by the square root of the width. Under `tied = "all"` the matrix of the target is also the

@@ -79,9 +79,9 @@ def stepper_without_special_tokens(models: Sequence[Transformer]) -> Stepper:
     usual = models_stepper(models)
 
     def step(
-        tokens: Int[Array, "B K"], position: Int[Array, ""], caches: tuple[Cache, ...]
+        tokens: Int[Array, "B K"], positions: Int[Array, " B"], caches: tuple[Cache, ...]
     ) -> tuple[Float[Array, "B K V"], tuple[Cache, ...]]:
-        log_probabilities, caches = usual.step(tokens, position, caches)
+        log_probabilities, caches = usual.step(tokens, positions, caches)
         return jax.nn.log_softmax(log_probabilities, axis=-1), caches
 
     return usual._replace(step=step)

@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,10 @@ NO_PENALTY = 1e-30
 NEVER_WRITTEN = [["<pad>"], ["<unk>"], ["<s>"]]
 END = "</s>"
 SMALLEST_BUCKET = 16
+
+# What the length of a hypothesis, its end counted, is before it is raised to the penalty: "gnmt" is equation 14 of
+# Wu et al. 2016.
+BASES: dict[str, Callable[[int], float]] = {"gnmt": lambda length: (5 + length) / 6, "power": lambda length: length}
 
 # SentencePiece writes a space as U+2581; a real one in the text travels under an escape.
 ESCAPES = {"\ufdd0": "\ufdd00", "\u2581": "\ufdd01"}
@@ -110,7 +114,7 @@ class Translator:
             )
             pending |= dict(zip(places, started, strict=True))
         results = [pending[place].result() for place in range(len(rows))]
-        return [best(result.hypotheses, result.scores, alpha) for result in results]
+        return [best(result.hypotheses, result.scores, alpha, self.about["penalty"]) for result in results]
 
     def translate(
         self,
@@ -133,12 +137,14 @@ class Translator:
         return [" ".join(next(texts) for _ in range(count)) for count in counts]
 
 
-def best(hypotheses: Sequence[Sequence[str]], log_probabilities: Sequence[float], alpha: float) -> Hypothesis:
-    """The finished hypothesis of highest score by the length penalty of Wu et al. 2016, equation 14; else a cut one."""
+def best(
+    hypotheses: Sequence[Sequence[str]], log_probabilities: Sequence[float], alpha: float, penalty: str
+) -> Hypothesis:
+    """The finished hypothesis of highest score by this kind of length penalty; else a cut one."""
     found = []
     for pieces, log_probability in zip(hypotheses, log_probabilities, strict=True):
         is_finished = list(pieces[-1:]) == [END]
-        score = log_probability * ((5 + len(pieces)) / 6) ** -alpha
+        score = log_probability * BASES[penalty](len(pieces)) ** -alpha
         found.append(Hypothesis(list(pieces[: len(pieces) - is_finished]), log_probability, score, is_finished))
     return max(found, key=lambda hypothesis: (hypothesis.is_finished, hypothesis.score))
 
@@ -147,7 +153,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Translate lines with this model: one out for each one in.")
     parser.add_argument("--beam", type=int, metavar="N", help="hypotheses kept; 1: greedy (default: the run's)")
-    parser.add_argument("--length-penalty", type=float, metavar="X", help="GNMT exponent (default: the run's)")
+    parser.add_argument("--length-penalty", type=float, metavar="X", help="exponent; 0: none (default: the run's)")
     parser.add_argument("--batch-size", type=int, metavar="N", default=32, help="sentences at once (default 32)")
     parser.add_argument("--compute-type", default="default", help="int8, float32, ... (default: as exported)")
     options = parser.parse_args()
