@@ -3,14 +3,12 @@
 Runs in an environment of its own, never in the project's: joeynmt 2.3.0, importlib_metadata, subword_nmt and
 sentencepiece 0.2.0. Text, vocabulary, sizes, label smoothing and tokens a batch are those of the others; the loop, the
 batches and the update are JoeyNMT's. The time of an update lasts until the next begins, so that it holds the making of
-a batch. Prints one JSON object with the real target tokens a second of each update.
+a batch.
 """
 
-import argparse
-import gzip
-import json
 import tempfile
-import time
+from argparse import Namespace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,8 @@ import sentencepiece
 from joeynmt.config import parse_global_args, set_validation_args
 from joeynmt.prediction import prepare
 from joeynmt.training import TrainManager
+from peer import LONGEST, WARM_UP, answer, now, parse, read
 
-LONGEST = 127
-WARM_UP = 5
 SPECIAL = 4
 
 
@@ -30,25 +27,23 @@ class TimedTrainer(TrainManager):
     begun: list[tuple[float, int]]
 
     def _train_step(self, batch: Any) -> tuple[float, int]:
-        self.begun.append((time.perf_counter(), int(batch.ntokens)))
+        self.begun.append((now(), int(batch.ntokens)))
         return super()._train_step(batch)
 
     def _save_checkpoint(self, new_best: bool, score: float) -> None:
         del new_best, score
 
 
-def write_data(options: argparse.Namespace, directory: Path) -> None:
+def write_data(options: Namespace, directory: Path) -> None:
     """The text, plain, and the vocabulary as JoeyNMT wants them: no special pieces, and no empty lines."""
     for path, side in ((options.source, "source"), (options.target, "target")):
-        opener = gzip.open if path.endswith(".gz") else open
-        with opener(path, "rb") as file:
-            (directory / f"train.{side}").write_bytes(file.read())
+        (directory / f"train.{side}").write_bytes(read(path))
     pieces = sentencepiece.SentencePieceProcessor(model_file=options.tokenizer)
     words = [pieces.id_to_piece(number) for number in range(SPECIAL, pieces.get_piece_size())]
     (directory / "vocabulary").write_text("\n".join(words) + "\n", encoding="utf-8")
 
 
-def settings(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
+def settings(options: Namespace, directory: Path) -> dict[str, Any]:
     """JoeyNMT's configuration."""
     side = {
         "voc_file": str(directory / "vocabulary"),
@@ -100,14 +95,7 @@ def settings(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser()
-    for name in ("source", "target", "tokenizer"):
-        parser.add_argument(name)
-    for name in ("layers", "width", "heads", "feed-forward", "batch-tokens", "steps"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--dropout", type=float, required=True)
-    parser.add_argument("--precision", choices=["float32"], required=True)
-    options = parser.parse_args()
+    options = parse(["float32"])
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         write_data(options, directory)
@@ -127,10 +115,9 @@ def main() -> None:
         )
         trainer.begun = []
         trainer.train_and_validate(train_data=text, valid_data=text)
-    updates = list(zip(trainer.begun, trainer.begun[1:], strict=False))[WARM_UP:]
-    rates = [tokens / (end - start) for (start, tokens), (end, _) in updates]
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(json.dumps({"system": "JoeyNMT", "precision": "float32", "parameters": parameters, "rates": rates}))
+    times, tokens = zip(*trainer.begun, strict=True)
+    seconds = [end - start for start, end in pairwise(times)]
+    answer("JoeyNMT", "float32", model, list(tokens[:-1]), seconds)
 
 
 if __name__ == "__main__":

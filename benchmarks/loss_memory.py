@@ -1,10 +1,10 @@
 """Memory of one update with the chunked loss beside the plain one, which holds all logits.
 
-    python benchmarks/loss_memory.py [--vocabulary 32000] [--tokens 8192] [--layers 6 ...]
+    python benchmarks/loss_memory.py [RECIPE] [--training.batch_tokens 8192] [--data.vocabulary_size 32000 ...]
 
-Compiles and runs the update of training, once with each loss, each in a process of its own. Prints what XLA plans
-for (temporary arrays, and results that take no argument's place), the largest resident memory of the process, and one
-JSON line. The smaller the model beside its vocabulary, the larger the part of the loss.
+Compiles and runs the update of a recipe's training on random text, once with each loss, each in a process of its own.
+Prints what XLA plans for (temporary arrays, and results that take no argument's place), the largest resident memory of
+the process, and one JSON line. The smaller the model beside its vocabulary, the larger the part of the loss.
 """
 
 import argparse
@@ -20,14 +20,14 @@ import numpy as np
 from flax import nnx
 
 from data.batch import Batch
-from data.config import DataConfig
 from transformer import training
-from transformer.command_line import ArgumentParser, run_main
-from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
+from transformer.command_line import ArgumentParser, add_config_options, overrides, run_main
+from transformer.config import Config
 from transformer.dense import resolve_precision
 from transformer.devices import MeshStrategy
 from transformer.loss import chunked_loss, plain_loss
 from transformer.model import Transformer, split
+from transformer.recipe import read_recipe
 
 MEGA = 1e6
 
@@ -42,20 +42,8 @@ LOSSES = {"plain": plain, "chunked": chunked_loss}
 
 
 def recipe(options: argparse.Namespace) -> Config:
-    """The sizes of the command line as a recipe for one device."""
-    return Config(
-        data=DataConfig(maximum_tokens=options.length, row_length=options.length),
-        model=ModelConfig(
-            encoder_layers=options.layers,
-            decoder_layers=options.layers,
-            width=options.width,
-            heads=options.heads,
-            feed_forward=options.feed_forward,
-            precision=options.precision,
-        ),
-        training=TrainingConfig(batch_tokens=options.tokens),
-        devices=DevicesConfig(data=1),
-    )
+    """The recipe on one device, with updates of 8,192 tokens unless the command line has others."""
+    return read_recipe(options.recipe, {"training.batch_tokens": "8192", **overrides(options), "devices.data": "1"})
 
 
 def full_batch(tokens: int, length: int, vocabulary: int) -> Batch:
@@ -70,11 +58,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Compiles and runs one update with one loss. Only the loss in training's own step is exchanged."""
     training.chunked_loss = LOSSES[options.loss]
     config = recipe(options)
-    sizes = {"source_vocabulary": options.vocabulary, "target_vocabulary": options.vocabulary}
+    vocabulary = config.data.vocabulary_size
+    sizes = {"source_vocabulary": vocabulary, "target_vocabulary": vocabulary}
     graph, parameters = split(Transformer(config.model, **sizes, rngs=nnx.Rngs(0)))
     state = MeshStrategy(graph, config).init_state(parameters)
     del parameters
-    batch, key = full_batch(options.tokens, options.length, options.vocabulary), jax.random.key(0)
+    batch, key = full_batch(config.training.batch_tokens, config.data.row_length, vocabulary), jax.random.key(0)
     step = jax.jit(training.build_train_step(graph, config), donate_argnums=0).lower(state, batch, key).compile()
     plan = step.memory_analysis()
     state, metrics = step(state, batch, key)
@@ -108,13 +97,13 @@ def table(results: list[dict[str, Any]]) -> str:
 def main(arguments: list[str]) -> None:
     """Measure each loss in its own process; print the table and the JSON line."""
     parser = ArgumentParser(prog="benchmarks/loss_memory.py", description="Memory of an update, by its loss.")
-    for name, default in {
-        "vocabulary": 32000, "tokens": 8192, "length": 128, "layers": 6, "width": 512, "heads": 8, "feed-forward": 2048,
-    }.items():  # fmt: skip
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"(default {default})")
-    parser.add_argument("--precision", default="auto", help="of matrix products (default auto)")
+    parser.add_argument(
+        "recipe", nargs="?", default="configs/wmt14-en-de-base.toml", help="(default %(default)s, in smaller updates)"
+    )
     parser.add_argument("--loss", choices=LOSSES, help="measure this one in this process, as JSON")
+    add_config_options(parser, ["data", "model", "training"])
     options = parser.parse_args(arguments)
+    config = recipe(options)
     if options.loss:
         print(json.dumps(measure(options)))
         return
@@ -126,7 +115,7 @@ def main(arguments: list[str]) -> None:
             sys.exit(f"the process with the {name} loss ended with status {done.returncode}")
         results.append(json.loads(done.stdout))
     about = {"machine": platform.machine(), "device": jax.devices()[0].device_kind, "jax": jax.__version__}
-    about |= {"precision": resolve_precision(options.precision)}
+    about |= {"precision": resolve_precision(config.model.precision)}
     print(", ".join(about.values()), f"{results[0]['parameters']:,} parameters", sep=", ")
     print(table(results))
     print(json.dumps({"options": vars(options), **about, "results": results}))

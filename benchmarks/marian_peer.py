@@ -2,29 +2,22 @@
 
 Runs in an environment of its own (torch, transformers, sentencepiece), never in the project's. The peer gets what a
 careful user would give it: batches of sentences of like length within a budget of target tokens, fused AdamW, tied
-embeddings, label smoothing. Prints one JSON object with the real target tokens a second of each update.
+embeddings, label smoothing. Text is tokenised before the clock starts; an epoch is followed by the same batches.
 """
 
-import argparse
-import gzip
-import json
 import random
-import time
+from itertools import cycle, islice
 
 import sentencepiece
 import torch
+from peer import LONGEST, WARM_UP, answer, now, parse, read
 from torch.nn.functional import cross_entropy
 from transformers import MarianConfig, MarianMTModel
 
-LONGEST = 127
-WARM_UP = 5
 
-
-def read(path: str) -> list[str]:
-    """The lines of a file, plain or gzip."""
-    opener = gzip.open if path.endswith(".gz") else open
-    with opener(path, "rb") as file:
-        return [line.decode("utf-8") for line in file.read().split(b"\n")[:-1]]
+def lines(path: str) -> list[str]:
+    """The lines of a file."""
+    return [line.decode("utf-8") for line in read(path).split(b"\n")[:-1]]
 
 
 def group(pairs: list[tuple[list[int], list[int]]], budget: int) -> list[list[tuple[list[int], list[int]]]]:
@@ -46,19 +39,12 @@ def pad(rows: list[list[int]], value: int) -> torch.Tensor:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser()
-    for name in ("source", "target", "tokenizer"):
-        parser.add_argument(name)
-    for name in ("layers", "width", "heads", "feed-forward", "batch-tokens", "steps"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--dropout", type=float, required=True)
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], required=True)
-    options = parser.parse_args()
+    options = parse(["float32", "bfloat16"])
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=options.tokenizer)
     padding, end, vocabulary = 0, 3, tokenizer.get_piece_size()
-    sides = [tokenizer.encode(read(path)) for path in (options.source, options.target)]
+    sides = [tokenizer.encode(lines(path)) for path in (options.source, options.target)]
     pairs = [([*s, end], [*t, end]) for s, t in zip(*sides, strict=True) if s and t and max(len(s), len(t)) <= LONGEST]
     model = MarianMTModel(
         MarianConfig(
@@ -85,9 +71,9 @@ def main() -> None:
     )
     model = model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)
-    rates = []
-    for step, batch in enumerate(group(pairs, options.batch_tokens)[: options.steps + WARM_UP]):
-        start = time.perf_counter()
+    tokens, seconds = [], []
+    for batch in islice(cycle(group(pairs, options.batch_tokens)), WARM_UP + options.steps):
+        start = now()
         source = pad([pair[0] for pair in batch], padding).to(device)
         labels = pad([pair[1] for pair in batch], padding).to(device)
         inputs = torch.cat([torch.full_like(labels[:, :1], 2), labels[:, :-1]], dim=1)
@@ -99,12 +85,9 @@ def main() -> None:
         cross_entropy(flat, labels.reshape(-1), ignore_index=padding, label_smoothing=0.1).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        tokens = int((labels != padding).sum())
-        if step >= WARM_UP:
-            rates.append(tokens / (time.perf_counter() - start))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    about = {"system": "transformers MarianMTModel", "precision": options.precision, "parameters": parameters}
-    print(json.dumps({**about, "rates": rates, "torch": torch.__version__}))
+        seconds.append(now() - start)
+        tokens.append(sum(len(pair[1]) for pair in batch))
+    answer("transformers MarianMTModel", options.precision, model, tokens, seconds)
 
 
 if __name__ == "__main__":

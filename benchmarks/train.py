@@ -6,9 +6,16 @@
 Times Dragoman's update, data pipeline included, and two peers, each with the Python of an environment of its own:
 Hugging Face's MarianMTModel in eager PyTorch (benchmarks/marian_peer.py: torch, transformers and sentencepiece) and
 JoeyNMT with its own trainer (benchmarks/joey_peer.py says what it needs). Every shape is compiled before the clock
-starts. Prints a table of medians over updates with their spread, Dragoman's TFLOP/s a device, and one JSON line. The
-defaults are a tiny model; the base model of Vaswani et al. 2017 is `--layers 6 --width 512 --heads 8 --feed-forward
-2048`. `--profile DIRECTORY` writes a trace of five updates there, which TensorBoard with its profile plug-in and
+starts. Prints a table of medians over updates with their quartiles, and the mean, which counts the moments in which
+text is tokenised too; Dragoman's TFLOP/s a device; how its best compares with the fastest peer; and one JSON line.
+
+The default is a small model. The base model of Vaswani et al. 2017, against both precisions of PyTorch, is slow on a
+CPU, so that its default is few updates:
+
+    python benchmarks/train.py --size base --batching packed --source train.en.gz --target train.de.gz \\
+        --peer-python PYTHON --peer-precision float32 bfloat16 [--steps 10] [--batch-tokens 4096]
+
+`--profile DIRECTORY` writes a trace of five updates there, which TensorBoard with its profile plug-in and
 https://ui.perfetto.dev open.
 """
 
@@ -36,6 +43,7 @@ from tqdm import tqdm
 
 from data.batch import Batch
 from data.config import DataConfig
+from data.errors import InputError
 from data.pipeline import Share, training_batches
 from data.sources import load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
@@ -49,6 +57,11 @@ from transformer.model import Transformer, split
 PEER = Path(__file__).with_name("marian_peer.py")
 JOEY = Path(__file__).with_name("joey_peer.py")
 PROFILED = 5
+SIZES = {
+    "small": {"layers": 4, "width": 128, "heads": 4, "feed_forward": 256, "steps": 60},
+    "base": {"layers": 6, "width": 512, "heads": 8, "feed_forward": 2048, "steps": 10},
+    "big": {"layers": 6, "width": 1024, "heads": 16, "feed_forward": 4096, "steps": 10},
+}
 
 
 def recipe(options: argparse.Namespace, precision: str) -> Config:
@@ -76,7 +89,7 @@ def recipe(options: argparse.Namespace, precision: str) -> Config:
 
 
 def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str = "") -> dict[str, Any]:
-    """Rates of updates in the order of training; the first of each shape only compiles.
+    """Tokens and seconds of updates in the order of training; the first of each shape only compiles.
 
     With `profile`, a directory, more updates of the same shapes are traced into it, after those that are timed.
     """
@@ -99,23 +112,24 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
             seed=0,
         )
     )
-    rates: list[float] = []
-    flops: list[float] = []
+    tokens: list[float] = []
+    seconds: list[float] = []
+    rates: list[float] = []  # of operations
     seen, compiling, name = set(), 0.0, resolve_precision(config.model.precision)
     with tqdm(total=steps, desc=f"dragoman {name}", unit="step") as bar:
-        while len(rates) < steps:
+        while len(seconds) < steps:
             start = time.perf_counter()
             batch = next(batches)
-            state, metrics = strategy.train_step(state, batch, jax.random.key(0))
-            tokens = float(metrics.tokens)
-            seconds = time.perf_counter() - start
+            state, metrics = jax.block_until_ready(strategy.train_step(state, batch, jax.random.key(0)))
+            took = time.perf_counter() - start
             if batch.target_inputs.shape in seen:
-                rates.append(tokens / seconds)
-                flops.append(batch_flops(config.model, tokenizer.target_size, batch) / seconds)
+                tokens.append(float(metrics.tokens))
+                seconds.append(took)
+                rates.append(batch_flops(config.model, tokenizer.target_size, batch) / took)
                 bar.update()
             else:
                 seen.add(batch.target_inputs.shape)
-                compiling += seconds
+                compiling += took
     if profile:
         with jax.profiler.trace(profile, create_perfetto_trace=True):
             for batch in islice((batch for batch in batches if batch.target_inputs.shape in seen), PROFILED):
@@ -123,14 +137,15 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
             jax.block_until_ready(metrics)
         print(f"{name}: a trace of {PROFILED} updates is in {profile}", file=sys.stderr)
     batches.close()
-    teraflops = statistics.median(flops) / TERA / strategy.device_count
+    teraflops = statistics.median(rates) / TERA / strategy.device_count
     peak = known_peak(jax.devices()[0].device_kind)
     parameters_count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
     return {
         "system": "Dragoman",
         "precision": name,
         "parameters": parameters_count,
-        "rates": rates,
+        "tokens": tokens,
+        "seconds": seconds,
         "shapes": len(seen),
         "compile_seconds": compiling,
         "device_teraflops": teraflops,
@@ -148,7 +163,7 @@ def batch_flops(model: ModelConfig, vocabulary: int, batch: Batch) -> float:
 def time_peer(
     options: argparse.Namespace, python: str, script: Path, directory: Path, precision: str
 ) -> dict[str, Any]:
-    """A peer's rates, from its own Python, on the vocabulary in `directory`."""
+    """A peer's tokens and seconds of updates, from its own Python, on the vocabulary in `directory`."""
     command = [python, str(script), options.source, options.target, str(directory / "tokenizer.model")]
     for name in ("layers", "width", "heads", "feed_forward", "dropout", "batch_tokens", "steps"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
@@ -164,6 +179,15 @@ def profile_of(options: argparse.Namespace, precision: str) -> str:
     return str(Path(options.profile) / precision) if options.profile else ""
 
 
+def with_rates(result: dict[str, Any]) -> dict[str, Any]:
+    """Tokens a second in place of the tokens and seconds of each update: median, quartiles and mean."""
+    tokens, seconds = result["tokens"], result["seconds"]
+    low, median, high = statistics.quantiles([t / s for t, s in zip(tokens, seconds, strict=True)], n=4)
+    about = {name: value for name, value in result.items() if name not in ("tokens", "seconds")}
+    mean = sum(tokens) / sum(seconds)
+    return about | {"tokens_per_second": median, "quartiles": [low, high], "mean_tokens_per_second": mean}
+
+
 def share(result: dict[str, Any]) -> str:
     """The columns of operations: empty for peers, whose arithmetic nobody counted."""
     if "device_teraflops" not in result:
@@ -173,22 +197,37 @@ def share(result: dict[str, Any]) -> str:
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """One line a system and precision: the median rate of its updates, and the quartiles."""
+    """One line a system and precision."""
     lines = [
-        f"{'system':28} {'precision':17} {'parameters':>10} {'tokens/s':>9} {'quartiles':>15} "
+        f"{'system':28} {'precision':17} {'parameters':>10} {'tokens/s':>9} {'quartiles':>19} {'mean':>9} "
         f"{'TFLOP/s':>8} {'of peak':>7}"
     ]
     for result in results:
-        low, median, high = statistics.quantiles(result["rates"], n=4)
+        low, high = result["quartiles"]
         lines.append(
-            f"{result['system']:28} {result['precision']:17} {result['parameters']:10,} {median:9,.0f} "
-            f"{low:7,.0f} {high:7,.0f} {share(result)}".rstrip()
+            f"{result['system']:28} {result['precision']:17} {result['parameters']:10,} "
+            f"{result['tokens_per_second']:9,.0f} {low:9,.0f} {high:9,.0f} {result['mean_tokens_per_second']:9,.0f} "
+            f"{share(result)}".rstrip()
         )
     return "\n".join(lines)
 
 
-def main(arguments: list[str]) -> None:
-    """The command line."""
+def comparison(results: Sequence[dict[str, Any]]) -> str:
+    """How Dragoman's best median compares with the best of the peers."""
+    ranked = sorted(results, key=lambda result: result["tokens_per_second"], reverse=True)
+    ours = next(result for result in ranked if result["system"] == "Dragoman")
+    theirs = next((result for result in ranked if result["system"] != "Dragoman"), None)
+    if theirs is None:
+        return "no peer was timed"
+    ratio = ours["tokens_per_second"] / theirs["tokens_per_second"]
+    return (
+        f"Dragoman, {ours['precision']}: {ratio:.2f} times the tokens/s of the fastest peer, "
+        f"{theirs['system']}, {theirs['precision']}"
+    )
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of the command line, with what the size says where they are silent."""
     parser = ArgumentParser(prog="benchmarks/train.py", description="Training speed, beside a peer on the same text.")
     parser.add_argument("--source", required=True, help="training text, source side; plain, .gz or .xz")
     parser.add_argument("--target", required=True, help="training text, target side")
@@ -200,13 +239,25 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--precision", nargs="+", default=["float32", "auto"], help="Dragoman's policies to time")
     parser.add_argument("--peer-precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--batching", default="bucketed", choices=["bucketed", "packed"], help="Dragoman's rows")
-    for name, default in {
-        "layers": 4, "width": 128, "heads": 4, "feed-forward": 256, "vocabulary": 8000, "batch-tokens": 4096,
-        "steps": 60,
-    }.items():  # fmt: skip
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"(default {default})")
-    parser.add_argument("--dropout", type=float, default=0.3, help="(default 0.3)")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--size", default="small", choices=SIZES, help="of the model (default small), changed by:")
+    for name in SIZES["small"]:
+        sizes = ", ".join(f"{size} {values[name]}" for size, values in SIZES.items())
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", metavar="N", type=int, default=argparse.SUPPRESS, help=f"({sizes})"
+        )
+    parser.add_argument("--vocabulary", metavar="N", type=int, default=8000, help="(default 8000)")
+    parser.add_argument("--batch-tokens", metavar="N", type=int, default=4096, help="of an update (default 4096)")
+    parser.add_argument("--dropout", metavar="X", type=float, default=0.3, help="(default 0.3)")
+    given = parser.parse_args(arguments)
+    options = argparse.Namespace(**SIZES[given.size] | vars(given))
+    if options.steps < 2:
+        raise InputError(f"--steps is {options.steps}: expected 2 or more, to tell how much updates differ")
+    return options
+
+
+def main(arguments: list[str]) -> None:
+    """The command line."""
+    options = parse(arguments)
     use_compilation_cache()
     results = []
     with tempfile.TemporaryDirectory() as directory:
@@ -223,10 +274,11 @@ def main(arguments: list[str]) -> None:
             ]
         if options.joeynmt_python:
             results.append(time_peer(options, options.joeynmt_python, JOEY, Path(directory), "float32"))
+    results = [with_rates(result) for result in results]
     print(f"{platform.machine()}, {jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print(table(results))
-    medians = [result | {"rates": None, "tokens_per_second": statistics.median(result["rates"])} for result in results]
-    print(json.dumps([{key: value for key, value in row.items() if key != "rates"} for row in medians]))
+    print(comparison(results))
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":
