@@ -31,6 +31,11 @@ class ModelConfig(Section):
     target_vectors: str = Field("", description="pre-trained target word embeddings, word2vec text format; empty: none")
     dropout: float = Field(0.1, ge=0.0, lt=1.0, description="share of features dropped after embedding and sub-layers")
     activation_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="share dropped inside the feed-forward networks")
+    rematerialize: bool = Field(
+        False,
+        description="back-propagation computes each layer again from its input instead of remembering its inside: the "
+        "same update in less memory, for more computing; on GPU and TPU (on CPUs, XLA undoes it)",
+    )
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = Field(
         "auto",
         description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "
