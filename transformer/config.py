@@ -1,6 +1,6 @@
 """Every knob of the array side, and the whole recipe: typed, with default, range and unit, declared once."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -57,8 +57,18 @@ class TrainingConfig(Section):
     steps: int = Field(
         100000, ge=1, description="updates; more let a finished run go on, except under the cosine schedule"
     )
-    batch_tokens: int = Field(4096, ge=16, description="target tokens an update, padding counted, over all devices")
-    accumulation: int = Field(1, ge=1, description="parts an update's batch is computed in, one after the other")
+    batch_tokens: Annotated[int, Field(ge=16)] | Literal["auto"] = Field(
+        4096,
+        description="target tokens an update, padding counted, over all devices; auto: as many as fit the devices",
+    )
+    batch_tokens_limit: int = Field(
+        32768, ge=16, description="most tokens of an update that auto takes: of larger ones, each token teaches less"
+    )
+    accumulation: int = Field(
+        1,
+        ge=1,
+        description="parts an update's batch is computed in, one after the other; doubled where memory runs out",
+    )
     seed: int = Field(1, ge=0, lt=2**31, description="decides initial weights, order, dropout and subword sampling")
     optimizer: Literal["adamw", "adafactor", "schedule_free", "muon"] = Field(
         "adamw",
@@ -203,3 +213,7 @@ class Config(Section):
         if self.devices.strategy == "pmap" and self.devices.fsdp * self.devices.tensor > 1:
             raise ValueError('devices.strategy "pmap" only replicates: devices.fsdp and devices.tensor must be 1')
         return self
+
+    def with_training(self, changes: dict[str, Any]) -> "Config":
+        """The recipe with these knobs of its training section, which are not checked again."""
+        return self.model_copy(update={"training": self.training.model_copy(update=changes)})
