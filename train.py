@@ -27,6 +27,7 @@ from transformer.command_line import ArgumentParser, add_config_options, add_pro
 from transformer.config import Config
 from transformer.dense import resolve_precision
 from transformer.devices import use_compilation_cache
+from transformer.memory import GIB, OutOfMemory, device_kind, in_more_parts, largest_update, smallest_memory
 from transformer.processes import SharedStop, check_same, connect, on_first
 from transformer.recipe import read_recipe
 from transformer.run import Run, check_config, config_hash, file_hash
@@ -67,6 +68,31 @@ def prepare_text(config: Config, run: Run, *, is_new: bool) -> Text:
     return Text(train, validation, test, Tokenizer.load(run.path))
 
 
+def resumed_batch_tokens(config: Config, run: Run) -> int | str:
+    """The tokens of an update of a run that exists, whatever "auto" would find today. InputError names other knobs."""
+    stored = run.load_config()
+    if config.training.batch_tokens == "auto":
+        config = config.with_training({"batch_tokens": stored.training.batch_tokens})
+    check_config(stored, config, where=run.config_path)
+    return config.training.batch_tokens
+
+
+def find_batch_tokens(config: Config, tokenizer: Tokenizer) -> int:
+    """The tokens of the largest update that fits the devices, told in a line."""
+    tokens, needed, available = largest_update(
+        config,
+        source_vocabulary=tokenizer.source_size,
+        target_vocabulary=tokenizer.target_size,
+        available=smallest_memory(),
+    )
+    is_cut = 2 * tokens > config.training.batch_tokens_limit
+    say(
+        f'training.batch_tokens = "auto": {tokens} tokens an update ({needed / GIB:.2f} GiB of the '
+        f"{available / GIB:.2f} GiB of {device_kind()})" + (", as training.batch_tokens_limit has it" if is_cut else "")
+    )
+    return tokens
+
+
 def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
     """Scores the chosen checkpoint on the test set, shows translations, and says how to go on."""
     translator = Translator.load(run.path)
@@ -85,6 +111,30 @@ def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
     say(f"evaluate:   python evaluate.py {run.path}")
 
 
+def fit(
+    config: Config, run: Run, text: Text, checkpointer: Checkpointer, stop: SharedStop, hashes: dict[str, str]
+) -> Trainer:
+    """Updates until done or stopped. After one that runs out of memory, each is computed in twice as many parts."""
+    while True:
+        trainer = Trainer(config, run, text, checkpointer, stop)
+        size = sum(x.size for x in jax.tree.leaves(trainer.shapes))
+        devices = f"{trainer.strategy.device_count} x {device_kind()}"
+        if jax.process_count() > 1:
+            devices += f" of {jax.process_count()} processes"
+        say(f"model: {size:,} parameters, products in {resolve_precision(config.model.precision)}, on {devices}")
+        try:
+            trainer.fit(trainer.start(hashes))
+            return trainer
+        except OutOfMemory:
+            config = in_more_parts(config, rows=trainer.longest_rows, processes=jax.process_count())
+        say(
+            f"out of memory on {device_kind()}: going on from the last checkpoint with training.accumulation "
+            f"{config.training.accumulation}, the same update in more parts"
+        )
+        checkpointer.wait()
+        run.save_config(config)
+
+
 def train(config: Config, run: Run) -> int:
     """Trains a run to its end, from the start or from where it stopped. Returns the exit status."""
     use_compilation_cache()
@@ -93,8 +143,11 @@ def train(config: Config, run: Run) -> int:
         on_first(lambda: stack.enter_context(run.lock()))
         is_new = on_first(lambda: not (run.checkpoints.is_dir() and any(run.checkpoints.iterdir())))
         if not is_new:
-            on_first(lambda: check_config(run.load_config(), config, where=run.config_path))
+            tokens = on_first(lambda: resumed_batch_tokens(config, run))
+            config = config.with_training({"batch_tokens": tokens})
         text = prepare_text(config, run, is_new=is_new)
+        if config.training.batch_tokens == "auto":
+            config = config.with_training({"batch_tokens": find_batch_tokens(config, text.tokenizer)})
         on_first(lambda: run.save_config(config))
         stop = SharedStop(stack.enter_context(StopRequest()))
         hashes = {
@@ -106,15 +159,8 @@ def train(config: Config, run: Run) -> int:
         with Checkpointer(
             run.checkpoints, keep_last=training.keep_last, keep_best=training.keep_best, hashes=hashes
         ) as checkpointer:
-            trainer = Trainer(config, run, text, checkpointer, stop)
-            state = trainer.start(hashes)
-            size = sum(x.size for x in jax.tree.leaves(trainer.shapes))
-            devices = f"{trainer.strategy.device_count} x {jax.devices()[0].device_kind}"
-            if jax.process_count() > 1:
-                devices += f" of {jax.process_count()} processes"
-            say(f"model: {size:,} parameters, products in {resolve_precision(config.model.precision)}, on {devices}")
+            trainer = fit(config, run, text, checkpointer, stop, hashes)
             with contextlib.suppress(Interrupted):
-                trainer.fit(state)
                 if not stop.number:
                     trainer.average_best()
                     on_first(checkpointer.wait)

@@ -1,7 +1,9 @@
 """A run in the course of training: updates, log, validation, checkpoints, and the average of the best."""
 
+import contextlib
 import sys
 import time
+from math import ceil
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +16,14 @@ from data.batch import Batch, Pair
 from data.errors import InputError
 from data.metrics import METRICS
 from data.pipeline import Share, batch_shapes, empty_share, evaluation_batches, training_batches
+from data.progress import tell
 from data.sources import Corpus
 from data.tokenizer import Tokenizer
 from data.vectors import read_vectors
 from transformer.checkpoint import Checkpointer, average, latest, restore_optimizer, restore_parameters, steps, verify
 from transformer.config import Config
 from transformer.devices import STRATEGIES
+from transformer.memory import refuse, watch
 from transformer.meter import Meter
 from transformer.model import Parameters, Transformer, abstract, split
 from transformer.processes import SharedStop, on_first
@@ -41,7 +45,7 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Prints one line on standard error; of several processes, the first does."""
     if jax.process_index() == 0:
-        tqdm.write(f"warning: {text}", file=sys.stderr)
+        tell(f"warning: {text}")
 
 
 class Text(NamedTuple):
@@ -82,13 +86,17 @@ class Trainer:
         self.graph, self.shapes = abstract(config.model, text.tokenizer.source_size, text.tokenizer.target_size)
         self.strategy = STRATEGIES[config.devices.strategy](self.graph, config)
         batch_tokens = config.training.batch_tokens
-        share = self.share_of_rows()
+        assert isinstance(batch_tokens, int), "train.py has put a number in place of auto"
+        shapes = batch_shapes(config.data, batch_tokens=batch_tokens)
+        self.shape_count = len(shapes)
+        self.longest_rows = ceil(min(rows for rows, *_ in shapes) / self.strategy.row_devices)  # on a device
+        share = self.share_of_rows(shapes)
         limit = min(config.data.row_length, config.model.maximum_length)
         held_out, dropped = evaluation_batches(
             text.validation,
             text.tokenizer,
             config.data.model_copy(update={"row_length": limit}),
-            batch_tokens=batch_tokens,
+            batch_tokens=max(batch_tokens // config.training.accumulation, limit),  # no more memory than a part takes
             share=share,
         )
         for reason, count in dropped.items():
@@ -96,7 +104,6 @@ class Trainer:
         if not held_out:
             raise InputError(f"no validation pair fits a row of {limit} tokens: see data.row_length")
         self.held_out = held_out
-        self.shape_count = len(batch_shapes(config.data, batch_tokens=batch_tokens))
         stream = training_batches(
             text.train,
             text.tokenizer,
@@ -109,11 +116,10 @@ class Trainer:
         self.step, self.stale, self.is_validated = 0, 0, True
         self.best: float | None = None  # validation BLEU
 
-    def share_of_rows(self) -> Share:
+    def share_of_rows(self, shapes: list[tuple[int, int, int]]) -> Share:
         """What this process takes of each batch; says so where an update has to be filled up with empty rows."""
         (part, count), devices = self.strategy.row_share, self.strategy.row_devices
         accumulation = self.config.training.accumulation
-        shapes = batch_shapes(self.config.data, batch_tokens=self.config.training.batch_tokens)
         if empty := empty_share(shapes, devices * accumulation):
             say(
                 f"rows that do not divide by devices {devices} x training.accumulation {accumulation} are filled up "
@@ -153,7 +159,10 @@ class Trainer:
         return self.step >= self.config.training.steps or (patience > 0 and self.stale >= patience)
 
     def fit(self, state: TrainState) -> None:
-        """Updates until done, or until a signal asks to stop: then the state is saved first."""
+        """Updates until done, or until a signal asks to stop: then the state is saved first.
+
+        OutOfMemory where an update does not fit: what was not saved is lost then, as updates write over their state.
+        """
         training, key = self.config.training, jax.random.key(self.config.training.seed)
         is_first = jax.process_index() == 0
         writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=self.step + 1, write_to_disk=is_first)
@@ -172,13 +181,15 @@ class Trainer:
             devices=self.strategy.device_count,
             warn=warn,
         )
-        with bar, writer, meter.listening():
+        with contextlib.closing(self.batches), bar, writer, meter.listening(), watch():
             if not self.is_validated and self.is_validation_due():  # the last session ended in the middle of it
                 self.validate_and_save(state, writer, bar)
             meter.go_on()
             while not self.is_done() and not self.stop.number:
                 batch: Batch = next(self.batches)
-                state = meter.update(self.strategy.train_step, state, batch, key)
+                with meter.update(batch):
+                    state, metrics = self.strategy.train_step(state, batch, key)
+                meter.add(metrics, batch)
                 self.step += 1
                 self.stop.look()
                 bar.update()
@@ -190,7 +201,6 @@ class Trainer:
                     meter.go_on()
                 elif self.step % training.save_every == 0 or self.stop.number:
                     self.save(state, None)
-        self.batches.close()
         say(meter.summary())
 
     def is_validation_due(self) -> bool:
@@ -200,9 +210,11 @@ class Trainer:
     def validate_and_save(self, state: TrainState, writer: SummaryWriter, bar: tqdm) -> None:
         """A checkpoint with its validation scores, or, if asked to stop meanwhile, one to validate on resuming."""
         try:
-            self.save(state, self.validate(state, writer, bar))
+            with refuse("validation", "lower decoding.rows or decoding.beam"):
+                scores = self.validate(state, writer, bar)
         except Interrupted:
-            self.save(state, None)
+            scores = None
+        self.save(state, scores)
 
     def log(self, record: dict[str, Any], writer: SummaryWriter, bar: tqdm) -> None:
         """One line of metrics.jsonl, the same to TensorBoard, and the essence to the progress bar."""

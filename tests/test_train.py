@@ -191,6 +191,34 @@ def test_training_stops_when_validation_no_longer_improves(recipe, tmp_path):
     assert all(later > max(scores[:n]) for n, later in enumerate(scores[1:-1], start=1))
 
 
+PACKED = ("--data.batching", "packed", "--training.steps")
+AUTO = 'training.batch_tokens = "auto"'
+
+
+def test_auto_is_told_with_its_limit_and_becomes_a_number_in_the_config(recipe, tmp_path, capsys):
+    """Of at most 600 tokens, 18 rows of 32, eight devices take 16: each as many, so that none is empty."""
+    options = ["--training.batch_tokens", "auto", "--training.batch_tokens_limit", "600"]
+    assert train.main([str(recipe), "--run", str(tmp_path / "run"), *PACKED, "1", *options]) == 0
+    output = capsys.readouterr().out
+    assert f"{AUTO}: 512 tokens an update (" in output
+    assert " of cpu), as training.batch_tokens_limit has it\n" in output
+    assert "are filled up" not in output
+    assert Run(tmp_path / "run").load_config().training.batch_tokens == 512
+
+
+def test_a_resumed_run_keeps_its_number_under_auto_and_says_which_rows_are_filled_up(recipe, tmp_path, capsys):
+    """Nine rows in sixteen; the number that auto would find is another."""
+    command, run = [str(recipe), "--run", str(tmp_path / "run"), *PACKED], Run(tmp_path / "run")
+    assert train.main([*command, "1", "--training.batch_tokens", "288"]) == 0
+    capsys.readouterr()
+    assert train.main([*command, "2", "--training.batch_tokens", "auto"]) == 0
+    output = capsys.readouterr().out
+    assert AUTO not in output
+    assert "rows that do not divide by devices 8 x training.accumulation 1 are filled up with empty ones" in output
+    assert "at most 44% of a batch" in output
+    assert run.load_config().training.batch_tokens == 288
+
+
 def test_pre_trained_vectors_start_the_embeddings_and_are_counted(recipe, tmp_path, capsys):
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("2 16\nred " + " ".join(["0.5"] * 8 + ["-0.5"] * 8) + "\nunseen " + " ".join(["1"] * 16) + "\n")

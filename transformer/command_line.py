@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from data.errors import InputError
-from transformer.recipe import SECTIONS, expected, nearest, toml_value
+from transformer.recipe import SECTIONS, alternatives, expected, nearest, toml_value
 
 PLACEHOLDERS: dict[Any, str] = {int: "N", float: "X", bool: "true|false", str: "TEXT"}
 
@@ -91,6 +91,8 @@ def add_process_options(parser: argparse.ArgumentParser) -> None:
 
 def placeholder(field: FieldInfo) -> str:
     """What stands for the value of an option in its help."""
+    if len(kinds := alternatives(field)) > 1:
+        return "|".join(placeholder(kind) for kind in kinds)
     if get_origin(field.annotation) is Literal:
         return "|".join(get_args(field.annotation))
     return PLACEHOLDERS.get(field.annotation, "LIST")

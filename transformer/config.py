@@ -1,6 +1,6 @@
 """Every knob of the array side, and the whole recipe: typed, with default, range and unit, declared once."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,11 @@ class ModelConfig(Section):
     target_vectors: str = Field("", description="pre-trained target word embeddings, word2vec text format; empty: none")
     dropout: float = Field(0.1, ge=0.0, lt=1.0, description="share of features dropped after embedding and sub-layers")
     activation_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="share dropped inside the feed-forward networks")
+    rematerialize: bool = Field(
+        False,
+        description="back-propagation computes each layer again from its input instead of remembering its inside: the "
+        "same update in less memory, for more computing; on GPU and TPU (on CPUs, XLA undoes it)",
+    )
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = Field(
         "auto",
         description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "
@@ -52,8 +57,18 @@ class TrainingConfig(Section):
     steps: int = Field(
         100000, ge=1, description="updates; more let a finished run go on, except under the cosine schedule"
     )
-    batch_tokens: int = Field(4096, ge=16, description="target tokens an update, padding counted, over all devices")
-    accumulation: int = Field(1, ge=1, description="parts an update's batch is computed in, one after the other")
+    batch_tokens: Annotated[int, Field(ge=16)] | Literal["auto"] = Field(
+        4096,
+        description="target tokens an update, padding counted, over all devices; auto: as many as fit the devices",
+    )
+    batch_tokens_limit: int = Field(
+        32768, ge=16, description="most tokens of an update that auto takes: of larger ones, each token teaches less"
+    )
+    accumulation: int = Field(
+        1,
+        ge=1,
+        description="parts an update's batch is computed in, one after the other; doubled where memory runs out",
+    )
     seed: int = Field(1, ge=0, lt=2**31, description="decides initial weights, order, dropout and subword sampling")
     optimizer: Literal["adamw", "adafactor", "schedule_free", "muon"] = Field(
         "adamw",
@@ -198,3 +213,7 @@ class Config(Section):
         if self.devices.strategy == "pmap" and self.devices.fsdp * self.devices.tensor > 1:
             raise ValueError('devices.strategy "pmap" only replicates: devices.fsdp and devices.tensor must be 1')
         return self
+
+    def with_training(self, changes: dict[str, Any]) -> "Config":
+        """The recipe with these knobs of its training section, which are not checked again."""
+        return self.model_copy(update={"training": self.training.model_copy(update=changes)})

@@ -148,6 +148,12 @@ class MeshStrategy:
         """One update. `state` is donated: use only the new one afterwards."""
         return self._train(state, self._place(batch), key)
 
+    def compile(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Compiled:
+        """The update of a batch of so many rows, compiled but not run; `parameters` are shapes."""
+        row = jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=NamedSharding(self.mesh, ROWS))
+        batch = Batch._make([row] * len(Batch._fields))
+        return self._train.lower(self.template(parameters), batch, jax.random.key(0)).compile()
+
     def eval_step(self, state: TrainState, batch: Batch) -> LossSums:
         """The loss of a batch, without dropout or smoothing."""
         return self._evaluate(state.parameters, self._place(batch))
@@ -242,6 +248,13 @@ class PmapStrategy:
         """One update. `state` is donated: use only the new one afterwards."""
         state, metrics = self._train(state, self._split(batch), key)
         return state, jax.tree.map(own, metrics)
+
+    def compile(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Compiled:
+        """The update of a batch of so many rows, compiled but not run; `parameters` are shapes."""
+        row = jax.ShapeDtypeStruct((rows // self.device_count, length), jnp.int32)
+        given = self.template(parameters), Batch._make([row] * len(Batch._fields))
+        copies = jax.tree.map(lambda x: jax.ShapeDtypeStruct((self.local_count, *x.shape), x.dtype), given)
+        return self._train.lower(*copies, jax.random.key(0)).compile()
 
     def eval_step(self, state: TrainState, batch: Batch) -> LossSums:
         """The loss of a batch, without dropout or smoothing."""

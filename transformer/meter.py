@@ -4,7 +4,7 @@ import contextlib
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -15,9 +15,7 @@ from data.errors import InputError
 from transformer.compilation import Compilations
 from transformer.config import Config
 from transformer.flops import TERA, BatchSize, known_peak, update_flops
-from transformer.training import Metrics, TrainState
-
-TrainStep = Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]
+from transformer.training import Metrics
 
 
 def check_finite(metrics: Metrics, step: int) -> None:
@@ -57,18 +55,19 @@ class Meter:
         """Around all updates: the meter hears of compilations."""
         return self.compilations.listening()
 
-    def update(self, train_step: TrainStep, state: TrainState, batch: Batch, key: jax.Array) -> TrainState:
-        """One update; its metrics are kept, still on the device. Seconds of compiling are no training time."""
-        rows, source_length = batch.source.shape
-        target_length = batch.target_inputs.shape[1]
-        shape = (rows, source_length, target_length)
+    @contextlib.contextmanager
+    def update(self, batch: Batch) -> Iterator[None]:
+        """Around one update of the batch: seconds of compiling are no training time. Then `add` its metrics."""
+        shape = (*batch.source.shape, batch.target_inputs.shape[1])
         if shape not in self.compilations.seen:  # no update may run while this one is compiled: it would seem faster
             self.pause()
             self.go_on()
         with self.compilations.call(shape):
-            state, metrics = train_step(state, batch, key)
-        self.pending.append((metrics, source_length, target_length))
-        return state
+            yield
+
+    def add(self, metrics: Metrics, batch: Batch) -> None:
+        """Keeps what an update reports, still on the device."""
+        self.pending.append((metrics, batch.source.shape[1], batch.target_inputs.shape[1]))
 
     def pause(self) -> None:
         """Stops the clock, when all updates so far are done: validation is not training time."""

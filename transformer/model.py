@@ -1,5 +1,6 @@
 """The Transformer: an encoder that reads the source, a decoder that writes the target (Vaswani et al. 2017, fig. 1)."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -36,6 +37,7 @@ class Transformer(nnx.Module):
     def __init__(self, config: ModelConfig, *, source_vocabulary: int, target_vocabulary: int, rngs: nnx.Rngs):
         precision = resolve_precision(config.precision)
         self.tied, self.dropout, self.pre_norm = config.tied, config.dropout, config.norm_position == "pre"
+        self.rematerialize = config.rematerialize
         self.dtype = activation_dtype(precision)
         self.heads, self.head_width = config.heads, config.width // config.heads
 
@@ -68,7 +70,8 @@ class Transformer(nnx.Module):
         x = dropout(x, self.dropout, fold(dropout_key, 0))
         mask = segment_mask(segments, segments)
         for number, layer in enumerate(self.encoder):
-            x = layer(x, positions, mask, self.source_positions, dropout_key=fold(dropout_key, 2 + 2 * number))
+            key = fold(dropout_key, 2 + 2 * number)
+            x = self.remembered(layer)(x, positions, mask, self.source_positions, dropout_key=key)
         return self.encoder_norm(x) if self.pre_norm else x
 
     def decode(
@@ -88,8 +91,14 @@ class Transformer(nnx.Module):
         cross_mask = segment_mask(target_segments, source_segments)
         for number, layer in enumerate(self.decoder):
             key = fold(dropout_key, 3 + 2 * number)
-            x = layer(x, memory, target_positions, self_mask, cross_mask, self.target_positions, dropout_key=key)
+            x = self.remembered(layer)(
+                x, memory, target_positions, self_mask, cross_mask, self.target_positions, dropout_key=key
+            )
         return self.decoder_norm(x) if self.pre_norm else x
+
+    def remembered(self, layer: Callable[..., Array]) -> Callable[..., Array]:
+        """A layer as back-propagation remembers it: all it computed, or its input alone (Chen et al. 2016)."""
+        return jax.checkpoint(layer) if self.rematerialize else layer
 
     def cross_attention_weights(
         self,

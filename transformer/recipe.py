@@ -11,7 +11,7 @@ import tomllib
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -103,13 +103,23 @@ def explain(error: ValidationError, path: Path, overrides: Mapping[str, str]) ->
 
 def expected(field: FieldInfo) -> str:
     """What a knob takes, in plain words: "a number, at least 0 and below 1"."""
+    if len(kinds := alternatives(field)) > 1:
+        return ", or ".join(expected(kind) for kind in kinds)
     if get_origin(field.annotation) is Literal:
-        return "one of " + ", ".join(get_args(field.annotation))
+        words = get_args(field.annotation)
+        return words[0] if len(words) == 1 else "one of " + ", ".join(words)
     if get_origin(field.annotation) is list:
         inner = get_args(field.annotation)[0]
         return f"a list of {PLURALS[inner]}" if inner in PLURALS else "a list of lists of texts"
     limits = [limit for bound in field.metadata for limit in describe_bound(bound)]
     return WORDS[field.annotation] + (f", {' and '.join(limits)}" if limits else "")
+
+
+def alternatives(field: FieldInfo) -> list[FieldInfo]:
+    """The kinds of value a knob takes, each as a field of its own; most take one."""
+    if get_origin(field.annotation) not in (Union, types.UnionType):
+        return [field]
+    return [FieldInfo.from_annotation(kind) for kind in get_args(field.annotation)]
 
 
 def describe_bound(bound: Any) -> list[str]:

@@ -23,14 +23,16 @@ from transformer.recipe import KNOBS, read_recipe, show, toml_text
 
 __all__ = ["Run", "check_config", "check_hashes", "config_hash", "file_hash"]
 
-# What may differ when a run is resumed: how long and how often, where it runs, and how it translates. All else decides
-# what is learned. `data.directory` may, as a run may move: the manifest's hash of the data tells if it is the same.
+# What may differ when a run is resumed: how long and how often, where and in how many parts it is computed, and how it
+# translates. All else decides what is learned. `data.directory` may, as a run may move: the manifest's hash of the data
+# tells if it is the same.
 MAY_CHANGE = {f"training.{n}" for n in ("steps", "log_every", "save_every", "patience", "keep_last", "keep_best")}
-MAY_CHANGE |= {"data.directory", *(key for key in KNOBS if key.startswith(("devices.", "decoding.")))}
+MAY_CHANGE |= {"data.directory", "model.rematerialize", "training.accumulation"}
+MAY_CHANGE |= {key for key in KNOBS if key.startswith(("devices.", "decoding."))}
 
 # What must agree for parameters to mean the same: the shape of the model and its vocabulary, but not what only
 # training uses, nor the precision, which may suit the machine.
-FREE_OF_MEANING = {"dropout", "activation_dropout", "precision", "source_vectors", "target_vectors"}
+FREE_OF_MEANING = {"dropout", "activation_dropout", "rematerialize", "precision", "source_vectors", "target_vectors"}
 
 
 class Run:

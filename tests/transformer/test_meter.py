@@ -92,7 +92,9 @@ class Course:
     def update(self, batch: Batch, count: int = 1) -> None:
         with self.meter.listening():
             for _ in range(count):
-                self.state = self.meter.update(self.strategy.train_step, self.state, batch, jax.random.key(0))
+                with self.meter.update(batch):
+                    self.state, metrics = self.strategy.train_step(self.state, batch, jax.random.key(0))
+                self.meter.add(metrics, batch)
 
 
 @pytest.mark.parametrize("strategy", [MeshStrategy, PmapStrategy])

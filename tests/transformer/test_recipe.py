@@ -28,6 +28,14 @@ BROKEN = {
         "[model]\nwidth = 4.5",
         "model.width must be a whole number, at least 2, found 4.5",
     ),
+    "another word than auto": (
+        "[training]\nbatch_tokens = 'most'",
+        "training.batch_tokens must be a whole number, at least 16, or auto, found 'most'",
+    ),
+    "a number too small where a word would do": (
+        "[training]\nbatch_tokens = 4",
+        "training.batch_tokens must be a whole number, at least 16, or auto, found 4",
+    ),
     "a truth value for a whole number": (
         "[model]\nheads = true",
         "model.heads must be a whole number, at least 1, found true",

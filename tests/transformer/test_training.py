@@ -14,6 +14,7 @@ from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfi
 from transformer.devices import STRATEGIES
 from transformer.model import Transformer, abstract, split
 from transformer.optimizer import OPTIMIZERS
+from transformer.training import batch_loss
 
 VOCABULARY, ROWS, LENGTH = 40, 16, 8
 
@@ -242,3 +243,33 @@ def test_evaluation_ignores_padding_rows():
     assert int(sums.tokens) == int(padded_sums.tokens)
     np.testing.assert_allclose(sums.loss, padded_sums.loss, rtol=1e-6)
     assert jnp.isfinite(sums.loss)
+
+
+def layers_again(**model) -> Config:
+    """The recipe with dropout and three layers on both sides."""
+    config = recipe(dropout=0.1, learning_rate=0.001)
+    layers = {"encoder_layers": 3, "decoder_layers": 3}
+    return config.model_copy(update={"model": config.model.model_copy(update=layers | model)})
+
+
+def test_computing_layers_again_gives_the_same_update():
+    state, losses = fit(layers_again(positions="rotary"), steps=4)
+    again, again_losses = fit(layers_again(positions="rotary", rematerialize=True), steps=4)
+    np.testing.assert_allclose(again_losses, losses, rtol=1e-5)
+    assert_same_parameters(again, state)
+
+
+def test_back_propagation_keeps_less_than_half_where_layers_are_computed_again():
+    """Parameters, which it keeps either way, counted. What XLA makes of it is another matter: on CPUs, nothing."""
+
+    def kept(config):
+        graph, parameters = abstract(config.model, VOCABULARY, VOCABULARY)
+        batch = jax.tree.map(jnp.asarray, batches(1)[0])
+
+        def loss(parameters):
+            return batch_loss(graph, parameters, batch, smoothing=0.1, dropout_key=jax.random.key(7)).loss
+
+        backward = jax.eval_shape(lambda parameters: jax.vjp(loss, parameters)[1], parameters)
+        return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(backward))
+
+    assert kept(layers_again(rematerialize=True)) < kept(layers_again()) / 2
