@@ -4,10 +4,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 RUN    ?= runs/quickstart
-JOBS   ?= 0
+JOBS   ?= auto
 
 PY     := $(VENV)/bin/python
-PYTEST := $(PY) -m pytest -n $(JOBS) --maxprocesses 4
+PYTEST := $(PY) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile
 CODE   := data transformer train.py trainer.py translate.py translator.py evaluate.py
 START  := $(shell date +%s)
 
@@ -24,7 +24,7 @@ help:
 	@echo "make test         lint, formatting, types, the whole suite"
 	@echo "make clean        remove .venv, caches and build leftovers; runs/ stays"
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) RUN=$(RUN) JOBS=$(JOBS)"
-	@echo "JOBS=auto runs tests in several processes, which pays from four cores on."
+	@echo "JOBS=auto runs tests in a process for each core, up to four; JOBS=0 in one."
 
 setup: $(READY)
 

@@ -66,13 +66,12 @@ SIZES = {
 
 def recipe(options: argparse.Namespace, precision: str) -> Config:
     """The sizes of the command line as a recipe."""
-    longest = 128
     return Config(
         data=DataConfig(
             train=[[str(Path(options.source).resolve()), str(Path(options.target).resolve())]],
             vocabulary_size=options.vocabulary,
-            maximum_tokens=longest,
-            row_length=longest,
+            maximum_tokens=options.row_length,
+            row_length=options.row_length,
             batching=options.batching,
         ),
         model=ModelConfig(
@@ -239,6 +238,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--precision", nargs="+", default=["float32", "auto"], help="Dragoman's policies to time")
     parser.add_argument("--peer-precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--batching", default="bucketed", choices=["bucketed", "packed"], help="Dragoman's rows")
+    parser.add_argument(
+        "--row-length",
+        metavar="N",
+        type=int,
+        default=128,
+        help="tokens of Dragoman's longest rows; it leaves out longer sentences (default 128)",
+    )
     parser.add_argument("--size", default="small", choices=SIZES, help="of the model (default small), changed by:")
     for name in SIZES["small"]:
         sizes = ", ".join(f"{size} {values[name]}" for size, values in SIZES.items())

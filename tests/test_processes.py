@@ -93,7 +93,7 @@ def test_two_processes_train_as_one_with_as_many_devices(alone, recipe, tmp_path
     assert len(list((run.path / "tensorboard").iterdir())) == 1
     assert "on 4 x cpu of 2 processes" in first[1]
     assert "test set, 10 pairs" in first[1]
-    assert second[1] == ""
+    assert not set(first[1].split("\n")) & set(second[1].split("\n"))  # (collectives may tear their own lines)
 
 
 def test_a_signal_to_one_process_stops_both_at_one_step_and_the_run_goes_on(alone, recipe, tmp_path):
