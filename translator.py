@@ -25,7 +25,7 @@ from transformer.checkpoint import restore_parameters, verify
 from transformer.config import Config
 from transformer.decoding.requests import LONGEST_TERM, MOST_TERMS, Request, usual_rows
 from transformer.decoding.scoring import attend_pairs, forced_pair, longest_side, score_pairs
-from transformer.decoding.searcher import Hypothesis, Model, search_sentences
+from transformer.decoding.searcher import Announced, Hypothesis, Model, on_devices, row_mesh, search_sentences
 from transformer.dense import resolve_precision
 from transformer.loading import find_checkpoint, with_decoding
 from transformer.model import Parameters, abstract
@@ -216,6 +216,8 @@ class Translator:
         waiting = [len(rows) for rows in parts]
         progress.add(lines=waiting.count(0))
         found: dict[int, list[Translation]] = {}
+        devices = jax.local_devices()
+        self.model = on_devices(self.model, row_mesh(devices))
         for places, hypotheses in search_sentences(
             self.model,
             requests,
@@ -223,10 +225,8 @@ class Translator:
             maximum_length=self.config.model.maximum_length,
             keep=self.config.decoding.beam if self.demands.mbr else self.n_best,
             batch_size=batch_size,
-            banned=self.banned,
-            has_prefixes=bool(prefixes),
-            has_terms=bool(self.demands.terms),
-            devices=jax.local_devices(),
+            announced=Announced(self.banned, prefixes=bool(prefixes), terms=bool(self.demands.terms)),
+            devices=devices,
         ):
             if is_stopping():
                 raise Interrupted

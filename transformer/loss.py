@@ -131,16 +131,16 @@ def _forward(hidden, table, labels, weights, smoothing, precision):
 
     def add(sums, chunk):
         hidden, labels, weights = chunk
-        total, turned = sums  # the table's gradient, D x V: XLA would turn each chunk's logits for the other way around
+        total, table_gradient = sums
         loss, logits_gradient = _chunk_loss(hidden, table, labels, weights, smoothing, precision)
         hidden_gradient = contract(logits_gradient, table, 1, 0, precision).astype(hidden.dtype)
-        turned = turned + contract(hidden, logits_gradient, 0, 0, precision)
-        return (total + loss, turned), hidden_gradient
+        table_gradient = table_gradient + contract(logits_gradient, hidden, 0, 0, precision)
+        return (total + loss, table_gradient), hidden_gradient
 
     chunks = (_chunks(hidden, count), _chunks(labels, count), _chunks(weights, count))
-    zeros = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape[::-1], jnp.float32))
-    (loss, turned), hidden_gradient = jax.lax.scan(add, zeros, chunks)
-    return loss, (_unchunk(hidden_gradient, labels.shape[0]), turned.T)
+    zeros = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape, jnp.float32))
+    (loss, table_gradient), hidden_gradient = jax.lax.scan(add, zeros, chunks)
+    return loss, (_unchunk(hidden_gradient, labels.shape[0]), table_gradient)
 
 
 def _backward(smoothing, precision, gradients, scale):

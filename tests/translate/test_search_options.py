@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import translate as program
-from data.batch import UNK
+from data.batch import EOS, UNK
 from data.errors import InputError
 from tests.tiny_run import CONFIG, make_run
 from transformer.decoding.requests import Request
@@ -26,6 +26,13 @@ def test_unknown_is_never_written(translator, lines):
         maximum_length=48,
     )
     assert not any(UNK in row.tokens for _, found in rows for hypotheses in found for row in hypotheses)
+
+
+@pytest.mark.parametrize("wish", [{"prefix": [5]}, {"terms": [[5, 6]]}])
+def test_a_wish_that_was_not_announced_is_refused(translator, wish):
+    requests = [Request([7, EOS]), Request([7, EOS], **wish)]
+    with pytest.raises(ValueError, match="that nobody announced"):
+        next(search_sentences(translator.model, requests, decoding=CONFIG.decoding, maximum_length=48))
 
 
 def test_outputs_begin_with_their_prefixes_and_blank_ones_ask_for_nothing(

@@ -33,6 +33,17 @@ class Model(NamedTuple):
     parameters: tuple[Parameters, ...]
 
 
+class Announced(NamedTuple):
+    """What the requests of a text may ask for, beyond limits: programs are compiled with room for it."""
+
+    banned: tuple[tuple[int, ...], ...] = ()  # token sequences that are never written
+    prefixes: bool = False
+    terms: bool = False
+
+
+NOTHING = Announced()
+
+
 class Hypothesis(NamedTuple):
     """One translation of a sentence, as tokens without EOS."""
 
@@ -72,9 +83,7 @@ def search_sentences(
     maximum_length: int,
     keep: int = 1,
     batch_size: int = 0,
-    banned: tuple[tuple[int, ...], ...] = (),
-    has_prefixes: bool = False,
-    has_terms: bool = False,
+    announced: Announced = NOTHING,
     devices: Sequence[jax.Device] = (),
     make_stepper: Callable[[Sequence[Transformer]], Stepper] = models_stepper,
 ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
@@ -83,15 +92,16 @@ def search_sentences(
     Hypotheses come best first. Sources have at most `maximum_length` tokens. Up to `batch_size` sentences (0: as many
     as fit) share a program, in which each device takes steps of `decoding.rows` of them; other rows are empty. A
     program is compiled for each bucket and never for a number of sentences: a sentence's result has the same bits
-    whatever is searched beside it. `banned` token sequences are never written. Prefixes and terms of requests count
-    only where announced. Rows are dealt out to the devices (default: to the first).
+    whatever is searched beside it. Rows are dealt out to the devices (default: to the first). ValueError for a request
+    with a prefix or terms that are not announced.
     """
+    check_announced(requests, announced)
     share = (decoding.rows or usual_rows()) * IN_FLIGHT
-    mesh = Mesh(np.array(devices or jax.local_devices()[:1]), ("rows",))
-    parameters = jax.device_put(model.parameters, NamedSharding(mesh, PartitionSpec()))
+    mesh = row_mesh(devices or jax.local_devices()[:1])
+    parameters = on_devices(model, mesh).parameters
     batch_size = min(batch_size or share * mesh.size, share * mesh.size)
     lengths = [len(request.source) for request in requests]
-    strategy = strategy_name(decoding, has_terms=has_terms)
+    strategy = strategy_name(decoding, has_terms=announced.terms)
     pending: deque[tuple[list[int], np.ndarray, Hypotheses]] = deque()
     # Neighbours in length go to different devices, so that all have as much to do; the longest begin first.
     dealt = np.arange(share * mesh.size)[::-1].reshape(share, mesh.size).T.reshape(-1)
@@ -101,9 +111,9 @@ def search_sentences(
         chosen = [requests[place] for place in batch.places]
         source = fill(share * mesh.size, [request.source for request in chosen], batch.bucket)
         rows = row_requirements(chosen, decoding, settings, rows=share * mesh.size)
-        if not has_prefixes:
+        if not announced.prefixes:
             rows = rows._replace(prefixes=rows.prefixes[:, :0])
-        if not has_terms:
+        if not announced.terms:
             rows = rows._replace(terms=rows.terms[:, :0])
         given = jax.device_put(jax.tree.map(lambda x: x[dealt], (source, rows)), NamedSharding(mesh, ROWS))
         found = search_rows(
@@ -113,7 +123,7 @@ def search_sentences(
             strategy=strategy,
             settings=settings,
             mesh=mesh,
-            banned=banned,
+            banned=announced.banned,
             make_stepper=make_stepper,
         )
         pending.append((batch.places, of_chosen[: len(chosen)], found))
@@ -121,6 +131,26 @@ def search_sentences(
             yield collect(*pending.popleft())
     while pending:
         yield collect(*pending.popleft())
+
+
+def check_announced(requests: Sequence[Request], announced: Announced) -> None:
+    """ValueError for a request of something that no program has room for."""
+    for kind, is_there, values in (
+        ("a prefix", announced.prefixes, (request.prefix for request in requests)),
+        ("terms", announced.terms, (request.terms for request in requests)),
+    ):
+        if not is_there and any(len(value) for value in values):
+            raise ValueError(f"a request has {kind} that nobody announced")
+
+
+def row_mesh(devices: Sequence[jax.Device]) -> Mesh:
+    """The devices as search sees them: each takes a share of the rows."""
+    return Mesh(np.array(devices), ("rows",))
+
+
+def on_devices(model: Model, mesh: Mesh) -> Model:
+    """The model with its parameters whole on each device. Those that are there already are not moved."""
+    return model._replace(parameters=jax.device_put(model.parameters, NamedSharding(mesh, PartitionSpec())))
 
 
 @functools.partial(jax.jit, static_argnames=("graphs", "strategy", "settings", "banned", "mesh", "make_stepper"))
@@ -141,37 +171,22 @@ def search_rows(
     Each device searches its own share of the rows, to its own end: no device waits for another inside a program.
     """
 
-    def search_share(parameters, source, rows):
-        return search_models(graphs, parameters, source, rows, strategy, settings, banned, make_stepper)
+    def search_share(parameters: tuple[Parameters, ...], source: Int[Array, "B S"], rows: Requirements) -> Hypotheses:
+        models = [merge(graph, one) for graph, one in zip(graphs, parameters, strict=True)]
+        places = jnp.broadcast_to(jnp.arange(source.shape[1]), source.shape)
+        segments = (source != PAD).astype(jnp.int32)
+        memories = [model.encode(source, segments, places) for model in models]
+        caches = tuple(
+            model.init_cache(memory, segments, beams=settings.beams, length=0)  # the search lets it grow
+            for model, memory in zip(models, memories, strict=True)
+        )
+        stepper = with_rules(make_stepper(models), settings, banned=banned)
+        return STRATEGIES[strategy](stepper, ruled_cache(caches, rows, settings), rows, settings)
 
     whole = PartitionSpec()
     return jax.shard_map(search_share, mesh=mesh, in_specs=(whole, ROWS, ROWS), out_specs=ROWS, check_vma=False)(
         parameters, source, rows
     )
-
-
-def search_models(
-    graphs: tuple[nnx.GraphDef, ...],
-    parameters: tuple[Parameters, ...],
-    source: Int[Array, "B S"],
-    rows: Requirements,
-    strategy: str,
-    settings: Settings,
-    banned: tuple[tuple[int, ...], ...],
-    make_stepper: Callable[[Sequence[Transformer]], Stepper],
-) -> Hypotheses:
-    """`search_rows` of one device."""
-    models = [merge(graph, one) for graph, one in zip(graphs, parameters, strict=True)]
-    places = jnp.broadcast_to(jnp.arange(source.shape[1]), source.shape)
-    segments = (source != PAD).astype(jnp.int32)
-    caches = tuple(
-        model.init_cache(
-            model.encode(source, segments, places), segments, beams=settings.beams, length=settings.stages[0]
-        )
-        for model in models
-    )
-    stepper = with_rules(make_stepper(models), settings, banned=banned)
-    return STRATEGIES[strategy](stepper, ruled_cache(caches, rows, settings), rows, settings)
 
 
 def collect(places: list[int], rows: np.ndarray, hypotheses: Hypotheses) -> tuple[list[int], list[list[Hypothesis]]]:
