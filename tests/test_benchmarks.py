@@ -98,7 +98,7 @@ def test_one_update_is_too_few_to_tell_how_updates_differ():
         train.main(["--source", "a", "--target", "b", "--steps", "1"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_call_for_one_gpu_runs_every_part_and_ends_with_a_table(tmp_path):
     write_captions(tmp_path)
     command = [ROOT / "benchmarks" / "gpu.sh", tmp_path, tmp_path / "out", "--python", sys.executable, "--tiny"]

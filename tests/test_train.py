@@ -32,6 +32,7 @@ directory = "{directory}"
 vocabulary_size = 320
 subword_sampling = 0.2
 maximum_tokens = 32
+batching = "packed"
 row_length = 32
 shuffle_block = 50
 
@@ -191,14 +192,13 @@ def test_training_stops_when_validation_no_longer_improves(recipe, tmp_path):
     assert all(later > max(scores[:n]) for n, later in enumerate(scores[1:-1], start=1))
 
 
-PACKED = ("--data.batching", "packed", "--training.steps")
 AUTO = 'training.batch_tokens = "auto"'
 
 
 def test_auto_is_told_with_its_limit_and_becomes_a_number_in_the_config(recipe, tmp_path, capsys):
     """Of at most 600 tokens, 18 rows of 32, eight devices take 16: each as many, so that none is empty."""
     options = ["--training.batch_tokens", "auto", "--training.batch_tokens_limit", "600"]
-    assert train.main([str(recipe), "--run", str(tmp_path / "run"), *PACKED, "1", *options]) == 0
+    assert train.main([str(recipe), "--run", str(tmp_path / "run"), "--training.steps", "1", *options]) == 0
     output = capsys.readouterr().out
     assert f"{AUTO}: 512 tokens an update (" in output
     assert " of cpu), as training.batch_tokens_limit has it\n" in output
@@ -208,7 +208,7 @@ def test_auto_is_told_with_its_limit_and_becomes_a_number_in_the_config(recipe, 
 
 def test_a_resumed_run_keeps_its_number_under_auto_and_says_which_rows_are_filled_up(recipe, tmp_path, capsys):
     """Nine rows in sixteen; the number that auto would find is another."""
-    command, run = [str(recipe), "--run", str(tmp_path / "run"), *PACKED], Run(tmp_path / "run")
+    command, run = [str(recipe), "--run", str(tmp_path / "run"), "--training.steps"], Run(tmp_path / "run")
     assert train.main([*command, "1", "--training.batch_tokens", "288"]) == 0
     capsys.readouterr()
     assert train.main([*command, "2", "--training.batch_tokens", "auto"]) == 0
@@ -223,6 +223,7 @@ def test_pre_trained_vectors_start_the_embeddings_and_are_counted(recipe, tmp_pa
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("2 16\nred " + " ".join(["0.5"] * 8 + ["-0.5"] * 8) + "\nunseen " + " ".join(["1"] * 16) + "\n")
     options = ["--model.source_vectors", str(vectors), "--training.steps", "1", "--data.vocabulary_size", "330"]
+    options += ["--data.batching", "bucketed"]
     assert train.main([str(recipe), "--run", str(tmp_path / "run"), *options]) == 0
     assert "word vectors: 1 of 330 pieces found" in capsys.readouterr().out
 
@@ -296,7 +297,7 @@ def test_a_run_that_does_not_exist_needs_a_recipe(tmp_path):
         train.main(["--run", str(tmp_path / "none")])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_toy_recipe_learns_to_reverse_unseen_lines(tmp_path):
     run, output = tmp_path / "toy", tmp_path / "scores.json"
     assert program("train.py", "configs/toy.toml", "--run", run).returncode == 0

@@ -118,8 +118,8 @@ class MeshStrategy:
         self.row_share = share_of_rows(self.mesh)
         self.device_count = self.mesh.size
         self.optimizer = build_optimizer(config.training)
-        self._train = jax.jit(build_train_step(graph, config), donate_argnums=0)
-        self._evaluate = jax.jit(build_eval_step(graph))
+        self._train = jax.jit(build_train_step(graph, config, row_devices=self.row_devices), donate_argnums=0)
+        self._evaluate = jax.jit(build_eval_step(graph, row_devices=self.row_devices))
 
     def init_state(self, parameters: Parameters) -> TrainState:
         """The state before the first update."""

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from transformer.dense import Precision, contract
 
 CHUNK_TOKENS = 512
-"""Target tokens whose logits exist at one time."""
+"""Target tokens whose logits exist at one time on a device."""
 
 
 class LossSums(NamedTuple):
@@ -63,10 +63,10 @@ def _unchunk(x: Array, rows: int) -> Array:
     return jnp.moveaxis(parts, 0, 1).reshape(rows, -1, *x.shape[2:])
 
 
-def _chunk_count(rows: int, length: int) -> int:
-    """The fewest equal chunks of a row's positions with at most CHUNK_TOKENS tokens, or one position, each."""
-    fitting = (n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= CHUNK_TOKENS)
-    return next(fitting, length)
+def _chunk_count(rows: int, length: int, devices: int = 1) -> int:
+    """The fewest equal chunks of a row's positions with at most CHUNK_TOKENS tokens a device, or one position, each."""
+    most = CHUNK_TOKENS * devices
+    return next((n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= most), length)
 
 
 def _chunk_loss(hidden, table, labels, weights, smoothing, precision):
@@ -80,7 +80,7 @@ def _chunk_loss(hidden, table, labels, weights, smoothing, precision):
     return loss, (exponents / partition - wanted) * weights[:, None]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def chunked_loss(
     hidden: Float[Array, "B T D"],
     table: Float[Array, "V D"],
@@ -88,13 +88,15 @@ def chunked_loss(
     weights: Float[Array, "B T"],
     smoothing: float,
     precision: Precision,
+    devices: int = 1,
 ) -> Float[Array, ""]:
     """The sum of smoothed cross-entropies of `hidden @ table.T`, equal to `plain_loss` up to rounding.
 
     The logits of a chunk of tokens are formed, turned into loss and gradient while they are at hand, and dropped:
-    memory grows with the chunk, not with the batch, and nothing is computed twice.
+    memory grows with the chunk, not with the batch, and nothing is computed twice. A chunk is shared by the `devices`
+    among which the rows are divided.
     """
-    count = _chunk_count(*labels.shape)
+    count = _chunk_count(*labels.shape, devices)
 
     def add(total, chunk):
         hidden, labels, weights = chunk
@@ -126,8 +128,8 @@ def label_log_probabilities(
 # all that is left to do then is to scale it.
 
 
-def _forward(hidden, table, labels, weights, smoothing, precision):
-    count = _chunk_count(*labels.shape)
+def _forward(hidden, table, labels, weights, smoothing, precision, devices):
+    count = _chunk_count(*labels.shape, devices)
 
     def add(sums, chunk):
         hidden, labels, weights = chunk
@@ -143,8 +145,8 @@ def _forward(hidden, table, labels, weights, smoothing, precision):
     return loss, (_unchunk(hidden_gradient, labels.shape[0]), table_gradient)
 
 
-def _backward(smoothing, precision, gradients, scale):
-    del smoothing, precision
+def _backward(smoothing, precision, devices, gradients, scale):
+    del smoothing, precision, devices
     hidden_gradient, table_gradient = gradients
     return (hidden_gradient * scale).astype(hidden_gradient.dtype), table_gradient * scale, None, None
 

@@ -48,10 +48,12 @@ def batch_loss(
     *,
     smoothing: float,
     dropout_key: Key[Array, ""] | None = None,
+    row_devices: int = 1,
 ) -> LossSums:
     """Encoder, decoder, output layer and loss of a batch, summed over its real target tokens.
 
-    The output layer is applied inside the loss, chunk by chunk; `loss.plain_loss` is the formula.
+    The output layer is applied inside the loss, chunk by chunk; `loss.plain_loss` is the formula. The batch's rows are
+    divided among `row_devices` where XLA knows of several.
     """
     model = merge(graph, parameters)
     memory = model.encode(batch.source, batch.source_segments, batch.source_positions, dropout_key=dropout_key)
@@ -65,7 +67,7 @@ def batch_loss(
     )
     weights = (batch.target_segments != 0).astype(jnp.float32)
     table = model.output().table[...]
-    loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, model.output().precision)
+    loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, model.output().precision, row_devices)
     return LossSums(loss, weights.sum())
 
 
@@ -103,14 +105,19 @@ def accumulate(
 
 
 def build_train_step(
-    graph: nnx.GraphDef, config: Config, *, reduce: Reduce = lambda sums, gradients: (sums, gradients)
+    graph: nnx.GraphDef,
+    config: Config,
+    *,
+    row_devices: int = 1,
+    reduce: Reduce = lambda sums, gradients: (sums, gradients),
 ) -> Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]:
     """The update as a pure function. `reduce` adds sums up over replicas that each hold a part of the batch."""
+    smoothing = config.training.label_smoothing
     optimizer = build_optimizer(config.training)
     schedule = SCHEDULES[config.training.schedule](config.training)
 
     def loss(parameters, batch, key):
-        return batch_loss(graph, parameters, batch, smoothing=config.training.label_smoothing, dropout_key=key)
+        return batch_loss(graph, parameters, batch, smoothing=smoothing, dropout_key=key, row_devices=row_devices)
 
     def train_step(state, batch, key):
         key = jax.random.fold_in(key, state.step)
@@ -132,10 +139,10 @@ def build_train_step(
     return train_step
 
 
-def build_eval_step(graph: nnx.GraphDef) -> Callable[[Parameters, Batch], LossSums]:
+def build_eval_step(graph: nnx.GraphDef, *, row_devices: int = 1) -> Callable[[Parameters, Batch], LossSums]:
     """The cross-entropy of a batch without dropout or label smoothing, as sums."""
 
     def eval_step(parameters, batch):
-        return batch_loss(graph, parameters, batch, smoothing=0.0)
+        return batch_loss(graph, parameters, batch, smoothing=0.0, row_devices=row_devices)
 
     return eval_step

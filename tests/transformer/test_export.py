@@ -34,7 +34,8 @@ ODD = ["a\u2028b", "", "  ", "▁a▁", "\ufdd0", "😀 é", "a\tb", "</s>", "<0
 
 ENDS = 2.0  # outputs of a random model rarely end by themselves
 
-# Every option, alone and together with others.
+# Every option, alone and together with others; those FIRST are among the slow tests, all among the exhaustive ones.
+FIRST = ("as by default", "rms, swiglu, rotary, output tied", "separate vocabularies, nothing tied")
 OPTIONS = {
     "as by default": {},
     "post-norm": {"norm_position": "post"},
@@ -58,11 +59,11 @@ OPTIONS = {
 
 
 def config_with(vocabulary: str = "joint", **model: object) -> Config:
-    """The tiny config without a length penalty, one search less to compile, and with other options."""
+    """The tiny config with other options, without a length penalty, and with a cache of one stage: less to compile."""
     return Config(
         data=CONFIG.data.model_copy(update={"vocabulary": vocabulary, "vocabulary_size": 300}),
         model=CONFIG.model.model_copy(update=model),
-        decoding=CONFIG.decoding.model_copy(update={"length_penalty": 0.0}),
+        decoding=CONFIG.decoding.model_copy(update={"length_penalty": 0.0, "maximum_ratio": 1.0, "maximum_extra": 0}),
     )
 
 
@@ -109,8 +110,9 @@ def parity_of(trained: Trained, tokenizer: Tokenizer, directory: Path, quantizat
 # --- ctranslate2 ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in FIRST else pytest.mark.exhaustive) for n in OPTIONS]
+)
 def test_ctranslate2_gives_the_scores_and_translations_of_the_run_under(name, tokenizers, tmp_path):
     config = config_with(**OPTIONS[name])
     found = parity_of(*random_model(tokenizers[config.data.vocabulary], config), tmp_path)

@@ -32,13 +32,13 @@ def test_smoothing_spreads_over_the_whole_vocabulary_label_included():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize(("rows", "length"), [(3, 8), (40, 12), (600, 3), (2, 7)])
-def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, smoothing, monkeypatch):
+@pytest.mark.parametrize(("rows", "length", "devices"), [(3, 8, 1), (40, 12, 1), (40, 12, 4), (600, 3, 1), (2, 7, 1)])
+def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, devices, smoothing, monkeypatch):
     monkeypatch.setattr(loss_module, "CHUNK_TOKENS", 64)
     hidden, table, labels, weights = inputs(rows, length)
 
     def chunked(hidden, table):
-        return chunked_loss(hidden, table, labels, weights, smoothing, "float32")
+        return chunked_loss(hidden, table, labels, weights, smoothing, "float32", devices)
 
     def plain(hidden, table):
         return plain_loss(hidden, table, labels, weights, smoothing=smoothing)
@@ -49,6 +49,13 @@ def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, s
     np.testing.assert_allclose(chunked(hidden, table), expected, rtol=1e-5)
     for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
         np.testing.assert_allclose(gradient, expected_gradient, atol=2e-4, rtol=1e-4)
+
+
+def test_each_device_forms_the_logits_of_as_many_tokens_as_one_alone(monkeypatch):
+    monkeypatch.setattr(loss_module, "CHUNK_TOKENS", 64)
+    assert loss_module._chunk_count(40, 16) == 16  # one position of each row
+    assert loss_module._chunk_count(80, 16, devices=2) == 16
+    assert loss_module._chunk_count(40, 16, devices=5) == 2  # 320 tokens a chunk, 64 of them on each device
 
 
 def test_tokens_without_weight_have_no_gradient():

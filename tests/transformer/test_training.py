@@ -131,7 +131,7 @@ def test_an_update_of_rows_that_do_not_divide_by_the_devices_is_that_of_one():
         assert_same_parameters(state, expected)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("optimizer", ["adamw", pytest.param("adafactor", marks=pytest.mark.exhaustive)])
 def test_a_checkpoint_of_any_mapping_restores_on_any_other_exactly(optimizer, tmp_path):
     graph, parameters = split(
         Transformer(recipe().model, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
@@ -157,10 +157,14 @@ def test_a_checkpoint_of_any_mapping_restores_on_any_other_exactly(optimizer, tm
             target.train_step(restored, batches(1)[0], jax.random.key(7))
 
 
+EVERY_MAPPING = pytest.param(("data", "fsdp", "pmap"), marks=pytest.mark.exhaustive)
+
+
 @pytest.mark.parametrize("optimizer", ["adafactor", "schedule_free", "muon"])
-def test_eight_devices_give_the_update_of_one_by_every_rule(optimizer):
+@pytest.mark.parametrize("names", [("mixed",), EVERY_MAPPING], ids=["mixed", "others"])
+def test_eight_devices_give_the_update_of_one_by_every_rule(optimizer, names):
     state, losses = fit(recipe(optimizer=optimizer), steps=6)
-    for name in ("data", "fsdp", "mixed", "pmap"):
+    for name in names:
         other, other_losses = fit(recipe(optimizer=optimizer, devices=MAPPINGS[name]), steps=6)
         np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
         assert_same_parameters(other, state)
@@ -248,7 +252,7 @@ def test_evaluation_ignores_padding_rows():
 def layers_again(**model) -> Config:
     """The recipe with dropout and three layers on both sides."""
     config = recipe(dropout=0.1, learning_rate=0.001)
-    layers = {"encoder_layers": 3, "decoder_layers": 3}
+    layers = {"encoder_layers": 2, "decoder_layers": 2}
     return config.model_copy(update={"model": config.model.model_copy(update=layers | model)})
 
 

@@ -82,7 +82,7 @@ def test_a_stopped_translation_goes_on_to_the_same_bytes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input", "output", "whole"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_translation_killed_twenty_times_ends_with_the_same_bytes(run, lines, tmp_path, command):
     source, output, whole = (tmp_path / name for name in ("input", "output", "whole"))
     source.write_text("\n".join(lines * 200), encoding="utf-8")

@@ -32,7 +32,7 @@ def test_batch_size_and_order_change_no_bit_of_text_or_score(run, lines, beam, p
         assert found == [expected[place] for place in order]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("beam", [1, 4])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_300_lines_in_any_batch_and_order_have_the_same_bits(run, beam, precision):

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from data.batch import EOS, PAD
@@ -65,27 +67,20 @@ def advance(stepper: Stepper, state: TermState, settings: Settings) -> TermState
 
 def follow(tokens: Int[Array, "B K L"], written: Int[Array, " B"], terms: Int[Array, "B M Q"]) -> Progress:
     """How far hypotheses of as many tokens as `written` in their row are with each of its terms; a blank one is met."""
-    rows, beams, length = tokens.shape
-    count, longest = terms.shape[1:]
-    is_met = jnp.ones((rows, beams, length, count), bool)
-    begun = jnp.zeros((rows, beams, count), jnp.int32)
-    ends_with = jnp.ones((rows, beams, longest, count), bool)  # [..., o, m]: the last o tokens begin term m
-    for place in range(longest):
-        of_term = terms[:, None, None, :, place]
-        later = jnp.pad(tokens, ((0, 0), (0, 0), (0, place)))[..., place:]
-        is_met &= (later[..., None] == of_term) | (of_term == PAD)
-        for size in range(place + 1, longest):
-            newest = pick_column(tokens, written - size + place)
-            ends_with = ends_with.at[:, :, size].set(ends_with[:, :, size] & (newest[..., None] == of_term[:, :, 0]))
-    for size in range(1, longest):
-        begun = jnp.where(ends_with[:, :, size], size, begun)
-    return Progress(is_met.any(2), begun)
+    length, longest = tokens.shape[2], terms.shape[2]
+    terms = terms[:, None, :, None]  # B 1 M 1 Q
+    later = np.arange(length)[:, None] + np.arange(longest)[None]  # l, q: the place q after l
+    here = jnp.pad(tokens, ((0, 0), (0, 0), (0, longest)))[:, :, None, later]  # B K 1 L Q
+    is_met = ((here == terms) | (terms == PAD)).all(-1).any(-1)
 
-
-def pick_column(tokens: Int[Array, "B K L"], places: Int[Array, " B"]) -> Int[Array, "B K"]:
-    """The tokens at their row's place; -1 before the first."""
-    found = jnp.take_along_axis(tokens, jnp.maximum(places, 0)[:, None, None], axis=-1)[..., 0]
-    return jnp.where(places[:, None] >= 0, found, -1)
+    # The last o tokens of a hypothesis, for every o below Q, and blanks behind them; -1 stands before the first token.
+    sizes, places = np.arange(1, longest)[:, None], np.arange(longest)[None]
+    from_end = jnp.minimum(written[:, None, None] - sizes[None] + places[None], length - 1)
+    ends = jnp.pad(tokens, ((0, 0), (0, 0), (longest, 0)), constant_values=-1)
+    ends = jax.vmap(lambda row, chosen: row[:, chosen])(ends, from_end + longest)[:, :, None]  # B K 1 o Q
+    is_blank = (places >= sizes)[None, None, None]
+    is_begun = ((ends == terms) | is_blank).all(-1)
+    return Progress(is_met, jnp.where(is_begun, sizes[None, None, None, :, 0], 0).max(-1, initial=0))
 
 
 def with_terms(
