@@ -63,9 +63,9 @@ def _unchunk(x: Array, rows: int) -> Array:
     return jnp.moveaxis(parts, 0, 1).reshape(rows, -1, *x.shape[2:])
 
 
-def _chunk_count(rows: int, length: int, devices: int = 1) -> int:
+def _chunk_count(shape: tuple[int, ...], devices: int = 1) -> int:
     """The fewest equal chunks of a row's positions with at most CHUNK_TOKENS tokens a device, or one position, each."""
-    most = CHUNK_TOKENS * devices
+    (rows, length), most = shape, CHUNK_TOKENS * devices
     return next((n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= most), length)
 
 
@@ -96,7 +96,7 @@ def chunked_loss(
     memory grows with the chunk, not with the batch, and nothing is computed twice. A chunk is shared by the `devices`
     among which the rows are divided.
     """
-    count = _chunk_count(*labels.shape, devices)
+    count = _chunk_count(labels.shape, devices)
 
     def add(total, chunk):
         hidden, labels, weights = chunk
@@ -114,7 +114,7 @@ def label_log_probabilities(
 
     By log_softmax, as in search, which keeps more digits of a probability near 1 than the cross-entropy does.
     """
-    count = _chunk_count(*labels.shape)
+    count = _chunk_count(labels.shape)
 
     def score(chunk):
         hidden, labels = chunk
@@ -129,7 +129,7 @@ def label_log_probabilities(
 
 
 def _forward(hidden, table, labels, weights, smoothing, precision, devices):
-    count = _chunk_count(*labels.shape, devices)
+    count = _chunk_count(labels.shape, devices)
 
     def add(sums, chunk):
         hidden, labels, weights = chunk

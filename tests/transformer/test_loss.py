@@ -53,9 +53,9 @@ def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, d
 
 def test_each_device_forms_the_logits_of_as_many_tokens_as_one_alone(monkeypatch):
     monkeypatch.setattr(loss_module, "CHUNK_TOKENS", 64)
-    assert loss_module._chunk_count(40, 16) == 16  # one position of each row
-    assert loss_module._chunk_count(80, 16, devices=2) == 16
-    assert loss_module._chunk_count(40, 16, devices=5) == 2  # 320 tokens a chunk, 64 of them on each device
+    assert loss_module._chunk_count((40, 16)) == 16  # one position of each row
+    assert loss_module._chunk_count((80, 16), devices=2) == 16
+    assert loss_module._chunk_count((40, 16), devices=5) == 2  # 320 tokens a chunk, 64 of them on each device
 
 
 def test_tokens_without_weight_have_no_gradient():
