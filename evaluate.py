@@ -3,6 +3,11 @@
 python evaluate.py runs/m30k [more runs or checkpoints] --source test.en --reference test.de
 """
 
+from transformer.huge_pages import use_huge_pages
+
+if __name__ == "__main__":
+    use_huge_pages()
+
 import argparse
 import json
 import re

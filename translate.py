@@ -6,6 +6,11 @@
 `Translator`, from translator.py, is the same for other programs.
 """
 
+from transformer.huge_pages import use_huge_pages
+
+if __name__ == "__main__":
+    use_huge_pages()
+
 import argparse
 import contextlib
 from collections import Counter

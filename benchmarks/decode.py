@@ -18,6 +18,11 @@ the peer those of Dragoman count, without padding. All cores that the process ma
 two.
 """
 
+from transformer.huge_pages import use_huge_pages
+
+if __name__ == "__main__":
+    use_huge_pages()
+
 import json
 import os
 import platform

@@ -158,7 +158,7 @@ class DecodingConfig(Section):
         0,
         ge=0,
         description="sentences of which each device takes a step at once; fixed, so that a translation never depends "
-        "on its neighbours; 0: 16 on CPUs, 128 on others",
+        "on its neighbours; 0: 8 on CPUs, 128 on others",
     )
 
     @model_validator(mode="after")

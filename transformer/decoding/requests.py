@@ -27,7 +27,7 @@ class Request(NamedTuple):
 
 def usual_rows() -> int:
     """Rows of a step where a config leaves them open: on CPUs as few as their caches hold, elsewhere enough to do."""
-    return 16 if jax.default_backend() == "cpu" else 128
+    return 8 if jax.default_backend() == "cpu" else 128
 
 
 def strategy_name(decoding: DecodingConfig, *, has_terms: bool) -> str:

@@ -23,7 +23,7 @@ from transformer.decoding.search import NEVER, Cache
 from transformer.model import Parameters, Transformer, grow_cache, merge, reorder_cache
 
 ROWS = PartitionSpec("rows")
-IN_FLIGHT = 4  # sentences of a batch for each row of a step: when some are complete, others fill the step
+IN_FLIGHT = 8  # sentences of a batch for each row of a step: when some are complete, others fill the step
 
 
 class Model(NamedTuple):
