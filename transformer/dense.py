@@ -38,13 +38,18 @@ def activation_dtype(precision: Precision) -> jnp.dtype:
     return jnp.dtype(jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
 
 
+ROW_MAJOR = Layout(major_to_minor=(0, 1))
+
+
 def contract(a: Array, b: Array, a_axis: int, b_axis: int, precision: Precision) -> Array:
     """The product of two matrices over one axis of each, summed and kept in float32 under every policy."""
     if precision != "float32":
         a, b = a.astype(jnp.bfloat16), b.astype(jnp.bfloat16)
     if precision == "bfloat16_float32" and a_axis == 0:  # the CPU's bfloat16 kernels contract a first axis slowly
-        a, a_axis = with_layout_constraint(a.T, Layout(major_to_minor=(0, 1))), 1
-    return jax.lax.dot_general(a, b, (((a_axis,), (b_axis,)), ((), ())), preferred_element_type=jnp.float32)
+        a, a_axis = with_layout_constraint(a.T, ROW_MAJOR), 1
+    product = jax.lax.dot_general(a, b, (((a_axis,), (b_axis,)), ((), ())), preferred_element_type=jnp.float32)
+    # XLA would merge a later transposition into the product, and the CPU's kernels cannot write a transposed one
+    return with_layout_constraint(product, ROW_MAJOR) if precision == "bfloat16_float32" else product
 
 
 @jax.custom_vjp

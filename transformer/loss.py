@@ -30,8 +30,13 @@ def smoothed_cross_entropy(
         loss = logsumexp(logits) - (1 - smoothing) * logits[label] - smoothing * mean(logits)
     """
     logits = logits.astype(jnp.float32)
+    return _from_partition(logits, jax.nn.logsumexp(logits, axis=-1), labels, smoothing)
+
+
+def _from_partition(logits, log_partition, labels, smoothing):
+    """`smoothed_cross_entropy`, given what it divides by."""
     label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits, axis=-1) - (1 - smoothing) * label_logits - smoothing * logits.mean(-1)
+    return log_partition - (1 - smoothing) * label_logits - smoothing * logits.mean(-1)
 
 
 def plain_loss(
@@ -72,9 +77,11 @@ def _chunk_count(shape: tuple[int, ...], devices: int = 1) -> int:
 def _chunk_loss(hidden, table, labels, weights, smoothing, precision):
     """The loss of one chunk and, from the same logits, its gradient with respect to them."""
     logits = contract(hidden, table, 1, 1, precision)
-    exponents = jnp.exp(logits - logits.max(-1, keepdims=True))
+    highest = logits.max(-1, keepdims=True)
+    exponents = jnp.exp(logits - highest)
     partition = exponents.sum(-1, keepdims=True)
-    loss = jnp.sum(smoothed_cross_entropy(logits, labels, smoothing) * weights)
+    log_partition = (jnp.log(partition) + highest)[:, 0]
+    loss = jnp.sum(_from_partition(logits, log_partition, labels, smoothing) * weights)
     is_label = labels[:, None] == jnp.arange(logits.shape[1])[None]
     wanted = smoothing / logits.shape[1] + (1 - smoothing) * is_label
     return loss, (exponents / partition - wanted) * weights[:, None]
@@ -133,16 +140,16 @@ def _forward(hidden, table, labels, weights, smoothing, precision, devices):
 
     def add(sums, chunk):
         hidden, labels, weights = chunk
-        total, table_gradient = sums
+        total, turned = sums  # the table's gradient as D x V: the other way, each chunk's logits would be transposed
         loss, logits_gradient = _chunk_loss(hidden, table, labels, weights, smoothing, precision)
         hidden_gradient = contract(logits_gradient, table, 1, 0, precision).astype(hidden.dtype)
-        table_gradient = table_gradient + contract(logits_gradient, hidden, 0, 0, precision)
-        return (total + loss, table_gradient), hidden_gradient
+        turned = turned + contract(hidden, logits_gradient, 0, 0, precision)
+        return (total + loss, turned), hidden_gradient
 
     chunks = (_chunks(hidden, count), _chunks(labels, count), _chunks(weights, count))
-    zeros = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape, jnp.float32))
-    (loss, table_gradient), hidden_gradient = jax.lax.scan(add, zeros, chunks)
-    return loss, (_unchunk(hidden_gradient, labels.shape[0]), table_gradient)
+    zeros = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape[::-1], jnp.float32))
+    (loss, turned), hidden_gradient = jax.lax.scan(add, zeros, chunks)
+    return loss, (_unchunk(hidden_gradient, labels.shape[0]), turned.T)
 
 
 def _backward(smoothing, precision, devices, gradients, scale):
