@@ -7,13 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
-from optax.contrib import MuonDimensionNumbers, ScheduleFreeState, scale_by_muon, schedule_free
+from optax.contrib import ScheduleFreeState, schedule_free
 from optax.contrib import schedule_free_eval_params as averaged
 
 from transformer.config import TrainingConfig
 from transformer.model import Parameters
 
 Schedule = Callable[[Array], Float[Array, ""]]
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
 
 
 def inverse_square_root(config: TrainingConfig) -> Schedule:
@@ -73,23 +76,38 @@ def adafactor(config: TrainingConfig, schedule: Schedule) -> optax.GradientTrans
     )
 
 
+def orthogonalized(matrix: Float[Array, "M N"]) -> Float[Array, "M N"]:
+    """Nearly U V^T of a matrix U S V^T: singular values from 1/200 of its norm on come between 0.68 and 1.16.
+
+    Five steps of Newton and Schulz with the coefficients of Jordan et al. 2024, each the polynomial a s + b s^3 + c s^5
+    of every singular value s, on the matrix or its transpose, whichever has the fewer rows:
+
+        X = a X + (b X X^T + c (X X^T)^2) X
+    """
+    a, b, c = NEWTON_SCHULZ
+    rows, columns = matrix.shape
+    x = matrix if rows <= columns else matrix.T
+    x /= jnp.linalg.norm(x) + 1e-8
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x if rows <= columns else x.T
+
+
 def muon(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
     """Muon for hidden matrices (Jordan et al. 2024), and AdamW for the rest.
 
-    The mean gradient of a matrix [in, out] is made nearly orthogonal, singular values near 1, and multiplied by
+    The mean gradient of a matrix [in, out], with Nesterov's step ahead, is made nearly orthogonal and multiplied by
     muon_scale * sqrt(max(in, out)): Liu et al. 2025, eq. 4. Its root mean square is then muon_scale in every shape, 0.2
     being about that of AdamW's updates, so that one learning rate serves both parts.
     """
 
-    def to_scale(updates: Parameters, _: Parameters | None) -> Parameters:
-        return jax.tree.map(lambda update: config.muon_scale * max(update.shape) ** 0.5 * update, updates)
+    def to_update(means: Parameters, _: Parameters | None) -> Parameters:
+        return jax.tree.map(lambda mean: config.muon_scale * max(mean.shape) ** 0.5 * orthogonalized(mean), means)
 
     matrices = optax.chain(
-        scale_by_muon(
-            beta=config.muon_momentum,
-            weight_dimension_numbers=lambda updates: jax.tree.map(lambda _: MuonDimensionNumbers(), updates),
-        ),
-        optax.stateless(to_scale),
+        optax.trace(config.muon_momentum, nesterov=True),
+        optax.stateless(to_update),
         optax.add_decayed_weights(config.weight_decay),
         optax.scale_by_learning_rate(schedule),
     )
