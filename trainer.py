@@ -117,10 +117,10 @@ class Trainer:
         self.best: float | None = None  # validation BLEU
 
     def share_of_rows(self, shapes: list[tuple[int, int, int]]) -> Share:
-        """What this process takes of each batch; says so where an update has to be filled up with empty rows."""
+        """What this process takes of each batch; says so where empty rows fill up 1% of an update or more."""
         (part, count), devices = self.strategy.row_share, self.strategy.row_devices
         accumulation = self.config.training.accumulation
-        if empty := empty_share(shapes, devices * accumulation):
+        if (empty := empty_share(shapes, devices * accumulation)) >= 0.01:
             say(
                 f"rows that do not divide by devices {devices} x training.accumulation {accumulation} are filled up "
                 f"with empty ones, at most {empty:.0%} of a batch: it learns the same, and a larger batch wastes less"

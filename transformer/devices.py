@@ -109,6 +109,20 @@ def _shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
     return jax.tree_util.tree_map_with_path(sharding, parameters)
 
 
+def gather_over_fsdp(mesh: Mesh, parameters: Parameters) -> Parameters:
+    """Parameters that the fsdp axis no longer shares out, inside a compiled function; their gradients come back shared.
+
+    Left to itself, XLA may move activations to where parts of a parameter lie, which costs more: a batch's rows are
+    shared by the same axis.
+    """
+
+    def whole(keys, parameter):
+        axes = [None if axis == "fsdp" else axis for axis in parameter_spec("/".join(key.key for key in keys))]
+        return jax.lax.with_sharding_constraint(parameter, NamedSharding(mesh, PartitionSpec(*axes)))
+
+    return jax.tree_util.tree_map_with_path(whole, parameters)
+
+
 class MeshStrategy:
     """`jit` over a mesh: arrays know where they lie, and XLA adds the communication."""
 
@@ -118,8 +132,9 @@ class MeshStrategy:
         self.row_share = share_of_rows(self.mesh)
         self.device_count = self.mesh.size
         self.optimizer = build_optimizer(config.training)
-        self._train = jax.jit(build_train_step(graph, config, row_devices=self.row_devices), donate_argnums=0)
-        self._evaluate = jax.jit(build_eval_step(graph, row_devices=self.row_devices))
+        layout: dict[str, Any] = {"row_devices": self.row_devices, "gather": partial(gather_over_fsdp, self.mesh)}
+        self._train = jax.jit(build_train_step(graph, config, **layout), donate_argnums=0)
+        self._evaluate = jax.jit(build_eval_step(graph, **layout))
 
     def init_state(self, parameters: Parameters) -> TrainState:
         """The state before the first update."""

@@ -39,6 +39,7 @@ class Metrics(NamedTuple):
 
 
 Reduce = Callable[[LossSums, Parameters], tuple[LossSums, Parameters]]
+Gather = Callable[[Parameters], Parameters]
 
 
 def batch_loss(
@@ -109,15 +110,21 @@ def build_train_step(
     config: Config,
     *,
     row_devices: int = 1,
+    gather: Gather = lambda parameters: parameters,
     reduce: Reduce = lambda sums, gradients: (sums, gradients),
 ) -> Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]:
-    """The update as a pure function. `reduce` adds sums up over replicas that each hold a part of the batch."""
+    """The update as a pure function.
+
+    `gather` brings parameters together that devices share out, before they are used. `reduce` adds sums up over
+    replicas that each hold a part of the batch.
+    """
     smoothing = config.training.label_smoothing
     optimizer = build_optimizer(config.training)
     schedule = SCHEDULES[config.training.schedule](config.training)
 
     def loss(parameters, batch, key):
-        return batch_loss(graph, parameters, batch, smoothing=smoothing, dropout_key=key, row_devices=row_devices)
+        whole = gather(parameters)
+        return batch_loss(graph, whole, batch, smoothing=smoothing, dropout_key=key, row_devices=row_devices)
 
     def train_step(state, batch, key):
         key = jax.random.fold_in(key, state.step)
@@ -139,10 +146,12 @@ def build_train_step(
     return train_step
 
 
-def build_eval_step(graph: nnx.GraphDef, *, row_devices: int = 1) -> Callable[[Parameters, Batch], LossSums]:
+def build_eval_step(
+    graph: nnx.GraphDef, *, row_devices: int = 1, gather: Gather = lambda parameters: parameters
+) -> Callable[[Parameters, Batch], LossSums]:
     """The cross-entropy of a batch without dropout or label smoothing, as sums."""
 
     def eval_step(parameters, batch):
-        return batch_loss(graph, parameters, batch, smoothing=0.0, row_devices=row_devices)
+        return batch_loss(graph, gather(parameters), batch, smoothing=0.0, row_devices=row_devices)
 
     return eval_step

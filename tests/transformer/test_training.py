@@ -1,5 +1,7 @@
 """The update: accumulation equals the large batch, eight devices equal one, and the loss goes down."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from data.config import DataConfig
 from data.packing import make_batch
 from transformer.checkpoint import Checkpointer, restore_optimizer, restore_parameters
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
-from transformer.devices import STRATEGIES
+from transformer.devices import STRATEGIES, parameter_spec
 from transformer.model import Transformer, abstract, split
 from transformer.optimizer import OPTIMIZERS
 from transformer.training import batch_loss
@@ -155,6 +157,23 @@ def test_a_checkpoint_of_any_mapping_restores_on_any_other_exactly(optimizer, tm
             same = jax.tree.map(np.array_equal, jax.device_get(target.saved(restored)), jax.device_get(saved))
             assert all(jax.tree.leaves(same)), f"{name} to {other}"
             target.train_step(restored, batches(1)[0], jax.random.key(7))
+
+
+@pytest.mark.parametrize("devices", [MAPPINGS["fsdp"], DevicesConfig(data=2, fsdp=4)], ids=["fsdp", "data and fsdp"])
+def test_what_fsdp_shares_out_is_brought_together_once_and_activations_stay_where_they_are(devices):
+    config = recipe(devices=devices)
+    strategy, _ = start(config)
+    shapes = abstract(config.model, VOCABULARY, VOCABULARY)[1]
+    program = strategy.compile(shapes, ROWS, LENGTH).as_text()
+    gathered = re.findall(r" = (\S+|\(.*?\)) all-gather(?:-start)?\(", program)
+    sizes = [
+        np.prod([int(size) for size in shape.split(",")])
+        for result in gathered
+        for shape in re.findall(r"\[([\d,]+)\]", result)
+    ]
+    shared = [leaf.size for path, leaf in dict_path_leaves(shapes).items() if "fsdp" in parameter_spec("/".join(path))]
+    assert sum(sizes) == sum(shared) > 0
+    assert not re.search("all-to-all|collective-permute", program)
 
 
 EVERY_MAPPING = pytest.param(("data", "fsdp", "pmap"), marks=pytest.mark.exhaustive)
