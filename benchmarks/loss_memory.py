@@ -64,7 +64,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     state = MeshStrategy(graph, config).init_state(parameters)
     del parameters
     batch, key = full_batch(config.training.batch_tokens, config.data.row_length, vocabulary), jax.random.key(0)
-    step = jax.jit(training.build_train_step(graph, config), donate_argnums=0).lower(state, batch, key).compile()
+    update = training.build_train_step(config, training.build_gradient_sums(graph, config))
+    step = jax.jit(update, donate_argnums=0).lower(state, batch, key).compile()
     plan = step.memory_analysis()
     state, metrics = step(state, batch, key)
     return {

@@ -25,7 +25,7 @@ from transformer.dense import cpu_features
 from transformer.loss import LossSums
 from transformer.model import Parameters
 from transformer.optimizer import build_optimizer
-from transformer.training import Metrics, TrainState, build_eval_step, build_train_step
+from transformer.training import Metrics, TrainState, build_gradient_sums, build_train_step, evaluation_sums
 
 PARTITION_RULES = (
     (r"embedding/table$", PartitionSpec("tensor", "fsdp")),
@@ -39,7 +39,8 @@ PARTITION_RULES = (
 )
 """Which mesh axes share each dimension of a parameter, by its path; the first pattern that is found decides."""
 
-ROWS = PartitionSpec(("data", "fsdp"))
+ROW_AXES = ("data", "fsdp")
+ROWS = PartitionSpec(ROW_AXES)
 """Rows of a batch are shared by the devices of both axes."""
 
 
@@ -89,6 +90,13 @@ def share_of_rows(mesh: Mesh) -> tuple[int, int]:
     return (parts.index({jax.process_index()}), count) if is_in_parts else (0, 1)
 
 
+def map_parameters(function: Callable[[str, Any], Any], parameters: Parameters) -> Parameters:
+    """`function(path, parameter)` of each parameter."""
+    return jax.tree_util.tree_map_with_path(
+        lambda keys, parameter: function("/".join(key.key for key in keys), parameter), parameters
+    )
+
+
 def _fits(shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> bool:
     return all(axis is None or size % mesh.shape[axis] == 0 for size, axis in zip(shape, spec, strict=False))
 
@@ -96,8 +104,7 @@ def _fits(shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> bool:
 def _shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
     """Where each parameter lies. InputError when a dimension does not divide by the devices that share it."""
 
-    def sharding(keys, parameter):
-        path = "/".join(key.key for key in keys)
+    def sharding(path, parameter):
         spec = parameter_spec(path)
         if not _fits(parameter.shape, spec, mesh):
             raise InputError(
@@ -106,25 +113,47 @@ def _shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
             )
         return NamedSharding(mesh, spec)
 
-    return jax.tree_util.tree_map_with_path(sharding, parameters)
+    return map_parameters(sharding, parameters)
 
 
-def gather_over_fsdp(mesh: Mesh, parameters: Parameters) -> Parameters:
-    """Parameters that the fsdp axis no longer shares out, inside a compiled function; their gradients come back shared.
+def held_over_rows(parameters: Parameters) -> Parameters:
+    """Specs of how the axes that share out rows share out parameters."""
 
-    Left to itself, XLA may move activations to where parts of a parameter lie, which costs more: a batch's rows are
-    shared by the same axis.
-    """
+    def held(path, parameter):
+        del parameter
+        return PartitionSpec(*(axis if axis == "fsdp" else None for axis in parameter_spec(path)))
 
-    def whole(keys, parameter):
-        axes = [None if axis == "fsdp" else axis for axis in parameter_spec("/".join(key.key for key in keys))]
-        return jax.lax.with_sharding_constraint(parameter, NamedSharding(mesh, PartitionSpec(*axes)))
+    return map_parameters(held, parameters)
 
-    return jax.tree_util.tree_map_with_path(whole, parameters)
+
+def shared_by_fsdp(path: str) -> int | None:
+    """The dimension of the parameter at `path` that the fsdp axis shares out; None where it has whole ones."""
+    return next((number for number, axis in enumerate(parameter_spec(path)) if axis == "fsdp"), None)
+
+
+def gather_over_fsdp(parameters: Parameters) -> Parameters:
+    """Whole parameters on each device of the fsdp axis. The gradient of this adds up and shares out again."""
+
+    def whole(path, parameter):
+        axis = shared_by_fsdp(path)
+        return parameter if axis is None else jax.lax.all_gather(parameter, "fsdp", axis=axis, tiled=True)
+
+    return map_parameters(whole, parameters)
+
+
+def add_up_gradients(gradients: Parameters) -> Parameters:
+    """The sums over all rows of gradients that each device has of its own rows: see `gather_over_fsdp`."""
+    return map_parameters(
+        lambda path, gradient: jax.lax.psum(gradient, ROW_AXES if shared_by_fsdp(path) is None else "data"), gradients
+    )
 
 
 class MeshStrategy:
-    """`jit` over a mesh: arrays know where they lie, and XLA adds the communication."""
+    """`jit` over a mesh: arrays know where they lie.
+
+    What is computed of rows is computed where they lie, by a program for the rows of one device (`shard_map`), with
+    its communication written out; the communication of the tensor axis, and of the optimizer, is added by XLA.
+    """
 
     def __init__(self, graph: nnx.GraphDef, config: Config):
         self.mesh = build_mesh(config.devices)
@@ -132,9 +161,27 @@ class MeshStrategy:
         self.row_share = share_of_rows(self.mesh)
         self.device_count = self.mesh.size
         self.optimizer = build_optimizer(config.training)
-        layout: dict[str, Any] = {"row_devices": self.row_devices, "gather": partial(gather_over_fsdp, self.mesh)}
-        self._train = jax.jit(build_train_step(graph, config, **layout), donate_argnums=0)
-        self._evaluate = jax.jit(build_eval_step(graph, **layout))
+        one_device = build_gradient_sums(graph, config, gather=gather_over_fsdp)
+
+        def sums_of_rows(parameters, batch, key, part):
+            sums, gradients = one_device(parameters, batch, key, part[0])
+            return jax.lax.psum(sums, ROW_AXES), add_up_gradients(gradients)
+
+        def gradient_sums(parameters, batch, key):
+            held, whole = held_over_rows(parameters), PartitionSpec()
+            mapped = self._on_rows(sums_of_rows, in_specs=(held, ROWS, whole, ROWS), out_specs=(whole, held))
+            return mapped(parameters, batch, key, jnp.arange(self.row_devices))
+
+        def evaluate_rows(parameters, batch):
+            return jax.lax.psum(evaluation_sums(graph, gather_over_fsdp(parameters), batch), ROW_AXES)
+
+        def evaluate(parameters, batch):
+            specs = held_over_rows(parameters), ROWS
+            return self._on_rows(evaluate_rows, in_specs=specs, out_specs=PartitionSpec())(parameters, batch)
+
+        self._on_rows = partial(jax.shard_map, mesh=self.mesh, axis_names=set(ROW_AXES), check_vma=False)
+        self._train = jax.jit(build_train_step(config, gradient_sums), donate_argnums=0)
+        self._evaluate = jax.jit(evaluate)
 
     def init_state(self, parameters: Parameters) -> TrainState:
         """The state before the first update."""
@@ -226,18 +273,20 @@ class PmapStrategy:
         self.row_share = (jax.process_index(), jax.process_count())
         self.optimizer = build_optimizer(config.training)
 
-        def reduce(sums, gradients):
-            return jax.lax.psum((sums, gradients), "data")
+        one_device = build_gradient_sums(graph, config)
 
-        step = build_train_step(graph, config, reduce=reduce)
+        def gradient_sums(parameters, batch, key):
+            return jax.lax.psum(one_device(parameters, batch, key, jax.lax.axis_index("data")), "data")
+
+        step = build_train_step(config, gradient_sums)
 
         def train_step(state, batch, key):
-            state, metrics = step(state, batch, jax.random.fold_in(key, jax.lax.axis_index("data")))
+            state, metrics = step(state, batch, key)
             slots, source_tokens = jax.lax.psum((metrics.slots, metrics.source_tokens), "data")
             return state, metrics._replace(slots=slots, source_tokens=source_tokens)
 
         def eval_step(parameters, batch):
-            return jax.lax.psum(build_eval_step(graph)(parameters, batch), "data")
+            return jax.lax.psum(evaluation_sums(graph, parameters, batch), "data")
 
         mapped = partial(jax.pmap, axis_name="data", devices=self.devices)
         self._train = mapped(train_step, in_axes=(0, 0, None), donate_argnums=0)

@@ -68,10 +68,10 @@ def _unchunk(x: Array, rows: int) -> Array:
     return jnp.moveaxis(parts, 0, 1).reshape(rows, -1, *x.shape[2:])
 
 
-def _chunk_count(shape: tuple[int, ...], devices: int = 1) -> int:
-    """The fewest equal chunks of a row's positions with at most CHUNK_TOKENS tokens a device, or one position, each."""
-    (rows, length), most = shape, CHUNK_TOKENS * devices
-    return next((n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= most), length)
+def _chunk_count(shape: tuple[int, ...]) -> int:
+    """The fewest equal chunks of a row's positions with at most CHUNK_TOKENS tokens, or one position, each."""
+    rows, length = shape
+    return next((n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= CHUNK_TOKENS), length)
 
 
 def _chunk_loss(hidden, table, labels, weights, smoothing, precision):
@@ -87,7 +87,7 @@ def _chunk_loss(hidden, table, labels, weights, smoothing, precision):
     return loss, (exponents / partition - wanted) * weights[:, None]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def chunked_loss(
     hidden: Float[Array, "B T D"],
     table: Float[Array, "V D"],
@@ -95,15 +95,13 @@ def chunked_loss(
     weights: Float[Array, "B T"],
     smoothing: float,
     precision: Precision,
-    devices: int = 1,
 ) -> Float[Array, ""]:
     """The sum of smoothed cross-entropies of `hidden @ table.T`, equal to `plain_loss` up to rounding.
 
     The logits of a chunk of tokens are formed, turned into loss and gradient while they are at hand, and dropped:
-    memory grows with the chunk, not with the batch, and nothing is computed twice. A chunk is shared by the `devices`
-    among which the rows are divided.
+    memory grows with the chunk, not with the batch, and nothing is computed twice.
     """
-    count = _chunk_count(labels.shape, devices)
+    count = _chunk_count(labels.shape)
 
     def add(total, chunk):
         hidden, labels, weights = chunk
@@ -135,8 +133,8 @@ def label_log_probabilities(
 # all that is left to do then is to scale it.
 
 
-def _forward(hidden, table, labels, weights, smoothing, precision, devices):
-    count = _chunk_count(labels.shape, devices)
+def _forward(hidden, table, labels, weights, smoothing, precision):
+    count = _chunk_count(labels.shape)
 
     def add(sums, chunk):
         hidden, labels, weights = chunk
@@ -152,8 +150,8 @@ def _forward(hidden, table, labels, weights, smoothing, precision, devices):
     return loss, (_unchunk(hidden_gradient, labels.shape[0]), turned.T)
 
 
-def _backward(smoothing, precision, devices, gradients, scale):
-    del smoothing, precision, devices
+def _backward(smoothing, precision, gradients, scale):
+    del smoothing, precision
     hidden_gradient, table_gradient = gradients
     return (hidden_gradient * scale).astype(hidden_gradient.dtype), table_gradient * scale, None, None
 

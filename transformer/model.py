@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
 from transformer.attention import KeysValues, ancestor_mask, causal_mask, segment_mask
 from transformer.config import ModelConfig
 from transformer.dense import activation_dtype, resolve_precision
 from transformer.embeddings import Embedding
-from transformer.layers import NORMS, DecoderLayer, EncoderLayer, dropout, fold
+from transformer.layers import NORMS, DecoderLayer, DropoutKey, EncoderLayer, dropout, fold
 from transformer.positions import POSITIONS
 
 Parameters = dict[str, Any]
@@ -62,7 +62,7 @@ class Transformer(nnx.Module):
         segments: Int[Array, "B S"],
         positions: Int[Array, "B S"],
         *,
-        dropout_key: Key[Array, ""] | None = None,
+        dropout_key: DropoutKey | None = None,
     ) -> Float[Array, "B S D"]:
         """The encoder: source tokens to vectors that know their sentence (the memory of the decoder)."""
         embedding = self.target_embedding if self.tied == "all" else self.source_embedding
@@ -82,7 +82,7 @@ class Transformer(nnx.Module):
         target_segments: Int[Array, "B T"],
         target_positions: Int[Array, "B T"],
         *,
-        dropout_key: Key[Array, ""] | None = None,
+        dropout_key: DropoutKey | None = None,
     ) -> Float[Array, "B T D"]:
         """The decoder over whole targets: features from which `logits` predicts each next token."""
         x = self.target_positions.embed(self.target_embedding(target_inputs), target_positions)

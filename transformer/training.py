@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from data.batch import Batch
 from transformer.config import Config
+from transformer.layers import DropoutKey
 from transformer.loss import LossSums, chunked_loss
 from transformer.model import Parameters, merge
 from transformer.optimizer import SCHEDULES, build_optimizer, gradient_point
@@ -38,8 +39,8 @@ class Metrics(NamedTuple):
     source_tokens: Float[Array, ""]
 
 
-Reduce = Callable[[LossSums, Parameters], tuple[LossSums, Parameters]]
-Gather = Callable[[Parameters], Parameters]
+GradientSums = Callable[[Parameters, Batch, Key[Array, ""]], tuple[LossSums, Parameters]]
+"""The loss of a batch and its gradients, as sums over real target tokens, given the key of dropout."""
 
 
 def batch_loss(
@@ -48,13 +49,11 @@ def batch_loss(
     batch: Batch,
     *,
     smoothing: float,
-    dropout_key: Key[Array, ""] | None = None,
-    row_devices: int = 1,
+    dropout_key: DropoutKey | None = None,
 ) -> LossSums:
     """Encoder, decoder, output layer and loss of a batch, summed over its real target tokens.
 
-    The output layer is applied inside the loss, chunk by chunk; `loss.plain_loss` is the formula. The batch's rows are
-    divided among `row_devices` where XLA knows of several.
+    The output layer is applied inside the loss, chunk by chunk; `loss.plain_loss` is the formula.
     """
     model = merge(graph, parameters)
     memory = model.encode(batch.source, batch.source_segments, batch.source_positions, dropout_key=dropout_key)
@@ -68,30 +67,30 @@ def batch_loss(
     )
     weights = (batch.target_segments != 0).astype(jnp.float32)
     table = model.output().table[...]
-    loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, model.output().precision, row_devices)
+    loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, model.output().precision)
     return LossSums(loss, weights.sum())
 
 
 def accumulate(
-    function: Callable[[Parameters, Batch, Key[Array, ""]], LossSums],
+    function: Callable[[Parameters, Batch, DropoutKey], LossSums],
     parameters: Parameters,
     batch: Batch,
-    key: Key[Array, ""],
+    key: DropoutKey,
     parts: int,
 ) -> tuple[LossSums, Parameters]:
     """Sums of `function(parameters, batch, key)` and of its gradients over `parts` slices of the batch's rows.
 
-    Only one slice is in memory at a time. Slice a holds rows a, a + parts, ...: the rows of each device stay on it.
+    Only one slice is in memory at a time. Slice a holds rows a, a + parts, ...: each device has rows of every slice.
     """
 
-    def loss_and_sums(parameters: Parameters, part: Batch, key: Key[Array, ""]) -> tuple[Array, LossSums]:
+    def loss_and_sums(parameters: Parameters, part: Batch, key: DropoutKey) -> tuple[Array, LossSums]:
         sums = function(parameters, part, key)
         return sums.loss, sums
 
     gradients_of = jax.value_and_grad(loss_and_sums, has_aux=True)
 
     def one(part: Batch, number: Array | int) -> tuple[LossSums, Parameters]:
-        (_, sums), gradients = gradients_of(parameters, part, jax.random.fold_in(key, number))
+        (_, sums), gradients = gradients_of(parameters, part, key.fold(number))
         return sums, gradients
 
     if parts == 1:
@@ -105,31 +104,35 @@ def accumulate(
     return jax.lax.scan(add, zeros, (slices, jnp.arange(parts)))[0]
 
 
-def build_train_step(
-    graph: nnx.GraphDef,
-    config: Config,
-    *,
-    row_devices: int = 1,
-    gather: Gather = lambda parameters: parameters,
-    reduce: Reduce = lambda sums, gradients: (sums, gradients),
-) -> Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]:
-    """The update as a pure function.
+def build_gradient_sums(
+    graph: nnx.GraphDef, config: Config, *, gather: Callable[[Parameters], Parameters] = lambda parameters: parameters
+) -> Callable[..., tuple[LossSums, Parameters]]:
+    """`GradientSums` on one device; with `part`, of those rows that are this part of a batch's equal ones, in order.
 
-    `gather` brings parameters together that devices share out, before they are used. `reduce` adds sums up over
-    replicas that each hold a part of the batch.
+    `gather` brings parameters together that devices share out, before they are used.
     """
-    smoothing = config.training.label_smoothing
-    optimizer = build_optimizer(config.training)
-    schedule = SCHEDULES[config.training.schedule](config.training)
+    training = config.training
 
     def loss(parameters, batch, key):
-        whole = gather(parameters)
-        return batch_loss(graph, whole, batch, smoothing=smoothing, dropout_key=key, row_devices=row_devices)
+        return batch_loss(graph, gather(parameters), batch, smoothing=training.label_smoothing, dropout_key=key)
+
+    def gradient_sums(parameters, batch, key, part=0):
+        return accumulate(loss, parameters, batch, DropoutKey(key, part), training.accumulation)
+
+    return gradient_sums
+
+
+def build_train_step(
+    config: Config, gradient_sums: GradientSums
+) -> Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]:
+    """The update as a pure function."""
+    optimizer = build_optimizer(config.training)
+    schedule = SCHEDULES[config.training.schedule](config.training)
 
     def train_step(state, batch, key):
         key = jax.random.fold_in(key, state.step)
         point = gradient_point(state.parameters, state.optimizer)
-        sums, gradients = reduce(*accumulate(loss, point, batch, key, config.training.accumulation))
+        sums, gradients = gradient_sums(point, batch, key)
         gradients = jax.tree.map(lambda gradient: gradient / jnp.maximum(sums.tokens, 1.0), gradients)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
@@ -146,12 +149,6 @@ def build_train_step(
     return train_step
 
 
-def build_eval_step(
-    graph: nnx.GraphDef, *, row_devices: int = 1, gather: Gather = lambda parameters: parameters
-) -> Callable[[Parameters, Batch], LossSums]:
+def evaluation_sums(graph: nnx.GraphDef, parameters: Parameters, batch: Batch) -> LossSums:
     """The cross-entropy of a batch without dropout or label smoothing, as sums."""
-
-    def eval_step(parameters, batch):
-        return batch_loss(graph, gather(parameters), batch, smoothing=0.0, row_devices=row_devices)
-
-    return eval_step
+    return batch_loss(graph, parameters, batch, smoothing=0.0)

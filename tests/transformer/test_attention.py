@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from transformer.attention import ancestor_mask, attend, causal_mask, segment_mask
-from transformer.layers import dropout
+from transformer.layers import DropoutKey, dropout
 
 SEGMENTS = jnp.array([[1, 1, 2, 2, 2, 0], [1, 1, 1, 1, 1, 1]])
 
@@ -46,14 +46,14 @@ def test_attention_in_mixed_precision_is_close_to_float32():
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     x = jnp.ones((64, 64, 128))
-    dropped = np.asarray(dropout(x, 0.3, jax.random.key(1)))
+    dropped = np.asarray(dropout(x, 0.3, DropoutKey(jax.random.key(1))))
     assert abs((dropped == 0).mean() - 0.3) < 4 * (0.21 / x.size) ** 0.5
     np.testing.assert_allclose(dropped[dropped != 0], 1 / 0.7, rtol=1e-6)
 
 
 def test_coins_of_dropout_know_nothing_of_their_neighbours_or_of_other_keys():
     x = jnp.ones((256, 1024))
-    coins = [np.asarray(dropout(x, 0.5, jax.random.key(seed))) != 0 for seed in (1, 2)]
+    coins = [np.asarray(dropout(x, 0.5, DropoutKey(jax.random.key(seed)))) != 0 for seed in (1, 2)]
     limit = 5 * 0.5 / x.size**0.5
     assert abs((coins[0] == coins[1]).mean() - 0.5) < limit
     for shift in (1, 2, 3, 64, 1024):

@@ -32,13 +32,13 @@ def test_smoothing_spreads_over_the_whole_vocabulary_label_included():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize(("rows", "length", "devices"), [(3, 8, 1), (40, 12, 1), (40, 12, 4), (600, 3, 1), (2, 7, 1)])
-def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, devices, smoothing, monkeypatch):
+@pytest.mark.parametrize(("rows", "length"), [(3, 8), (40, 12), (600, 3), (2, 7)])
+def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, smoothing, monkeypatch):
     monkeypatch.setattr(loss_module, "CHUNK_TOKENS", 64)
     hidden, table, labels, weights = inputs(rows, length)
 
     def chunked(hidden, table):
-        return chunked_loss(hidden, table, labels, weights, smoothing, "float32", devices)
+        return chunked_loss(hidden, table, labels, weights, smoothing, "float32")
 
     def plain(hidden, table):
         return plain_loss(hidden, table, labels, weights, smoothing=smoothing)
@@ -51,11 +51,10 @@ def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, d
         np.testing.assert_allclose(gradient, expected_gradient, atol=2e-4, rtol=1e-4)
 
 
-def test_each_device_forms_the_logits_of_as_many_tokens_as_one_alone(monkeypatch):
+def test_few_logits_exist_at_a_time(monkeypatch):
     monkeypatch.setattr(loss_module, "CHUNK_TOKENS", 64)
     assert loss_module._chunk_count((40, 16)) == 16  # one position of each row
-    assert loss_module._chunk_count((80, 16), devices=2) == 16
-    assert loss_module._chunk_count((40, 16), devices=5) == 2  # 320 tokens a chunk, 64 of them on each device
+    assert loss_module._chunk_count((8, 16)) == 2
 
 
 def test_tokens_without_weight_have_no_gradient():

@@ -21,7 +21,7 @@ from transformer.decoding.scoring import ForcedPair, attend_pairs, forced_pair, 
 from transformer.decoding.searcher import Model, search_sentences
 from transformer.model import Parameters, merge, split
 from transformer.optimizer import build_optimizer
-from transformer.training import TrainState, batch_loss, build_train_step
+from transformer.training import TrainState, batch_loss, build_gradient_sums, build_train_step
 
 LONGEST = 40
 ROWS = 8
@@ -209,8 +209,9 @@ def test_a_model_that_reverses_letters_looks_at_the_letter_that_it_writes():
     config = CONFIG.model_copy(update={"decoder_layers": 1, "dropout": 0.0})
     data = DataConfig(maximum_tokens=8, row_length=8)
     training = TrainingConfig(learning_rate=0.01, warmup_steps=50, schedule="cosine", steps=STEPS, label_smoothing=0.0)
+    recipe = Config(data=data, model=config, training=training)
     graph, parameters = split(build(config))
-    step = jax.jit(build_train_step(graph, Config(data=data, model=config, training=training)))
+    step = jax.jit(build_train_step(recipe, build_gradient_sums(graph, recipe)))
     state = TrainState(parameters, build_optimizer(training).init(parameters), jnp.int32(0))
     for _ in range(STEPS):
         rows = [[pair] for pair in draw(64)]

@@ -14,6 +14,7 @@ from data.packing import make_batch
 from transformer.checkpoint import Checkpointer, restore_optimizer, restore_parameters
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices import STRATEGIES, parameter_spec
+from transformer.layers import DropoutKey
 from transformer.model import Transformer, abstract, split
 from transformer.optimizer import OPTIMIZERS
 from transformer.training import batch_loss
@@ -108,15 +109,14 @@ MAPPINGS = {
 
 @pytest.mark.parametrize("name", ["data", "fsdp", "mixed", "pmap"])
 def test_eight_devices_give_the_update_of_one_and_repeat_it_bit_for_bit(name, one_device):
-    """Without dropout, whose masks are others on each replica of pmap."""
     state, losses = fit(recipe(devices=MAPPINGS[name]))
     np.testing.assert_allclose(losses, one_device[1], rtol=1e-5)
     assert_same_parameters(state, one_device[0])
     jax.tree.map(np.testing.assert_array_equal, state, fit(recipe(devices=MAPPINGS[name]))[0])
 
 
-@pytest.mark.parametrize("name", ["data", "mixed"])
-def test_dropout_on_a_mesh_is_that_of_one_device(name):
+@pytest.mark.parametrize("name", ["data", "fsdp", "mixed", "pmap"])
+def test_dropout_on_eight_devices_is_that_of_one(name):
     """Other masks would show in the losses. Adam enlarges the rounding of gradients that dropout brings near zero."""
     expected, expected_losses = fit(recipe(dropout=0.3, learning_rate=0.001))
     state, losses = fit(recipe(dropout=0.3, learning_rate=0.001, devices=MAPPINGS[name]))
@@ -290,7 +290,7 @@ def test_back_propagation_keeps_less_than_half_where_layers_are_computed_again()
         batch = jax.tree.map(jnp.asarray, batches(1)[0])
 
         def loss(parameters):
-            return batch_loss(graph, parameters, batch, smoothing=0.1, dropout_key=jax.random.key(7)).loss
+            return batch_loss(graph, parameters, batch, smoothing=0.1, dropout_key=DropoutKey(jax.random.key(7))).loss
 
         backward = jax.eval_shape(lambda parameters: jax.vjp(loss, parameters)[1], parameters)
         return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(backward))
