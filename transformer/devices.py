@@ -116,36 +116,41 @@ def _shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
     return map_parameters(sharding, parameters)
 
 
-def held_over_rows(parameters: Parameters) -> Parameters:
-    """Specs of how the axes that share out rows share out parameters."""
-
-    def held(path, parameter):
-        del parameter
-        return PartitionSpec(*(axis if axis == "fsdp" else None for axis in parameter_spec(path)))
-
-    return map_parameters(held, parameters)
-
-
-def shared_by_fsdp(path: str) -> int | None:
-    """The dimension of the parameter at `path` that the fsdp axis shares out; None where it has whole ones."""
+def shared_by_fsdp(mesh: Mesh, path: str) -> int | None:
+    """The dimension of the parameter at `path` that the fsdp axis shares out; None where each device has all of it."""
+    if mesh.shape["fsdp"] == 1:
+        return None
     return next((number for number, axis in enumerate(parameter_spec(path)) if axis == "fsdp"), None)
 
 
-def gather_over_fsdp(parameters: Parameters) -> Parameters:
+def gather_over_fsdp(mesh: Mesh, parameters: Parameters) -> Parameters:
     """Whole parameters on each device of the fsdp axis. The gradient of this adds up and shares out again."""
 
     def whole(path, parameter):
-        axis = shared_by_fsdp(path)
-        return parameter if axis is None else jax.lax.all_gather(parameter, "fsdp", axis=axis, tiled=True)
+        dimension = shared_by_fsdp(mesh, path)
+        return parameter if dimension is None else jax.lax.all_gather(parameter, "fsdp", axis=dimension, tiled=True)
 
     return map_parameters(whole, parameters)
 
 
-def add_up_gradients(gradients: Parameters) -> Parameters:
+def add_up_gradients(mesh: Mesh, gradients: Parameters) -> Parameters:
     """The sums over all rows of gradients that each device has of its own rows: see `gather_over_fsdp`."""
-    return map_parameters(
-        lambda path, gradient: jax.lax.psum(gradient, ROW_AXES if shared_by_fsdp(path) is None else "data"), gradients
-    )
+
+    def total(path, gradient):
+        return jax.lax.psum(gradient, ROW_AXES if shared_by_fsdp(mesh, path) is None else "data")
+
+    return map_parameters(total, gradients)
+
+
+def specs_over_rows(mesh: Mesh, parameters: Parameters) -> Parameters:
+    """How the devices that share out rows share out parameters."""
+
+    def spec(path, parameter):
+        del parameter
+        dimension = shared_by_fsdp(mesh, path)
+        return PartitionSpec() if dimension is None else PartitionSpec(*[None] * dimension, "fsdp")
+
+    return map_parameters(spec, parameters)
 
 
 class MeshStrategy:
@@ -161,25 +166,26 @@ class MeshStrategy:
         self.row_share = share_of_rows(self.mesh)
         self.device_count = self.mesh.size
         self.optimizer = build_optimizer(config.training)
-        one_device = build_gradient_sums(graph, config, gather=gather_over_fsdp)
+        gather, add_up = partial(gather_over_fsdp, self.mesh), partial(add_up_gradients, self.mesh)
+        on_rows = partial(jax.shard_map, mesh=self.mesh, axis_names=set(ROW_AXES), check_vma=False)
+        one_device, everywhere = build_gradient_sums(graph, config, gather=gather), PartitionSpec()
 
         def sums_of_rows(parameters, batch, key, part):
             sums, gradients = one_device(parameters, batch, key, part[0])
-            return jax.lax.psum(sums, ROW_AXES), add_up_gradients(gradients)
+            return jax.lax.psum(sums, ROW_AXES), add_up(gradients)
 
         def gradient_sums(parameters, batch, key):
-            held, whole = held_over_rows(parameters), PartitionSpec()
-            mapped = self._on_rows(sums_of_rows, in_specs=(held, ROWS, whole, ROWS), out_specs=(whole, held))
+            held = specs_over_rows(self.mesh, parameters)
+            mapped = on_rows(sums_of_rows, in_specs=(held, ROWS, everywhere, ROWS), out_specs=(everywhere, held))
             return mapped(parameters, batch, key, jnp.arange(self.row_devices))
 
         def evaluate_rows(parameters, batch):
-            return jax.lax.psum(evaluation_sums(graph, gather_over_fsdp(parameters), batch), ROW_AXES)
+            return jax.lax.psum(evaluation_sums(graph, gather(parameters), batch), ROW_AXES)
 
         def evaluate(parameters, batch):
-            specs = held_over_rows(parameters), ROWS
-            return self._on_rows(evaluate_rows, in_specs=specs, out_specs=PartitionSpec())(parameters, batch)
+            specs = specs_over_rows(self.mesh, parameters), ROWS
+            return on_rows(evaluate_rows, in_specs=specs, out_specs=everywhere)(parameters, batch)
 
-        self._on_rows = partial(jax.shard_map, mesh=self.mesh, axis_names=set(ROW_AXES), check_vma=False)
         self._train = jax.jit(build_train_step(config, gradient_sums), donate_argnums=0)
         self._evaluate = jax.jit(evaluate)
 
