@@ -1,5 +1,6 @@
 """The update: accumulation equals the large batch, eight devices equal one, and the loss goes down."""
 
+import math
 import re
 
 import jax
@@ -159,20 +160,31 @@ def test_a_checkpoint_of_any_mapping_restores_on_any_other_exactly(optimizer, tm
             target.train_step(restored, batches(1)[0], jax.random.key(7))
 
 
+def gathered_sizes(program: str) -> list[int]:
+    """How many values each all-gather of a compiled program brings together."""
+    results = re.findall(r" = (\S+|\(.*?\)) all-gather(?:-start)?\(", program)
+    shapes = [shape for result in results for shape in re.findall(r"\[([\d,]+)\]", result)]
+    return [math.prod(int(size) for size in shape.split(",")) for shape in shapes]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16_float32"])
+def test_devices_that_hold_all_parameters_gather_nothing(precision):
+    config = recipe(devices=MAPPINGS["data"])
+    config = config.model_copy(update={"model": config.model.model_copy(update={"precision": precision})})
+    strategy, _ = start(config)
+    program = strategy.compile(abstract(config.model, VOCABULARY, VOCABULARY)[1], ROWS, LENGTH).as_text()
+    assert "all-reduce" in program
+    assert not gathered_sizes(program)
+
+
 @pytest.mark.parametrize("devices", [MAPPINGS["fsdp"], DevicesConfig(data=2, fsdp=4)], ids=["fsdp", "data and fsdp"])
 def test_what_fsdp_shares_out_is_brought_together_once_and_activations_stay_where_they_are(devices):
     config = recipe(devices=devices)
     strategy, _ = start(config)
     shapes = abstract(config.model, VOCABULARY, VOCABULARY)[1]
     program = strategy.compile(shapes, ROWS, LENGTH).as_text()
-    gathered = re.findall(r" = (\S+|\(.*?\)) all-gather(?:-start)?\(", program)
-    sizes = [
-        np.prod([int(size) for size in shape.split(",")])
-        for result in gathered
-        for shape in re.findall(r"\[([\d,]+)\]", result)
-    ]
     shared = [leaf.size for path, leaf in dict_path_leaves(shapes).items() if "fsdp" in parameter_spec("/".join(path))]
-    assert sum(sizes) == sum(shared) > 0
+    assert sum(gathered_sizes(program)) == sum(shared) > 0
     assert not re.search("all-to-all|collective-permute", program)
 
 
