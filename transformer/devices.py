@@ -357,7 +357,7 @@ def use_cores() -> None:
     """Makes each core of a CPU a device of its own, up to MOST_CORES: call it before JAX is used.
 
     Search has many small operations. Cores that search on their own do twice the work of cores that share operations;
-    training, whose operations are large, does not gain. Each device has its own copy of the parameters.
+    training, whose operations are large, gains a twentieth. Each device has its own copy of the parameters.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
