@@ -32,9 +32,9 @@ from transformer.recipe import read_recipe
 MEGA = 1e6
 
 
-def plain(hidden, table, labels, weights, smoothing, precision, devices):
+def plain(hidden, table, labels, weights, smoothing, precision):
     """`plain_loss` in the place of `chunked_loss`; its product is in float32 under every policy."""
-    del precision, devices
+    del precision
     return plain_loss(hidden, table, labels, weights, smoothing=smoothing)
 
 
