@@ -4,12 +4,13 @@ Reads the text, learns a vocabulary, trains, validates by translating, keeps and
 scores the result on the test set. The run directory is the model. A run that exists is resumed where it stopped.
 """
 
-from transformer.huge_pages import use_huge_pages
+from transformer.huge_pages import KEPT_PAGES, use_huge_pages
 
 if __name__ == "__main__":
-    use_huge_pages()
+    use_huge_pages(KEPT_PAGES)
 
 import contextlib
+from functools import partial
 from typing import Literal
 
 import jax
@@ -18,10 +19,12 @@ import numpy as np
 from data.batch import Pair
 from data.errors import InputError
 from data.metrics import METRICS
-from data.pipeline import describe
+from data.pipeline import batch_shapes, describe
 from data.sources import Corpus, load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
 from trainer import Text, Trainer, say, warn
+from transformer.attention import Kernel
+from transformer.attention_kernel import attention_seconds, faster, is_undecided
 from transformer.checkpoint import Checkpointer
 from transformer.command_line import ArgumentParser, add_config_options, add_process_options, overrides, run_main
 from transformer.config import Config
@@ -68,13 +71,18 @@ def prepare_text(config: Config, run: Run, *, is_new: bool) -> Text:
     return Text(train, validation, test, Tokenizer.load(run.path))
 
 
-def resumed_batch_tokens(config: Config, run: Run) -> int | str:
-    """The tokens of an update of a run that exists, whatever "auto" would find today. InputError names other knobs."""
+def found_before(config: Config, run: Run) -> tuple[int | str, str]:
+    """The tokens of an update and the attention's kernel of a run that exists, whatever "auto" would find today.
+
+    InputError names another knob that differs.
+    """
     stored = run.load_config()
     if config.training.batch_tokens == "auto":
         config = config.with_training({"batch_tokens": stored.training.batch_tokens})
+    if config.model.attention_kernel == "auto":
+        config = config.with_model({"attention_kernel": stored.model.attention_kernel})
     check_config(stored, config, where=run.config_path)
-    return config.training.batch_tokens
+    return config.training.batch_tokens, config.model.attention_kernel
 
 
 def find_batch_tokens(config: Config, tokenizer: Tokenizer) -> int:
@@ -91,6 +99,15 @@ def find_batch_tokens(config: Config, tokenizer: Tokenizer) -> int:
         f"{available / GIB:.2f} GiB of {device_kind()})" + (", as training.batch_tokens_limit has it" if is_cut else "")
     )
     return tokens
+
+
+def find_attention_kernel(config: Config) -> Kernel:
+    """The faster kernel for the run's batches, told in a line."""
+    assert isinstance(config.training.batch_tokens, int), "found before"
+    shapes = batch_shapes(config.data, batch_tokens=config.training.batch_tokens)
+    choice = faster(partial(attention_seconds, config, shapes))
+    say(f'model.attention_kernel = "auto": {choice.reason}')
+    return choice.kernel
 
 
 def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
@@ -143,11 +160,13 @@ def train(config: Config, run: Run) -> int:
         on_first(lambda: stack.enter_context(run.lock()))
         is_new = on_first(lambda: not (run.checkpoints.is_dir() and any(run.checkpoints.iterdir())))
         if not is_new:
-            tokens = on_first(lambda: resumed_batch_tokens(config, run))
-            config = config.with_training({"batch_tokens": tokens})
+            tokens, kernel = on_first(lambda: found_before(config, run))
+            config = config.with_training({"batch_tokens": tokens}).with_model({"attention_kernel": kernel})
         text = prepare_text(config, run, is_new=is_new)
         if config.training.batch_tokens == "auto":
             config = config.with_training({"batch_tokens": find_batch_tokens(config, text.tokenizer)})
+        if is_undecided(config):
+            config = config.with_model({"attention_kernel": on_first(lambda: find_attention_kernel(config))})
         on_first(lambda: run.save_config(config))
         stop = SharedStop(stack.enter_context(StopRequest()))
         hashes = {

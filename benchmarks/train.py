@@ -16,13 +16,14 @@ CPU, so that its default is few updates:
         --peer-python PYTHON --peer-precision float32 bfloat16 [--steps 10] [--batch-tokens 4096]
 
 `--profile DIRECTORY` writes a trace of five updates there, which TensorBoard with its profile plug-in and
-https://ui.perfetto.dev open.
+https://ui.perfetto.dev open, and, where batches have one shape (packed), prints how its time is shared out over the
+parts of the model.
 """
 
-from transformer.huge_pages import use_huge_pages
+from transformer.huge_pages import KEPT_PAGES, use_huge_pages
 
 if __name__ == "__main__":
-    use_huge_pages()
+    use_huge_pages(KEPT_PAGES)
 
 import argparse
 import json
@@ -33,6 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -44,15 +46,17 @@ from tqdm import tqdm
 from data.batch import Batch
 from data.config import DataConfig
 from data.errors import InputError
-from data.pipeline import Share, training_batches
+from data.pipeline import Share, batch_shapes, training_batches
 from data.sources import load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
+from transformer.attention_kernel import attention_seconds, faster, is_undecided
 from transformer.command_line import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
 from transformer.dense import resolve_precision
 from transformer.devices import MeshStrategy, use_compilation_cache
 from transformer.flops import TERA, BatchSize, known_peak, update_flops
 from transformer.model import Transformer, split
+from transformer.trace import milliseconds, table_of_parts
 
 PEER = Path(__file__).with_name("marian_peer.py")
 JOEY = Path(__file__).with_name("joey_peer.py")
@@ -92,6 +96,11 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
 
     With `profile`, a directory, more updates of the same shapes are traced into it, after those that are timed.
     """
+    if is_undecided(config):
+        shapes = batch_shapes(config.data, batch_tokens=config.training.batch_tokens)
+        choice = faster(partial(attention_seconds, config, shapes))
+        config = config.with_model({"attention_kernel": choice.kernel})
+        print(f"attention: {choice.reason}", file=sys.stderr)
     model = Transformer(
         config.model,
         source_vocabulary=tokenizer.source_size,
@@ -135,6 +144,10 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
                 state, metrics = strategy.train_step(state, batch, jax.random.key(0))
             jax.block_until_ready(metrics)
         print(f"{name}: a trace of {PROFILED} updates is in {profile}", file=sys.stderr)
+        if len(seen) == 1:
+            shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), parameters)
+            program = strategy.compile(shapes, *batch.target_inputs.shape).as_text()
+            print(f"{name}: {table_of_parts(milliseconds(Path(profile), program, PROFILED))}")
     batches.close()
     teraflops = statistics.median(rates) / TERA / strategy.device_count
     peak = known_peak(jax.devices()[0].device_kind)
@@ -142,6 +155,7 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
     return {
         "system": "Dragoman",
         "precision": name,
+        "attention_kernel": config.model.attention_kernel,
         "parameters": parameters_count,
         "tokens": tokens,
         "seconds": seconds,

@@ -22,6 +22,7 @@ from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfi
 from transformer.devices import STRATEGIES
 from transformer.model import abstract
 from transformer.run import Run
+from transformer.trace import PARTS
 from translator import Translator
 
 ROOT = Path(__file__).parent.parent
@@ -83,6 +84,8 @@ def test_training_is_timed_beside_its_peers_and_traced(tmp_path, capsys, monkeyp
     ratio = ours["tokens_per_second"] / 20
     assert shown[-1] == f"Dragoman, float32: {ratio:.2f} times the tokens/s of the fastest peer, marian, float32"
     assert list((tmp_path / "trace" / "float32").rglob("*perfetto_trace*"))
+    assert re.fullmatch(r"float32: \d+ ms of operations in an update, of which", shown[0])
+    assert {line.split()[0] for line in shown[1:9]} == {*PARTS, "other"}
 
 
 def test_sizes_have_a_name_and_each_can_be_changed():

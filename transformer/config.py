@@ -41,6 +41,11 @@ class ModelConfig(Section):
         description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "
         "float32; auto: bfloat16 on GPU and TPU, the last on CPUs with bfloat16 instructions, float32 on others",
     )
+    attention_kernel: Literal["auto", "xla", "cudnn"] = Field(
+        "auto",
+        description="what computes attention in bfloat16 on a GPU: XLA's kernels or cuDNN's; auto: training takes the "
+        "faster for its batches, once timed, and keeps it",
+    )
 
     @model_validator(mode="after")
     def check(self) -> "ModelConfig":
@@ -213,6 +218,10 @@ class Config(Section):
         if self.devices.strategy == "pmap" and self.devices.fsdp * self.devices.tensor > 1:
             raise ValueError('devices.strategy "pmap" only replicates: devices.fsdp and devices.tensor must be 1')
         return self
+
+    def with_model(self, changes: dict[str, Any]) -> "Config":
+        """The recipe with these knobs of its model section, which are not checked again."""
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})
 
     def with_training(self, changes: dict[str, Any]) -> "Config":
         """The recipe with these knobs of its training section, which are not checked again."""

@@ -98,6 +98,7 @@ class Dense(nnx.Module):
         return project(x, self)[0]
 
 
+@jax.named_scope("projection")
 def project(x: Float[Array, "*rows D"], *layers: Dense) -> list[Float[Array, "*rows F"]]:
     """The outputs of several layers for the same input, as one matrix product: wide products run faster than narrow."""
     kernel = jnp.concatenate([layer.kernel[...] for layer in layers], axis=1)

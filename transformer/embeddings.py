@@ -1,5 +1,6 @@
 """Word embeddings, and the output layer that shares their matrix when tied."""
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -15,6 +16,7 @@ class Embedding(nnx.Module):
         self.table = nnx.Param(initialize(rngs.params(), (vocabulary, width), jnp.float32))
         self.precision = precision
 
+    @jax.named_scope("embedding")
     def __call__(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
         """The embeddings of tokens."""
         table = self.table[...]

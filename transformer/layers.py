@@ -32,6 +32,7 @@ class DropoutKey(NamedTuple):
         return self._replace(key=jax.random.fold_in(self.key, number))
 
 
+@jax.named_scope("dropout")
 def dropout(x: Float[Array, "..."], rate: float, key: DropoutKey | None) -> Float[Array, "..."]:
     """`x` with a share `rate` of its features set to 0 and the rest scaled up by as much; `x` itself without a key.
 
@@ -97,6 +98,7 @@ class LayerNorm(nnx.Module):
         self.scale = nnx.Param(jnp.ones((width,), jnp.float32))
         self.bias = nnx.Param(jnp.zeros((width,), jnp.float32))
 
+    @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         wide = x.astype(jnp.float32)
         mean = wide.mean(-1, keepdims=True)
@@ -112,6 +114,7 @@ class RMSNorm(nnx.Module):
         del rngs
         self.scale = nnx.Param(jnp.ones((width,), jnp.float32))
 
+    @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         wide = x.astype(jnp.float32)
         normal = wide * jax.lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + EPSILON)

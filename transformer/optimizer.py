@@ -90,7 +90,7 @@ def orthogonalized(matrix: Float[Array, "M N"]) -> Float[Array, "M N"]:
     x /= jnp.linalg.norm(x) + 1e-8
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
     return x if rows <= columns else x.T
 
 

@@ -27,12 +27,13 @@ __all__ = ["Run", "check_config", "check_hashes", "config_hash", "file_hash"]
 # translates. All else decides what is learned. `data.directory` may, as a run may move: the manifest's hash of the data
 # tells if it is the same.
 MAY_CHANGE = {f"training.{n}" for n in ("steps", "log_every", "save_every", "patience", "keep_last", "keep_best")}
-MAY_CHANGE |= {"data.directory", "model.rematerialize", "training.accumulation"}
+MAY_CHANGE |= {"data.directory", "model.rematerialize", "model.attention_kernel", "training.accumulation"}
 MAY_CHANGE |= {key for key in KNOBS if key.startswith(("devices.", "decoding."))}
 
 # What must agree for parameters to mean the same: the shape of the model and its vocabulary, but not what only
-# training uses, nor the precision, which may suit the machine.
-FREE_OF_MEANING = {"dropout", "activation_dropout", "rematerialize", "precision", "source_vectors", "target_vectors"}
+# training uses, nor the precision and kernels, which may suit the machine.
+FREE_OF_MEANING = {"dropout", "activation_dropout", "source_vectors", "target_vectors"}
+FREE_OF_MEANING |= {"rematerialize", "precision", "attention_kernel"}
 
 
 class Run:

@@ -67,7 +67,8 @@ def batch_loss(
     )
     weights = (batch.target_segments != 0).astype(jnp.float32)
     table = model.output().table[...]
-    loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, model.output().precision)
+    with jax.named_scope("loss"):
+        loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, model.output().precision)
     return LossSums(loss, weights.sum())
 
 
@@ -134,8 +135,9 @@ def build_train_step(
         point = gradient_point(state.parameters, state.optimizer)
         sums, gradients = gradient_sums(point, batch, key)
         gradients = jax.tree.map(lambda gradient: gradient / jnp.maximum(sums.tokens, 1.0), gradients)
-        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.parameters)
-        parameters = optax.apply_updates(state.parameters, updates)
+        with jax.named_scope("optimizer"):
+            updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.parameters)
+            parameters = optax.apply_updates(state.parameters, updates)
         metrics = Metrics(
             loss=sums.loss / jnp.maximum(sums.tokens, 1.0),
             gradient_norm=optax.tree.norm(gradients),
