@@ -23,8 +23,7 @@ from data.pipeline import batch_shapes, describe
 from data.sources import Corpus, load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
 from trainer import Text, Trainer, say, warn
-from transformer.attention import Kernel
-from transformer.attention_kernel import attention_seconds, faster, is_undecided
+from transformer.attention_kernel import can_be_cudnn, choose
 from transformer.checkpoint import Checkpointer
 from transformer.command_line import ArgumentParser, add_config_options, add_process_options, overrides, run_main
 from transformer.config import Config
@@ -79,7 +78,7 @@ def found_before(config: Config, run: Run) -> tuple[int | str, str]:
     stored = run.load_config()
     if config.training.batch_tokens == "auto":
         config = config.with_training({"batch_tokens": stored.training.batch_tokens})
-    if config.model.attention_kernel == "auto":
+    if config.model.attention_kernel == "auto" and can_be_cudnn(config):
         config = config.with_model({"attention_kernel": stored.model.attention_kernel})
     check_config(stored, config, where=run.config_path)
     return config.training.batch_tokens, config.model.attention_kernel
@@ -101,12 +100,13 @@ def find_batch_tokens(config: Config, tokenizer: Tokenizer) -> int:
     return tokens
 
 
-def find_attention_kernel(config: Config) -> Kernel:
-    """The faster kernel for the run's batches, told in a line."""
+def find_attention_kernel(config: Config) -> str:
+    """The kernel for the run's batches, told in a line where it was chosen."""
     assert isinstance(config.training.batch_tokens, int), "found before"
-    shapes = batch_shapes(config.data, batch_tokens=config.training.batch_tokens)
-    choice = faster(partial(attention_seconds, config, shapes))
-    say(f'model.attention_kernel = "auto": {choice.reason}')
+    choice = choose(config, batch_shapes(config.data, batch_tokens=config.training.batch_tokens))
+    if choice is None:
+        return config.model.attention_kernel
+    say(f'model.attention_kernel = "auto": {choice.kernel} ({choice.reason})')
     return choice.kernel
 
 
@@ -165,8 +165,7 @@ def train(config: Config, run: Run) -> int:
         text = prepare_text(config, run, is_new=is_new)
         if config.training.batch_tokens == "auto":
             config = config.with_training({"batch_tokens": find_batch_tokens(config, text.tokenizer)})
-        if is_undecided(config):
-            config = config.with_model({"attention_kernel": on_first(lambda: find_attention_kernel(config))})
+        config = config.with_model({"attention_kernel": on_first(partial(find_attention_kernel, config))})
         on_first(lambda: run.save_config(config))
         stop = SharedStop(stack.enter_context(StopRequest()))
         hashes = {

@@ -106,6 +106,7 @@ class Translator:
                 raise InputError(f"{name} is given twice, as decoding.{name} too: give one of them")
             changes[name] = changes.get(name) if value is None else value
         config = with_decoding(home.load_config(), changes)
+        config = config.with_model({"attention_kernel": "xla"})  # cuDNN's was timed for training, on the GPU of that
         hashes = {"config": config_hash(config), "tokenizer": file_hash(home.tokenizer_paths(config))}
         manifest = verify(directory)
         check_hashes(manifest, hashes, where=directory)

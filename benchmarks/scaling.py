@@ -90,9 +90,13 @@ def held_values(sizes: dict[str, int], fsdp: int) -> float:
     return sum(size / (fsdp if "fsdp" in parameter_spec(path) else 1) for path, size in sizes.items())
 
 
-def state_bytes(held: float) -> float:
-    """Parameters, their gradients and AdamW's two moments, in float32."""
-    return 4 * FLOAT32 * held
+def state_bytes(sizes: dict[str, int], fsdp: int) -> float:
+    """Parameters, their gradients and AdamW's two moments, in float32; with fsdp, whole parameters while they are used.
+
+    They are gathered before the forward pass and kept until back-propagation has ended.
+    """
+    whole = sum(sizes.values()) if fsdp > 1 else 0
+    return FLOAT32 * (4 * held_values(sizes, fsdp) + whole)
 
 
 def layer_multiplications(model: ModelConfig, length: int) -> tuple[float, float, float]:
@@ -151,10 +155,13 @@ def ring_gather(size: float, devices: int) -> float:
 
 
 def sent_bytes(sizes: dict[str, int], case: Case) -> float:
-    """Bytes each device sends: parameters gathered forward and backward, gradients scattered, then added over data."""
+    """Bytes each device sends: parameters gathered once, gradients added up and scattered, then added over data.
+
+    Each of the parts that `training.accumulation` makes of an update gathers and scatters anew; here it is 1.
+    """
     whole = FLOAT32 * sum(sizes.values())
     held = FLOAT32 * held_values(sizes, case.fsdp)
-    return 3 * ring_gather(whole, case.fsdp) + ring_all_reduce(held, case.data)
+    return 2 * ring_gather(whole, case.fsdp) + ring_all_reduce(held, case.data)
 
 
 def estimate(config: Config, case: Case) -> Estimate:
@@ -163,7 +170,7 @@ def estimate(config: Config, case: Case) -> Estimate:
     flops = step_flops(config, case) / (case.data * case.fsdp)
     sent = sent_bytes(sizes, case)
     return Estimate(
-        state=state_bytes(held_values(sizes, case.fsdp)),
+        state=state_bytes(sizes, case.fsdp),
         activations=activation_bytes(config, case),
         loss=loss_bytes(config, case),
         flops=flops,

@@ -20,7 +20,7 @@ https://ui.perfetto.dev open, and, where batches have one shape (packed), prints
 parts of the model.
 """
 
-from transformer.huge_pages import KEPT_PAGES, use_huge_pages
+from transformer.huge_pages import KEPT_PAGES, environment_without, use_huge_pages
 
 if __name__ == "__main__":
     use_huge_pages(KEPT_PAGES)
@@ -34,7 +34,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ from data.errors import InputError
 from data.pipeline import Share, batch_shapes, training_batches
 from data.sources import load_corpora
 from data.tokenizer import Tokenizer, learn_tokenizer
-from transformer.attention_kernel import attention_seconds, faster, is_undecided
+from transformer.attention_kernel import choose
 from transformer.command_line import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
 from transformer.dense import resolve_precision
@@ -96,11 +95,9 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
 
     With `profile`, a directory, more updates of the same shapes are traced into it, after those that are timed.
     """
-    if is_undecided(config):
-        shapes = batch_shapes(config.data, batch_tokens=config.training.batch_tokens)
-        choice = faster(partial(attention_seconds, config, shapes))
+    if choice := choose(config, batch_shapes(config.data, batch_tokens=config.training.batch_tokens)):
         config = config.with_model({"attention_kernel": choice.kernel})
-        print(f"attention: {choice.reason}", file=sys.stderr)
+        print(f"attention by {choice.kernel} ({choice.reason})", file=sys.stderr)
     model = Transformer(
         config.model,
         source_vocabulary=tokenizer.source_size,
@@ -147,7 +144,7 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
         if len(seen) == 1:
             shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), parameters)
             program = strategy.compile(shapes, *batch.target_inputs.shape).as_text()
-            print(f"{name}: {table_of_parts(milliseconds(Path(profile), program, PROFILED))}")
+            print(f"{name}: {table_of_parts(milliseconds(Path(profile), program, PROFILED))}", file=sys.stderr)
     batches.close()
     teraflops = statistics.median(rates) / TERA / strategy.device_count
     peak = known_peak(jax.devices()[0].device_kind)
@@ -180,7 +177,9 @@ def time_peer(
     command = [python, str(script), options.source, options.target, str(directory / "tokenizer.model")]
     for name in ("layers", "width", "heads", "feed_forward", "dropout", "batch_tokens", "steps"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    done = subprocess.run([*command, "--precision", precision], capture_output=True, text=True, check=False)
+    command += ["--precision", precision]
+    environment = environment_without(KEPT_PAGES)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         sys.exit(f"{script.name} failed: {done.stderr.strip().rpartition(chr(10))[2]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])

@@ -71,7 +71,7 @@ Kernel = Literal["xla", "cudnn"]
 
 
 def resolve_kernel(kernel: str) -> Kernel:
-    """What `model.attention_kernel` means here: cuDNN is for GPUs; `auto` is XLA where training timed nothing."""
+    """What `model.attention_kernel` means here: training replaces `auto` on GPUs; elsewhere XLA computes attention."""
     return "cudnn" if kernel == "cudnn" and jax.default_backend() == "gpu" else "xla"
 
 

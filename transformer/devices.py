@@ -167,7 +167,9 @@ class MeshStrategy:
         self.device_count = self.mesh.size
         self.optimizer = build_optimizer(config.training)
         gather, add_up = partial(gather_over_fsdp, self.mesh), partial(add_up_gradients, self.mesh)
-        on_rows = partial(jax.shard_map, mesh=self.mesh, axis_names=set(ROW_AXES), check_vma=False)
+        # An axis left to XLA, even of one device, is one that cuDNN's attention cannot be compiled beside.
+        by_hand = set(ROW_AXES) if self.mesh.shape["tensor"] > 1 else set(self.mesh.axis_names)
+        on_rows = partial(jax.shard_map, mesh=self.mesh, axis_names=by_hand, check_vma=False)
         one_device, everywhere = build_gradient_sums(graph, config, gather=gather), PartitionSpec()
 
         def sums_of_rows(parameters, batch, key, part):

@@ -55,7 +55,7 @@ def plain_loss(
 def _chunks(x: Array, count: int) -> Array:
     """[B, T, ...] -> [count, B * T / count, ...]: each chunk holds some positions of every row.
 
-    Rows stay whole in each chunk, so that a batch whose rows lie on many devices is chunked where it lies.
+    No position moves to another row, so that only whole axes are exchanged.
     """
     rows, length = x.shape[:2]
     parts = x.reshape(rows, count, length // count, *x.shape[2:])

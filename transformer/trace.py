@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
 
-PARTS = ("loss", "attention", "projection", "norm", "dropout", "embedding", "optimizer")
-"""Names of scopes, in source; whatever lies in none of them is "other": residual connections, activations, masks."""
+PARTS = ("optimizer", "loss", "attention", "projection", "norm", "dropout", "embedding")
+"""Names of scopes; whatever lies in none of them is "other": residual connections, activations, masks."""
 
 HOLDERS = {"while", "call", "conditional"}
 """Operations whose time is that of others inside them."""
@@ -31,11 +31,16 @@ def parts_of(program: str) -> dict[str, str]:
 
 
 def events(directory: Path) -> Iterator[tuple[str, float]]:
-    """Name and milliseconds of all that a trace holds."""
-    for path in directory.rglob("*.trace.json.gz"):
-        with gzip.open(path) as stream:
-            trace = json.load(stream)
-        yield from ((event["name"], event["dur"] / 1000) for event in trace["traceEvents"] if event.get("ph") == "X")
+    """Name and milliseconds of all that the newest trace in a directory holds.
+
+    A GPU's kernels have names of their own, and tell the operation they compute.
+    """
+    newest = max(directory.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime_ns)
+    with gzip.open(newest) as stream:
+        trace = json.load(stream)
+    for event in trace["traceEvents"]:
+        if event.get("ph") == "X":
+            yield event.get("args", {}).get("hlo_op", event["name"]), event["dur"] / 1000
 
 
 def milliseconds(directory: Path, program: str, updates: int) -> dict[str, float]:
