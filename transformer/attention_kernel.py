@@ -1,10 +1,10 @@
 """Which kernel computes attention on a GPU: the one that is faster on the batches of a run, found by timing both."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import ceil
 from typing import NamedTuple
 
 import jax
@@ -77,7 +77,9 @@ def attention_seconds(config: Config, shapes: Shapes, kernel: Kernel) -> float:
     devices = config.devices
     row_devices = (devices.data or max(jax.device_count() // (devices.fsdp * devices.tensor), 1)) * devices.fsdp
     parts = row_devices * config.training.accumulation
-    return sum(_seconds(config, ceil(rows / parts), source, target, kernel) for rows, source, target in shapes)
+    return math.fsum(
+        _seconds(config, math.ceil(rows / parts), source, target, kernel) for rows, source, target in shapes
+    )
 
 
 def _seconds(config: Config, rows: int, source_length: int, target_length: int, kernel: Kernel) -> float:
