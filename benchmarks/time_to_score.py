@@ -12,6 +12,7 @@ Train the runs with `--training.keep_last 1000`, which keeps every checkpoint. W
 has no checkpoint any more, the next one that has counts, and is marked. Averages are left out: they are made when
 training has ended.
 
+- decay and of: the weight decay, and the updates that the run was planned for.
 - minutes: from the start to the end of that validation, by the clock of metrics.jsonl: with compilation, all
   validations, checkpoints, and any pause in which the run was stopped. What came before the log's first line was not
   logged, and is told by the usual pace and the compilation in that line; reading text and starting are left out.
@@ -61,7 +62,8 @@ def reached(directory: str, least: float) -> dict[str, Any]:
     """A run's line of the table: where it reached a validation BLEU, or how far it came."""
     run = Run(directory)
     training, records = run.load_config().training, run.read_metrics()
-    about = {"run": directory, "optimizer": training.optimizer, "learning_rate": training.learning_rate}
+    names = ("optimizer", "learning_rate", "weight_decay", "steps")
+    about = {"run": directory, **{name: getattr(training, name) for name in names}}
     validations = [record for record in records if "bleu" in record]
     if sum("learning_rate" in record for record in records) < 2 or "learning_rate" not in records[0]:
         raise InputError(f"{run.metrics_path}: does not begin with two lines of training: lower training.log_every")
@@ -98,7 +100,7 @@ def tuned(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def line(row: dict[str, Any], target: float) -> str:
     """A run in columns."""
-    about = f"{row['optimizer']:13} {row['learning_rate']:13g}"
+    about = f"{row['optimizer']:13} {row['learning_rate']:13g} {row['weight_decay']:5g} {row['steps']:6}"
     if row["step"] is None:
         return f"{about} {row['note']}  {row['run']}"
     scores = "  ".join(f"{row[name]:9.2f}" if name in row else " " * 9 for name in SCORES)
@@ -124,7 +126,8 @@ def main(arguments: list[str]) -> None:
         row |= test_scores(row)
     rows.sort(key=lambda row: (row["optimizer"], row["learning_rate"]))
     print(
-        f"{'optimiser':13} {'learning rate':>13} {'updates':>7}  {'minutes':>8} {'training':>8} {'validation':>10}  "
+        f"{'optimiser':13} {'learning rate':>13} {'decay':>5} {'of':>6} {'updates':>7}  {'minutes':>8} "
+        f"{'training':>8} {'validation':>10}  "
         f"{'test':>9}  {'lowercase':>9} {'>=' + format(options.target, 'g'):>7}  run"
     )
     print(*(line(row, options.target) for row in rows), sep="\n")
