@@ -106,12 +106,12 @@ class Translator:
                 raise InputError(f"{name} is given twice, as decoding.{name} too: give one of them")
             changes[name] = changes.get(name) if value is None else value
         config = with_decoding(home.load_config(), changes)
-        config = config.with_model({"attention_kernel": "xla"})  # cuDNN's was timed for training, on the GPU of that
         hashes = {"config": config_hash(config), "tokenizer": file_hash(home.tokenizer_paths(config))}
         manifest = verify(directory)
         check_hashes(manifest, hashes, where=directory)
         tokenizer = Tokenizer.load(home.path)
-        graph, template = abstract(config.model, tokenizer.source_size, tokenizer.target_size)
+        by_xla = config.with_model({"attention_kernel": "xla"})  # cuDNN's was timed for training, on the GPU of that
+        graph, template = abstract(by_xla.model, tokenizer.source_size, tokenizer.target_size)
         parameters = restore_parameters(directory, template)
         translator = cls(graph, parameters, config, tokenizer, n_best=n_best, demands=demands)
         translator.run, translator.checkpoint, translator.step = str(run), directory.name, manifest.step
