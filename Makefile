@@ -8,7 +8,7 @@ JOBS   ?= auto
 
 PY     := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile
-CODE   := data transformer train.py trainer.py translate.py translator.py evaluate.py
+CODE   := data transformer dragoman train.py translate.py evaluate.py
 START  := $(shell date +%s)
 
 # One stamp a set of extras, older than pyproject.toml when the set must be installed again.

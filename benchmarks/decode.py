@@ -18,7 +18,7 @@ the peer those of Dragoman count, without padding. All cores that the process ma
 two.
 """
 
-from transformer.huge_pages import use_huge_pages
+from dragoman.commands.huge_pages import use_huge_pages
 
 if __name__ == "__main__":
     use_huge_pages()
@@ -39,14 +39,14 @@ import jax
 
 from data.errors import InputError
 from data.lines import read_lines
-from transformer.command_line import ArgumentParser, run_main
-from transformer.dense import resolve_precision
-from transformer.devices import use_compilation_cache, use_cores
-from transformer.export.__main__ import as_trained
-from transformer.export.ctranslate2_model import write_ctranslate2
-from transformer.export.trained import require
-from transformer.model import abstract
-from translator import Translator
+from dragoman.commands.export import as_trained
+from dragoman.commands.options import ArgumentParser, run_main
+from dragoman.exchange.ctranslate2_model import write_ctranslate2
+from dragoman.exchange.trained import require
+from dragoman.translation.translator import Translator
+from transformer.devices.compilation import use_compilation_cache, use_cores
+from transformer.model.dense import resolve_precision
+from transformer.model.encoder_decoder import abstract
 
 PEER = Path(__file__).with_name("marian_decode_peer.py")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -86,7 +86,7 @@ def dragoman(translator: Translator, lines: Sequence[str]) -> System:
 
 def ctranslate2(directory: Path, precision: str, beam: int, batch_size: int, lines: Sequence[str]) -> System:
     """CTranslate2 on all cores, laid out as is faster for these lines."""
-    from transformer.export import standalone
+    from dragoman.exchange import standalone
 
     def system(translations: int) -> System:
         translator = standalone.Translator(

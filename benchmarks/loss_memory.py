@@ -20,14 +20,14 @@ import numpy as np
 from flax import nnx
 
 from data.batch import Batch
-from transformer import training
-from transformer.command_line import ArgumentParser, add_config_options, overrides, run_main
+from dragoman.commands.options import ArgumentParser, add_config_options, overrides, run_main
+from dragoman.runs.recipe import read_recipe
 from transformer.config import Config
-from transformer.dense import resolve_precision
-from transformer.devices import MeshStrategy
-from transformer.loss import chunked_loss, plain_loss
-from transformer.model import Transformer, split
-from transformer.recipe import read_recipe
+from transformer.devices.mesh import MeshStrategy
+from transformer.model.dense import resolve_precision
+from transformer.model.encoder_decoder import Transformer, split
+from transformer.training import step as training
+from transformer.training.loss import chunked_loss, plain_loss
 
 MEGA = 1e6
 

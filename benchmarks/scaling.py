@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import jax
 
-from transformer.command_line import ArgumentParser, run_main
+from dragoman.commands.options import ArgumentParser, run_main
+from dragoman.runs.recipe import read_recipe
 from transformer.config import Config, ModelConfig
-from transformer.devices import parameter_spec
-from transformer.loss import CHUNK_TOKENS
-from transformer.model import abstract
-from transformer.recipe import read_recipe
+from transformer.devices.mesh import parameter_spec
+from transformer.model.encoder_decoder import abstract
+from transformer.training.loss import CHUNK_TOKENS
 
 UTILISATION = 0.4
 """Share of the peak that matrix products are assumed to reach: a guess, to be replaced by a measured one."""

@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from evaluate import evaluate, own_test_sets
-from transformer.checkpoint import steps
-from transformer.command_line import ArgumentParser, run_main
-from transformer.devices import use_compilation_cache, use_cores
-from transformer.run import Run
-from translator import Translator, never
+from dragoman.commands.evaluate import evaluate, own_test_sets
+from dragoman.commands.options import ArgumentParser, run_main
+from dragoman.runs.checkpoint import steps
+from dragoman.runs.run import Run
+from dragoman.translation.translator import Translator, never
+from transformer.devices.compilation import use_compilation_cache, use_cores
 
 SCORES = ("bleu", "bleu_lowercased_tokenized")
 

@@ -20,7 +20,7 @@ https://ui.perfetto.dev open, and, where batches have one shape (packed), prints
 parts of the model.
 """
 
-from transformer.huge_pages import KEPT_PAGES, environment_without, use_huge_pages
+from dragoman.commands.huge_pages import KEPT_PAGES, environment_without, use_huge_pages
 
 if __name__ == "__main__":
     use_huge_pages(KEPT_PAGES)
@@ -42,20 +42,21 @@ import jax
 from flax import nnx
 from tqdm import tqdm
 
+from benchmarks.trace import milliseconds, table_of_parts
 from data.batch import Batch
+from data.batching.pipeline import Share, batch_shapes, training_batches
 from data.config import DataConfig
 from data.errors import InputError
-from data.pipeline import Share, batch_shapes, training_batches
 from data.sources import load_corpora
-from data.tokenizer import Tokenizer, learn_tokenizer
-from transformer.attention_kernel import choose
-from transformer.command_line import ArgumentParser, run_main
+from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
+from dragoman.commands.options import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
-from transformer.dense import resolve_precision
-from transformer.devices import MeshStrategy, use_compilation_cache
-from transformer.flops import TERA, BatchSize, known_peak, update_flops
-from transformer.model import Transformer, split
-from transformer.trace import milliseconds, table_of_parts
+from transformer.devices.compilation import use_compilation_cache
+from transformer.devices.kernels import choose
+from transformer.devices.mesh import MeshStrategy
+from transformer.model.dense import resolve_precision
+from transformer.model.encoder_decoder import Transformer, split
+from transformer.model.flops import TERA, BatchSize, known_peak, update_flops
 
 PEER = Path(__file__).with_name("marian_peer.py")
 JOEY = Path(__file__).with_name("joey_peer.py")

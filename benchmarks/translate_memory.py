@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from data.lines import read_lines
-from transformer.command_line import ArgumentParser, run_main
+from dragoman.commands.options import ArgumentParser, run_main
 
 PROGRAM = Path(__file__).parent.parent / "translate.py"
 MARKS = 20  # looks at the memory

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
+from tests.support.paths import ROOT
+
+PAGE = ROOT / "docs" / "architecture.md"
 LINK = re.compile(r"\[([^\]]+)\]\(([^)#\s]+)(?:#L(\d+))?\)")
 FRACTION = re.compile(r"-?\d+\.(\d+)")
 

@@ -2,13 +2,12 @@
 
 import importlib
 import re
-from pathlib import Path
 
 import pytest
 
-from transformer.recipe import read_recipe
+from dragoman.runs.recipe import read_recipe
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/scaling.md")]
 RECIPES = sorted((ROOT / "configs").glob("*.toml"))
 

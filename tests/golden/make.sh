@@ -29,7 +29,7 @@ print(*(pair.source for pair in load_corpora(config, 'test')[0].pairs), sep='\n'
 "$PYTHON" translate.py "$RUN" --checkpoint 600 --input "$HERE/expected/source.txt" \
     --output "$HERE/expected/samples.txt" --beam 2 --decoding.sampling true --decoding.seed 7
 "$PYTHON" evaluate.py "$RUN" --json "$HERE/expected/scores.json"
-"$PYTHON" -m transformer.export "$RUN" "$TEMPORARY/export" --format safetensors --checkpoint 600
+"$PYTHON" -m dragoman export "$RUN" "$TEMPORARY/export" --format safetensors --checkpoint 600
 "$PYTHON" -c "
 import hashlib, json, sys
 from safetensors.numpy import load_file

@@ -19,8 +19,8 @@ from jaxtyping import Array, Float, Int
 from data.batch import BOS, EOS, PAD
 from data.errors import InputError
 from transformer.decoding.batches import AHEAD, fill, make_batches
-from transformer.loss import label_log_probabilities
-from transformer.model import Parameters, Transformer, merge
+from transformer.model.encoder_decoder import Parameters, Transformer, merge
+from transformer.training.loss import label_log_probabilities
 
 
 class ForcedPair(NamedTuple):

@@ -20,7 +20,7 @@ from transformer.decoding.batches import AHEAD, fill, make_batches
 from transformer.decoding.requests import Request, row_requirements, search_settings, strategy_name, usual_rows
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.search import NEVER, Cache
-from transformer.model import Parameters, Transformer, grow_cache, merge, reorder_cache
+from transformer.model.encoder_decoder import Parameters, Transformer, grow_cache, merge, reorder_cache
 
 ROWS = PartitionSpec("rows")
 IN_FLIGHT = 8  # sentences of a batch for each row of a step: when some are complete, others fill the step

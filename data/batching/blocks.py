@@ -1,0 +1,160 @@
+"""The engine of training_batches: draw, tokenise, filter, group into rows, shuffle; endless, and exact to resume.
+
+    draws of a block, and those carried into it -> texts -> tokens -> kept -> rows by length -> full batches, shuffled
+                                                                                            -> left over, carried on
+
+A block depends on its number and on what was carried into it, and on nothing else: that and the place among its batches
+are the whole state.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import grain
+
+from data.batch import Batch, Pair, TokenPair
+from data.batching.filters import keep_pairs, sides
+from data.batching.order import Draw, Order, derive_seed
+from data.batching.packing import Row, Share, emptiest_last, group_rows, make_share
+from data.config import DataConfig
+from data.errors import InputError
+from data.sources.corpus import Corpus
+from data.vocabulary.tokenizer import Tokenizer
+
+SIGNED = {
+    "subword_sampling",
+    "maximum_tokens",
+    "maximum_ratio",
+    "drop_duplicates",
+    "batching",
+    "row_length",
+    "shuffle_block",
+}
+
+
+class Block(NamedTuple):
+    """A block's token pairs, its full batches as (length, rows), and the draws left over."""
+
+    pairs: list[TokenPair]
+    batches: list[tuple[int, list[Row]]]
+    carried: "Carried"
+
+
+class Carried(list[Draw]):
+    """Draws carried to the next block: never changed once made, so that a copy of a state need not copy them."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Carried":
+        return self
+
+
+class TrainingBatches(grain.IterDataset[Batch]):
+    """Batches without end. Iterators have get_state and set_state, exact after any batch, in any process."""
+
+    def __init__(
+        self,
+        corpora: Sequence[Corpus],
+        tokenizer: Tokenizer,
+        config: DataConfig,
+        *,
+        rows_of: dict[int, int],
+        seed: int,
+        share: Share,
+    ):
+        super().__init__()
+        self.tokenizer, self.config, self.rows_of, self.seed, self.share = tokenizer, config, rows_of, seed, share
+        self.order = Order(corpora, config, seed=seed)
+        self.signature = {
+            "seed": seed,
+            "rows": [list(item) for item in rows_of.items()],
+            "tokenizer": tokenizer.sha256,
+            "corpora": [[corpus.fingerprint, corpus.weight] for corpus in corpora],
+            **config.model_dump(include=SIGNED),
+        }
+
+    def __iter__(self) -> "BatchIterator":
+        return BatchIterator(self)
+
+    def tokenize(self, draws: Sequence[Draw]) -> tuple[list[Draw], list[TokenPair]]:
+        """The draws that the filters keep, and their tokens. What is kept never depends on the sampling."""
+        texts = self.order.read([draw.pair for draw in draws])
+        pairs = self.tokenizer.encode_pairs(texts)
+        kept, _ = keep_pairs(pairs, self.config)
+        draws = [draws[index] for index in kept]
+        if not self.config.subword_sampling:
+            return draws, [pairs[index] for index in kept]
+        sampled = self._sample([texts[index] for index in kept], draws)
+        limit = self.config.maximum_tokens
+        return draws, [new if max(sides(new)) <= limit else pairs[n] for n, new in zip(kept, sampled, strict=True)]
+
+    def _sample(self, texts: Sequence[Pair], draws: Sequence[Draw]) -> list[TokenPair]:
+        rate = self.config.subword_sampling
+        seeds = [[derive_seed(self.seed, *draw, side) for draw in draws] for side in (0, 1)]
+        sources = self.tokenizer.encode_source([text.source for text in texts], sampling=rate, seeds=seeds[0])
+        targets = self.tokenizer.encode_target([text.target for text in texts], sampling=rate, seeds=seeds[1])
+        return [TokenPair(*pair) for pair in zip(sources, targets, strict=True)]
+
+    def block(self, number: int, carried: Sequence[Draw]) -> Block:
+        """The batches of a block, in the order they come."""
+        draws, pairs = self.tokenize([*carried, *self.order.draws(number)])
+        batches: list[tuple[int, list[Row]]] = []
+        left: list[Draw] = []
+        for length, rows in group_rows(pairs, self.config).items():
+            count = self.rows_of[length]
+            full = len(rows) // count * count
+            if self.config.batching == "packed":
+                rows = emptiest_last(rows, pairs, len(rows) - full)
+            batches += [(length, rows[start : start + count]) for start in range(0, full, count)]
+            left += [draws[index] for row in rows[full:] for index in row]
+        shuffled = sorted(range(len(batches)), key=lambda index: derive_seed(self.seed, number, index))
+        return Block(pairs, [batches[index] for index in shuffled], Carried(left))
+
+
+class BatchIterator(grain.DatasetIterator[Batch]):
+    """The place in the stream of batches: a block, what was carried into it, and the next of its batches."""
+
+    def __init__(self, dataset: TrainingBatches):
+        super().__init__()
+        self._dataset = dataset
+        self._number = 0
+        self._next = 0
+        self._carried = Carried()
+        self._block: Block | None = None
+        self._idle = 0
+
+    def __next__(self) -> Batch:
+        while True:
+            block = self._block = self._block or self._dataset.block(self._number, self._carried)
+            if self._next < len(block.batches):
+                break
+            self._advance(block)
+        length, rows = block.batches[self._next]
+        self._next += 1
+        return make_share([[block.pairs[n] for n in row] for row in rows], self._dataset.share, length=length)
+
+    def _advance(self, block: Block) -> None:
+        """On to the next block; InputError after an epoch in which the filters kept nothing."""
+        self._idle = 0 if block.pairs else self._idle + 1
+        if self._idle >= self._dataset.order.blocks_per_epoch:
+            raise InputError("no training pair passes the filters: see data.maximum_tokens and data.maximum_ratio")
+        self._number, self._next, self._carried, self._block = self._number + 1, 0, block.carried, None
+
+    def get_state(self) -> dict[str, Any]:
+        """A JSON object; the same list of carried draws serves all states of a block."""
+        return {
+            "signature": self._dataset.signature,
+            "block": self._number,
+            "next": self._next,
+            "carried": self._carried,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from where `get_state` was called; InputError if that was with other data or other rows."""
+        found, expected = state["signature"], self._dataset.signature
+        if differing := sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)):
+            key = differing[0]
+            raise InputError(
+                f"the saved place in the data was taken with another {', '.join(differing)} ({key}: saved "
+                f"{found.get(key)}, now {expected.get(key)}): resume with what the run began with, or start a new run"
+            )
+        self._number, self._next, self._block = state["block"], state["next"], None
+        self._carried = Carried(Draw(*draw) for draw in state["carried"])

@@ -1,0 +1,97 @@
+"""The order in which training pairs are drawn, as a function of the seed: any block of it can be computed alone."""
+
+import functools
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import grain
+import numpy as np
+
+from data.batch import Pair
+from data.batching.filters import first_occurrences
+from data.config import DataConfig
+from data.errors import InputError
+from data.sources.corpus import Corpus
+
+ROUNDS = 4
+
+
+class Draw(NamedTuple):
+    """Pair number `pair` of all corpora laid end to end, drawn in that corpus's pass number `epoch`."""
+
+    epoch: int
+    pair: int
+
+
+class Order:
+    """Every pair of every corpus, once an epoch, in an order of its own each epoch; blocks never cross epochs.
+
+    With weights each block holds its share of every corpus instead, and a corpus's epochs pass at a pace of their own.
+    """
+
+    def __init__(self, corpora: Sequence[Corpus], config: DataConfig, *, seed: int):
+        self._corpora = corpora
+        self._seed = seed
+        self._starts = np.cumsum([0, *(len(corpus.pairs) for corpus in corpora)])
+        everything = (pair for corpus in corpora for pair in corpus.pairs)
+        self.chosen = first_occurrences(everything) if config.drop_duplicates else np.arange(self._starts[-1])
+        self.duplicates = int(self._starts[-1]) - len(self.chosen)
+        weights = [corpus.weight for corpus in corpora if corpus.weight is not None]
+        self._parts, self._shares = [self.chosen], [0]
+        if weights:
+            self._parts = np.split(self.chosen, np.searchsorted(self.chosen, self._starts[1:-1]))
+            size = min(config.shuffle_block, len(self.chosen))
+            self._shares = [max(1, round(size * weight / sum(weights))) for weight in weights]
+        if not all(map(len, self._parts)):
+            raise InputError(
+                f"nothing to draw from: {', '.join(c.name for c in corpora)}: no pairs, or only duplicates"
+            )
+        self._is_weighted = bool(weights)
+        self.blocks_per_epoch = -(-max(map(len, self._parts)) // config.shuffle_block)
+
+    def draws(self, block: int) -> list[Draw]:
+        """The draws of a block, the corpora of a weighted one after another: batches are shuffled later anyway."""
+        if self._is_weighted:
+            return [
+                self._draw(part, position)
+                for part, share in enumerate(self._shares)
+                for position in range(block * share, (block + 1) * share)
+            ]
+        epoch, part = divmod(block, self.blocks_per_epoch)
+        size = len(self.chosen)
+        first, last = (size * n // self.blocks_per_epoch for n in (part, part + 1))
+        return [self._draw(0, epoch * size + position) for position in range(first, last)]
+
+    def _draw(self, part: int, position: int) -> Draw:
+        epoch, offset = divmod(position, len(self._parts[part]))
+        place = grain.experimental.index_shuffle(
+            offset, max_index=len(self._parts[part]) - 1, seed=derive_seed(self._seed, part, epoch), rounds=ROUNDS
+        )
+        return Draw(epoch, int(self._parts[part][place]))
+
+    def read(self, indices: Sequence[int]) -> list[Pair]:
+        """The text of the pairs at indices into all corpora laid end to end."""
+        wanted = np.array(indices, np.int64)
+        owners = np.searchsorted(self._starts, wanted, side="right") - 1
+        result: list[Pair] = [Pair("", "")] * len(wanted)
+        for number, corpus in enumerate(self._corpora):
+            places = np.flatnonzero(owners == number)
+            for place, pair in zip(
+                places, fetch(corpus.pairs, (wanted[places] - self._starts[number]).tolist()), strict=True
+            ):
+                result[place] = pair
+        return result
+
+
+def fetch(pairs: Sequence[Pair], indices: Iterable[int]) -> Sequence[Pair]:
+    """The pairs at the indices, all at once where the sequence can."""
+    many = getattr(pairs, "__getitems__", None)
+    return many(list(indices)) if many else [pairs[index] for index in indices]
+
+
+@functools.lru_cache(1024)
+def derive_seed(*numbers: int) -> int:
+    """A 32-bit seed from whole numbers, the same in every process and version."""
+    digest = hashlib.blake2b(",".join(map(str, numbers)).encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")

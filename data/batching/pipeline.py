@@ -1,0 +1,112 @@
+"""Corpora to batches: endless and shuffled for training, finite and complete for evaluation."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import grain
+
+from data.batch import Batch, Pair
+from data.batching.blocks import TrainingBatches
+from data.batching.filters import keep_pairs, sides
+from data.batching.order import Order
+from data.batching.packing import Share, batch_shapes, empty_share, group_rows, make_share
+from data.config import DataConfig
+from data.sources.corpus import Corpus
+from data.vocabulary.tokenizer import Tokenizer
+
+__all__ = ["Description", "EvaluationBatches", "Share", "batch_shapes", "describe", "empty_share"]
+__all__ += ["evaluation_batches", "training_batches"]
+
+PREFETCH = 64
+WHOLE = Share()
+CHUNK = 20000
+
+
+def training_batches(
+    corpora: Sequence[Corpus],
+    tokenizer: Tokenizer,
+    config: DataConfig,
+    *,
+    batch_tokens: int,
+    seed: int,
+    share: Share = WHOLE,
+) -> grain.IterDataset[Batch]:
+    """Endless batches, made ahead in a thread. Every pair comes once an epoch; leftovers of a block go to the next.
+
+    `batch_tokens` speaks of the whole batch. Each process makes the same batches and gives its own share of their rows:
+    so the update does not depend on how many devices and processes share it, nor does a saved place. Close the iterator
+    when done.
+    """
+    shapes = batch_shapes(config, batch_tokens=batch_tokens)
+    batches = TrainingBatches(
+        corpora,
+        tokenizer,
+        config,
+        rows_of={length: rows for rows, length, _ in shapes},
+        seed=seed,
+        share=share,
+    )
+    return grain.experimental.ThreadPrefetchIterDataset(batches, prefetch_buffer_size=PREFETCH)
+
+
+class EvaluationBatches(NamedTuple):
+    """Batches that hold each pair once, and the number left out, by reason."""
+
+    batches: list[Batch]
+    dropped: dict[str, int]
+
+
+class Description(NamedTuple):
+    """A training set in numbers: pairs kept, tokens on each side with EOS, and pairs dropped, by reason."""
+
+    pairs: int
+    source_tokens: int
+    target_tokens: int
+    dropped: dict[str, int]
+
+    def lines(self) -> list[str]:
+        """The numbers as a few lines for a log."""
+        dropped = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count) or "none"
+        return [
+            f"{self.pairs} pairs, {self.source_tokens} source and {self.target_tokens} target tokens",
+            f"pairs dropped: {dropped}",
+        ]
+
+
+def evaluation_batches(
+    pairs: Sequence[Pair], tokenizer: Tokenizer, config: DataConfig, *, batch_tokens: int, share: Share = WHOLE
+) -> EvaluationBatches:
+    """The pairs in batches of the training shapes, without sampling; the last of each shape is filled with empty rows.
+
+    Each process gets its share of the rows of every batch.
+    Only pairs that no row can hold are left out, and those with an empty side.
+    """
+    tokens = tokenizer.encode_pairs(pairs)
+    kept, dropped = keep_pairs(
+        tokens, config.model_copy(update={"maximum_tokens": config.row_length, "maximum_ratio": 0.0})
+    )
+    tokens = [tokens[index] for index in kept]
+    batches = []
+    groups = group_rows(tokens, config)
+    for count, length, _ in batch_shapes(config, batch_tokens=batch_tokens):
+        rows = [[tokens[index] for index in row] for row in groups[length]]
+        rows += [[]] * (-len(rows) % count)
+        batches += [
+            make_share(rows[start : start + count], share, length=length) for start in range(0, len(rows), count)
+        ]
+    return EvaluationBatches(batches, dict(dropped))
+
+
+def describe(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> Description:
+    """Tokenise a training set once and count: what is kept, and what sources and filters drop."""
+    order = Order(corpora, config, seed=0)
+    dropped = sum((Counter(corpus.dropped) for corpus in corpora), Counter(duplicate=order.duplicates))
+    totals = Counter[str]()
+    for start in range(0, len(order.chosen), CHUNK):
+        pairs = tokenizer.encode_pairs(order.read(order.chosen[start : start + CHUNK].tolist()))
+        kept, reasons = keep_pairs(pairs, config)
+        dropped += reasons
+        sizes = [sides(pairs[index]) for index in kept]
+        totals.update(pairs=len(kept), source=sum(size[0] for size in sizes), target=sum(size[1] for size in sizes))
+    return Description(totals["pairs"], totals["source"], totals["target"], dict(dropped))

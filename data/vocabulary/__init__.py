@@ -1,0 +1,1 @@
+"""Vocabularies: SentencePiece models, subword sampling, pre-trained word vectors."""

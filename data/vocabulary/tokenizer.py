@@ -1,0 +1,192 @@
+"""SentencePiece: text to ids and back, exactly; learned on the training pairs, sampled with a seed a sentence."""
+
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+
+from data.batch import BOS, EOS, PAD, UNK, Pair, TokenPair
+from data.config import DataConfig
+from data.errors import InputError
+from data.sources.corpus import Corpus
+from data.vocabulary.sampling import SPACE, SubwordSampler
+
+JOINT = ("tokenizer.model",)
+SEPARATE = ("tokenizer.source.model", "tokenizer.target.model")
+LONGEST_LINE = 65536
+SILENT = 10
+
+# SentencePiece writes a space as U+2581, so that a real U+2581 would come back as a space: it gets an escape.
+ESCAPE = "\ufdd0"
+ESCAPED = {ESCAPE: ESCAPE + "0", "\u2581": ESCAPE + "1"}
+ESCAPES = {ord(key): value for key, value in ESCAPED.items()}
+UNESCAPED = {value: key for key, value in ESCAPED.items()}
+
+
+def escape(text: str) -> str:
+    """The text without U+2581, reversibly: "a\\u2581" -> "a\\ufdd01"."""
+    return text.translate(ESCAPES) if "\u2581" in text or ESCAPE in text else text
+
+
+def unescape(text: str) -> str:
+    """What `escape` was given; escapes that it never writes stay as they are."""
+    return re.sub(f"{ESCAPE}[01]", lambda match: UNESCAPED[match.group()], text) if ESCAPE in text else text
+
+
+class Tokenizer:
+    """Text to ids and back. Ids 0 to 3 are pad, unknown, beginning and end; the rest are pieces of text.
+
+    With normalisation "identity" and byte fallback, `decode(encode_target(lines))` is the lines.
+    """
+
+    def __init__(self, models: Sequence[bytes]):
+        sentencepiece.set_min_log_level(SILENT)
+        self._models = tuple(models)
+        processors: list[Any] = [sentencepiece.SentencePieceProcessor(model_proto=model) for model in models]
+        self._source, self._target = processors[0], processors[-1]
+        self._samplers: dict[tuple[str, float], SubwordSampler] = {}
+        self.is_joint = len(models) == 1
+        self.source_size: int = self._source.get_piece_size()
+        self.target_size: int = self._target.get_piece_size()
+        self.sha256 = hashlib.sha256(b"".join(hashlib.sha256(model).digest() for model in models)).hexdigest()
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "Tokenizer":
+        """The tokenizer saved in a directory: tokenizer.model, or tokenizer.source.model and tokenizer.target.model."""
+        names = next((names for names in (JOINT, SEPARATE) if Path(directory, names[0]).is_file()), JOINT)
+        try:
+            return cls([Path(directory, name).read_bytes() for name in names])
+        except OSError as error:
+            raise InputError(f"{error.filename}: no tokenizer: {error.strerror}") from None
+        except RuntimeError:
+            raise InputError(f"{Path(directory, names[0])}: not a SentencePiece model: restore the file") from None
+
+    def save(self, directory: str | Path) -> None:
+        """Write the models where `load` finds them."""
+        for name, model in zip(JOINT if self.is_joint else SEPARATE, self._models, strict=True):
+            Path(directory, name).write_bytes(model)
+
+    def encode_source(
+        self, lines: Sequence[str], *, sampling: float = 0.0, seeds: Sequence[int] | None = None
+    ) -> list[list[int]]:
+        """Ids of each line, ending with EOS. With `sampling` above 0, drawn: seed n alone decides on line n."""
+        return [[*ids, EOS] for ids in self._encode(self._source, lines, sampling, seeds)]
+
+    def encode_target(
+        self, lines: Sequence[str], *, sampling: float = 0.0, seeds: Sequence[int] | None = None
+    ) -> list[list[int]]:
+        """Ids of each line, with neither BOS nor EOS; sampling as for the source."""
+        return self._encode(self._target, lines, sampling, seeds)
+
+    def _encode(
+        self, processor: Any, lines: Sequence[str], sampling: float, seeds: Sequence[int] | None
+    ) -> list[list[int]]:
+        rows: list[list[int]] = processor.encode([escape(line) for line in lines])
+        if not sampling:
+            return rows
+        if seeds is None:
+            raise ValueError("sampling needs a seed for each line")
+        sampler = self._sampler(processor, sampling)
+        return [sampler.draw(row, seed) for row, seed in zip(rows, seeds, strict=True)]
+
+    def _sampler(self, processor: Any, sampling: float) -> SubwordSampler:
+        side = "target" if processor is self._target else "source"
+        if (side, sampling) not in self._samplers:
+            self._samplers[side, sampling] = SubwordSampler(processor, sampling)
+        return self._samplers[side, sampling]
+
+    def encode_pairs(self, pairs: Sequence[Pair]) -> list[TokenPair]:
+        """Both sides of each pair, without sampling."""
+        sources = self.encode_source([pair.source for pair in pairs])
+        targets = self.encode_target([pair.target for pair in pairs])
+        return [TokenPair(*pair) for pair in zip(sources, targets, strict=True)]
+
+    def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
+        """The text of target ids; pad, beginning and end are skipped wherever they stand."""
+        clean = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
+        return [unescape(text) for text in self._target.decode(clean)]
+
+    def decode_source(self, rows: Iterable[Sequence[int]]) -> list[str]:
+        """The text of source ids, as `decode` does it for the target."""
+        clean = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
+        return [unescape(text) for text in self._source.decode(clean)]
+
+    def source_words(self, line: str) -> list[str]:
+        """What white space separates in a source line, each word as its pieces spell it, escaped and normalised."""
+        return self._words(self._source, line)
+
+    def target_words(self, line: str) -> list[str]:
+        """The same for a line of the target language."""
+        return self._words(self._target, line)
+
+    def _words(self, processor: Any, line: str) -> list[str]:
+        spelled: list[str] = processor.normalize([escape(word) for word in line.split()])
+        return ["".join(word.replace(SPACE, " ").split()) for word in spelled]
+
+    def source_pieces(self, line: str) -> list[str]:
+        """The pieces of a source line as SentencePiece writes them, EOS last: "a dog" -> ["▁a", "▁dog", "</s>"]."""
+        return [self._source.id_to_piece(id_) for id_ in self.encode_source([line])[0]]
+
+    def source_vocabulary(self) -> list[str]:
+        """All source pieces, in the order of their ids."""
+        return [self._source.id_to_piece(id_) for id_ in range(self.source_size)]
+
+    def target_vocabulary(self) -> list[str]:
+        """All target pieces, in the order of their ids."""
+        return [self._target.id_to_piece(id_) for id_ in range(self.target_size)]
+
+    def target_pieces(self, ids: Sequence[int]) -> list[str]:
+        """The pieces of target ids, special ones included."""
+        return [self._target.id_to_piece(int(id_)) for id_ in ids]
+
+
+def learn_tokenizer(config: DataConfig, corpora: Sequence[Corpus]) -> Tokenizer:
+    """Learn the vocabulary, or one for each side, from all training pairs; the same pairs give the same bytes."""
+    sources = (pair.source for corpus in corpora for pair in corpus.pairs)
+    targets = (pair.target for corpus in corpora for pair in corpus.pairs)
+    if config.vocabulary == "joint":
+        return Tokenizer([_learn(config, (line for side in (sources, targets) for line in side))])
+    return Tokenizer([_learn(config, sources), _learn(config, targets)])
+
+
+def _learn(config: DataConfig, lines: Iterator[str]) -> bytes:
+    sentencepiece.set_min_log_level(SILENT)
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=map(escape, lines),
+            model_writer=model,
+            model_type=config.subword_model,
+            vocab_size=config.vocabulary_size,
+            character_coverage=config.character_coverage,
+            byte_fallback=config.byte_fallback,
+            normalization_rule_name=config.normalization,
+            remove_extra_whitespaces=config.normalization != "identity",
+            max_sentence_length=LONGEST_LINE,
+            num_threads=1,  # the unigram vocabulary depends on it
+            pad_id=PAD,
+            unk_id=UNK,
+            bos_id=BOS,
+            eos_id=EOS,
+            minloglevel=SILENT,
+        )
+    except RuntimeError as error:
+        raise InputError(_explain(config, str(error))) from None
+    return model.getvalue()
+
+
+def _explain(config: DataConfig, message: str) -> str:
+    """SentencePiece's refusal of a vocabulary size, as what the user can set."""
+    found = f"data.vocabulary_size is {config.vocabulary_size}"
+    if largest := re.search(r"set it to a value <= (\d+)", message):
+        return (
+            f"{found}, and the training text gives at most {largest[1]} pieces: set {largest[1]} or less, or add text"
+        )
+    if smallest := re.search(r"\d+ vs (\d+)", message):
+        needed = "characters and bytes" if config.byte_fallback else "characters"
+        return f"{found}, and the {needed} alone need {smallest[1]}: set {smallest[1]} or more"
+    return f"{found}, and SentencePiece cannot learn it from the training text: {' '.join(message.split())}"

@@ -1,0 +1,21 @@
+"""Machine translation from Python and from the command line.
+
+from dragoman import Translator
+Translator.load("runs/mine").translate(["A man is sleeping."])
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dragoman.translation.translator import Translator
+
+__all__ = ["Translator"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `Translator` when it is first asked for: a command sets up its process before JAX is imported."""
+    if name == "Translator":
+        from dragoman.translation.translator import Translator
+
+        return Translator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

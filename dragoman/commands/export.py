@@ -1,0 +1,194 @@
+"""Write a run for another program: CTranslate2 to translate with, or safetensors to do anything with.
+
+    python -m transformer.export runs/m30k exported/m30k --format ctranslate2 --quantization int8
+
+This is a program like translate.py, and joins text and arrays as it does. A CTranslate2 export is compared with the run
+before it gets its name: see parity.py.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from data.errors import InputError
+from data.lines import read_lines
+from data.sources import load_corpora
+from dragoman.commands.options import ArgumentParser, add_config_options, section_overrides
+from dragoman.exchange import FORMATS, Trained
+from dragoman.exchange.ctranslate2_model import QUANTIZATIONS
+from dragoman.exchange.trained import begin, finish, require
+from dragoman.runs.files import write_atomically
+from dragoman.runs.loading import find_checkpoint
+from dragoman.translation.translator import Translator
+from transformer.devices.compilation import use_compilation_cache
+
+LINES = 200
+
+
+def main(arguments: list[str]) -> int:
+    """The command line: 1 if the exported model does something else than the run."""
+    options = parse(arguments)
+    require(options.format)
+    use_compilation_cache()
+    decoding = section_overrides(options, "decoding")
+    translator = Translator.load(options.run, checkpoint=options.checkpoint, decoding=decoding)
+    trained = as_trained(translator)
+    lines = [] if options.report == 0 else lines_to_compare(translator, options)
+    partial = begin(options.directory)
+    if options.format == "ctranslate2":
+        FORMATS[options.format](trained, partial, quantization=options.quantization)
+    else:
+        print("note: safetensors holds no search: config.json only tells how the run searches", file=sys.stderr)
+        FORMATS[options.format](trained, partial)
+    report = parity_report(translator, trained, partial, lines, options) if lines else {"problems": []}
+    if lines:
+        print(table(report))
+        if options.json:
+            write_json(options.json, report)
+    for problem in report["problems"]:
+        print(f"differs: {problem}", file=sys.stderr)
+    if report["problems"]:
+        print(f"error: not exported: {partial} does something else than {options.run}", file=sys.stderr)
+        return 1
+    finish(partial, options.directory)
+    print(f"exported {options.run}, checkpoint {translator.checkpoint}, as {options.format}: {options.directory}")
+    return 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = ArgumentParser(
+        description="Write a run for CTranslate2, or as safetensors. CTranslate2 searches by the run's beam, length "
+        "penalty and\nlength limits, and any other knob of decoding that is not as by default is refused; safetensors "
+        "holds no search.",
+    )
+    parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
+    parser.add_argument("directory", metavar="DIRECTORY", type=Path, help="where to write; new, or empty")
+    parser.add_argument("--format", choices=list(FORMATS), required=True, help="what to write")
+    parser.add_argument(
+        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best validation BLEU"
+    )
+    only = "(ctranslate2)"
+    parser.add_argument(
+        "--quantization", choices=QUANTIZATIONS, help=f"type of the stored weights; default: float32 {only}"
+    )
+    parser.add_argument(
+        "--report", metavar="N", type=int, help=f"lines compared with the run, default {LINES}; 0: none {only}"
+    )
+    parser.add_argument("--lines", metavar="FILE", help=f"these lines; default: the run's validation set {only}")
+    parser.add_argument("--json", metavar="FILE", type=Path, help=f"the comparison as JSON {only}")
+    add_config_options(parser, ["decoding"], default="the run's")
+    options = parser.parse_args(arguments)
+    for name in ("quantization", "report", "lines", "json"):
+        if options.format != "ctranslate2" and getattr(options, name) is not None:
+            raise InputError(f"--{name} is for --format ctranslate2, found --format {options.format}: leave it out")
+    if options.format != "ctranslate2":
+        options.report = 0
+    options.quantization = options.quantization or "float32"
+    options.report = LINES if options.report is None else options.report
+    if options.report < 0:
+        raise InputError(f"--report is {options.report}: expected 0 or more")
+    for name in ("lines", "json"):
+        if options.report == 0 and getattr(options, name):
+            raise InputError(f"--{name} needs a comparison, and --report 0 leaves it out")
+    return options
+
+
+def as_trained(translator: Translator) -> Trained:
+    """What is exported of a loaded run."""
+    home = find_checkpoint(Path(translator.run), "best")[1]
+    return Trained(
+        config=translator.config,
+        parameters=jax.device_get(translator.parameters),
+        source_vocabulary=translator.tokenizer.source_vocabulary(),
+        target_vocabulary=translator.tokenizer.target_vocabulary(),
+        tokenizers=home.tokenizer_paths(translator.config),
+        run=home.path.name,
+        step=translator.step,
+    )
+
+
+def lines_to_compare(translator: Translator, options: argparse.Namespace) -> list[str]:
+    """The first lines of the file, or of the run's validation set."""
+    if options.lines:
+        lines: Sequence[str] = read_lines(options.lines)
+    else:
+        try:
+            corpora = load_corpora(translator.config.data, "validation")
+        except InputError as error:
+            raise InputError(f"{error}; or compare other lines with --lines FILE, or none with --report 0") from None
+        lines = [pair.source for corpus in corpora for pair in corpus.pairs]
+    if not len(lines):
+        raise InputError(f"{options.lines or 'the validation set'}: holds no line to compare the export on")
+    return list(lines[: options.report])
+
+
+def parity_report(
+    translator: Translator, trained: Trained, directory: Path, lines: Sequence[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    """The comparison in float32, which must agree, and that of a quantised export beside it, which cannot."""
+    from dragoman.exchange import parity, reference, standalone  # which import ctranslate2
+
+    sources = translator.tokenizer.encode_source(lines)
+    fit = [place for place, source in enumerate(sources) if 1 < len(source) <= translator.limit]
+    ours = reference.make_reference(trained, [sources[place] for place in fit], [place + 1 for place in fit])
+    found = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        directories = {options.quantization: directory}
+        if options.quantization != "float32":
+            directories = {"float32": Path(temporary), **directories}
+            FORMATS["ctranslate2"](trained, Path(temporary), quantization="float32")
+        for name, home in directories.items():
+            found[name] = parity.compare(ours, standalone.Translator(home), [lines[place] for place in fit])
+    return {
+        "run": options.run,
+        "checkpoint": translator.checkpoint,
+        "step": translator.step,
+        "ctranslate2": require("ctranslate2").__version__,
+        "lines": len(lines),
+        "left_out": len(lines) - len(fit),
+        "tolerance": parity.TOLERANCE,
+        "found": {name: result.as_json() for name, result in found.items()},
+        "problems": found["float32"].problems(),
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The comparison in columns, one for float32 and one for the quantised export."""
+    columns = list(report["found"].values())
+    first = columns[0]
+    rows = [
+        ("lines with the same tokens", [f"{column['same_tokens']}" for column in columns]),
+        (
+            f"largest difference of {first['tokens']} tokens' scores",
+            [f"{c['largest_difference']:.1e}" for c in columns],
+        ),
+    ]
+    for name in [*first["searches"], "own"]:
+        agreements = [column["own"] if name == "own" else column["searches"][name] for column in columns]
+        for kind, label in {
+            "same": "the run's own search: same translation" if name == "own" else f"{name}: same translation",
+            "ties": "  another one, equally good",
+            "cut": "  met the length limit",
+            "different": "  different",
+        }.items():
+            rows.append((label, [f"{agreement[kind]}" for agreement in agreements]))
+    left_out = f" ({report['left_out']} left out: blank or too long)" if report["left_out"] else ""
+    head = f"{report['run']} in CTranslate2 {report['ctranslate2']}, {report['lines']} lines{left_out}"
+    lines = [("", list(report["found"])), *rows]
+    return "\n".join([head, *(f"{label:50}" + "".join(f"{cell:>14}" for cell in cells) for label, cells in lines)])
+
+
+def write_json(path: Path, report: dict[str, Any]) -> None:
+    """Replace a file, or say in one line why not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,139 @@
+"""What the entry points share: an option for every knob, one-line errors, exit statuses."""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from data.errors import InputError
+from dragoman.runs.recipe import SECTIONS, alternatives, expected, nearest, toml_value
+
+PLACEHOLDERS: dict[Any, str] = {int: "N", float: "X", bool: "true|false", str: "TEXT"}
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal up to 110 columns; the knobs are one item of the usage line."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=34, width=min(shutil.get_terminal_size().columns, 112) - 2)
+
+    def add_usage(
+        self, usage: str | None, actions: Iterable[argparse.Action], groups: Iterable[Any], prefix: str | None = None
+    ) -> None:
+        actions = list(actions)
+        knobs = argparse.Action(["--SECTION.KEY"], "knobs", metavar="VALUE ...")
+        shown = [action for action in actions if "." not in action.dest]
+        super().add_usage(usage, shown if len(shown) == len(actions) else [*shown, knobs], groups, prefix)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser whose errors are one line on standard error, with the nearest known option, and exit status 2."""
+
+    def __init__(self, *, prog: str | None = None, description: str | None = None, epilog: str | None = None):
+        super().__init__(
+            prog=prog, description=description, epilog=epilog, formatter_class=Formatter, allow_abbrev=False
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message.removeprefix("argument "))
+
+    def parse_args(self, arguments: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        try:
+            found, extra = self.parse_known_args(arguments, namespace)
+            if extra:
+                self.error(self.explain(extra))
+            return found
+        except InputError as error:
+            self.exit(2, f"error: {one_line(error)}\n")
+
+    def explain(self, extra: Sequence[str]) -> str:
+        """What is wrong with the first argument that nothing takes."""
+        for argument in extra:
+            if argument.startswith("-"):
+                name = argument.partition("=")[0]
+                return (
+                    f"{name}: unknown option{nearest(name, self._option_string_actions) or f'; see {self.prog} --help'}"
+                )
+        return f"unexpected argument {extra[0]!r}; see {self.prog} --help"
+
+
+def add_config_options(
+    parser: argparse.ArgumentParser, sections: Sequence[str] = tuple(SECTIONS), *, default: str = ""
+) -> None:
+    """One option for every knob of the sections, `--model.width N`, with its meaning, range and default.
+
+    `default` says in words where the others come from, if not from the config's own defaults.
+    """
+    for section in sections:
+        model = SECTIONS[section]
+        group = parser.add_argument_group(section, (model.__doc__ or "").strip())
+        for name, field in model.model_fields.items():
+            group.add_argument(
+                f"--{section}.{name}",
+                default=argparse.SUPPRESS,
+                metavar=placeholder(field),
+                help=describe(field, default),
+            )
+
+
+def add_process_options(parser: argparse.ArgumentParser) -> None:
+    """Where this process stands in a job of several: no part of a recipe, as it differs from process to process."""
+    group = parser.add_argument_group("processes", "A job of several processes; found by itself where a cluster tells.")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 runs, and a free port there")
+    group.add_argument("--processes", type=int, metavar="N", help="how many processes there are; 1: this one alone")
+    group.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0 on")
+
+
+def placeholder(field: FieldInfo) -> str:
+    """What stands for the value of an option in its help."""
+    if len(kinds := alternatives(field)) > 1:
+        return "|".join(placeholder(kind) for kind in kinds)
+    if get_origin(field.annotation) is Literal:
+        return "|".join(get_args(field.annotation))
+    return PLACEHOLDERS.get(field.annotation, "LIST")
+
+
+def describe(field: FieldInfo, default: str = "") -> str:
+    """The help of a knob: meaning, range, default; the field's own where none is told in words."""
+    kind, _, limits = expected(field).partition(", ")
+    limits = "" if kind.startswith("one of") or limits == "not empty" else limits
+    own = str(field.default) if get_origin(field.annotation) is Literal else toml_value(field.default)
+    notes = (limits, f"default: {default}" if default else f"default {own}")
+    return f"{field.description} ({', '.join(note for note in notes if note)})".replace("%", "%%")
+
+
+def overrides(namespace: argparse.Namespace) -> dict[str, str]:
+    """The knobs given on the command line, as text, by dotted key."""
+    return {key: value for key, value in vars(namespace).items() if "." in key}
+
+
+def section_overrides(namespace: argparse.Namespace, section: str) -> dict[str, str]:
+    """Those of one section, by their names in it."""
+    given = overrides(namespace)
+    return {key.removeprefix(f"{section}."): given[key] for key in given if key.startswith(f"{section}.")}
+
+
+def one_line(error: Exception) -> str:
+    """A message without line breaks and control characters."""
+    return "".join(c if c.isprintable() else " " if c == "\n" else re.sub(r"^'|'$", "", repr(c)) for c in str(error))
+
+
+def run_main(main: Callable[[list[str]], int | None]) -> NoReturn:
+    """Run a program and exit: 2 after bad input, told in one line; 130 after an interrupt; 141 if no one reads on."""
+    try:
+        status = main(sys.argv[1:]) or 0
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+        status = 141
+    sys.exit(status)

@@ -1,0 +1,190 @@
+"""Translate lines of text with a run: one line out for each line in, in order.
+
+    python translate.py runs/m30k < input.txt > output.txt
+    python translate.py runs/m30k --input input.txt --output output.txt      # goes on where it was stopped
+
+`Translator`, from translator.py, is the same for other programs.
+"""
+
+import argparse
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from dragoman.commands.messages import Progress, tell
+from dragoman.commands.options import section_overrides
+from dragoman.commands.signals import Interrupted, StopRequest
+from dragoman.commands.translation_options import parse_translation_options
+from dragoman.translation.glossary import has_term, read_glossary, read_words, terms_in
+from dragoman.translation.guard import count_flags, flags
+from dragoman.translation.output.line_stream import LineStream, open_lines
+from dragoman.translation.output.resumable_output import open_output
+from dragoman.translation.output.shards import Shard, choose_shard
+from dragoman.translation.output.translated_lines import Written, write_translations
+from dragoman.translation.result import Translation, show_aligned, show_json
+from dragoman.translation.translator import CHUNK, Demands, Translator, translate
+from transformer.devices.compilation import use_compilation_cache
+from transformer.devices.processes import place_in_job
+
+__all__ = ["Demands", "Interrupted", "Translation", "Translator", "translate"]
+
+ELSEWHERE = {"run", "checkpoint", "ensemble", "beam", "length_penalty"}  # what the translator's identity tells of
+ELSEWHERE |= {"input", "output", "shard", "restart", "batch_size", "chunk"}  # and what changes no byte of a line
+ELSEWHERE |= {"coordinator", "processes", "process"}
+
+
+class Job:
+    """A text to translate from the command line, and what has been counted on the way."""
+
+    def __init__(self, translator: Translator, options: argparse.Namespace, stop: StopRequest):
+        self.translator, self.options, self.stop = translator, options, stop
+        self.flags: Counter[str] = Counter()
+        self.required = self.met = 0
+
+    def chunk(self, first: int, lines: Sequence[str], beside: Sequence[Sequence[str]], progress: Progress) -> Written:
+        """What to write for lines of which the first has this number."""
+        prefixes = beside[0] if beside and not self.options.score else ()
+        if self.options.score:
+            found = self.translator.score(lines, beside[0], first=first)
+            progress.add(lines=len(lines))
+        else:
+            found = self.translator.search_chunk(
+                lines,
+                self.options.batch_size,
+                progress,
+                lambda: self.stop.requested,
+                first=first,
+                prefixes=prefixes,
+            )
+        flagged = [self.flags_of(line, ranks[0].text) for line, ranks in zip(lines, found, strict=True)]
+        if self.options.guard == "again":
+            self.search_again(first, lines, prefixes, found, flagged)
+        self.count(lines, found, flagged)
+        unfinished = sum(not ranks[0].is_finished for ranks in found)
+        return Written(self.show(first, lines, found, flagged), unfinished, [ranks[0].parts for ranks in found])
+
+    def flags_of(self, line: str, text: str) -> tuple[str, ...]:
+        """What the guard says of a translation."""
+        data = self.translator.config.data
+        return flags(line, text, skip=("copy",) if data.source_language == data.target_language else ())
+
+    def search_again(
+        self,
+        first: int,
+        lines: Sequence[str],
+        prefixes: Sequence[str],
+        found: list[list[Translation]],
+        flagged: list[tuple[str, ...]],
+    ) -> None:
+        """Replace flagged translations by those of a more careful search, where the guard finds nothing in these."""
+        for place, names in enumerate(flagged):
+            if names:
+                beginning = prefixes[place : place + 1]
+                [anew] = self.translator.again([lines[place]], first=first + place, prefixes=beginning)
+                if not (better := self.flags_of(lines[place], anew[0].text)):
+                    found[place], flagged[place] = anew, better
+
+    def count(
+        self, lines: Sequence[str], found: Sequence[Sequence[Translation]], flagged: Sequence[tuple[str, ...]]
+    ) -> None:
+        """Add up what `report` tells."""
+        self.flags += count_flags(flagged)
+        for line, ranks in zip(lines, found, strict=True):
+            for term in terms_in(line, self.translator.demands.terms):
+                self.required += 1
+                self.met += has_term(ranks[0].text, term)
+
+    def show(
+        self,
+        first: int,
+        lines: Sequence[str],
+        found: Sequence[Sequence[Translation]],
+        flagged: Sequence[tuple[str, ...]],
+    ) -> list[str]:
+        """The lines to write."""
+        if not self.options.json and not self.options.alignments:
+            return [f"{ranks[0].log_probability:.6f}" if self.options.score else ranks[0].text for ranks in found]
+        details = self.translator.describe(lines, found)
+        if self.options.alignments:
+            return [show_aligned(ranks, known) for ranks, known in zip(found, details, strict=True)]
+        together = zip(found, details, flagged, strict=True)
+        return [show_json(number, ranks, known, names) for number, (ranks, known, names) in enumerate(together, first)]
+
+    def report(self) -> None:
+        """Tell how often terms were met, and what the guard found."""
+        if self.required:
+            tell(f"terms: {self.met} of {self.required} met ({self.met / self.required:.1%})")
+        if self.options.guard:
+            each = ", ".join(f"{name} {count}" for name, count in sorted(self.flags.items()) if name != "any")
+            tell(f"guard: {self.flags['any']} lines flagged" + (f": {each}" if each else ""))
+
+
+def main(arguments: list[str]) -> int | None:
+    """The command line: a chunk of lines at a time, to a pipe, or to a file that goes on where it was left."""
+    options = parse_translation_options(arguments, chunk=CHUNK)
+    use_compilation_cache()
+    process, processes = place_in_job(options.coordinator, options.processes, options.process)
+    has_files = bool(options.input and options.output)
+    shard = choose_shard(options.shard, process=process, processes=processes, has_files=has_files)
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        lines = stack.enter_context(open_lines(options.input))
+        beside = [stack.enter_context(open_lines(path)) for path in (options.prefix, options.score) if path]
+        with contextlib.suppress(Interrupted):
+            translate_file(lines, beside, shard, options, stop)
+    return stop.exit_status
+
+
+def translate_file(
+    lines: LineStream, beside: Sequence[LineStream], shard: Shard, options: argparse.Namespace, stop: StopRequest
+) -> None:
+    """Translate a shard of a text, and tell what its user should know. Raises Interrupted where it is stopped."""
+    with stop.interrupting():
+        total = lines.count()
+    part = shard.lines(total, name=lines.name)
+    translator = load(options)
+    identity = {**translator.identity(), **purpose(options), "shard": str(shard)}
+    path = shard.path(options.output) if options.output else None
+    job = Job(translator, options, stop)
+    with open_output(path, identity=identity, restart=options.restart) as output:
+        try:
+            write_translations(
+                job.chunk,
+                lines,
+                beside,
+                output,
+                part=part,
+                total=None if total is None else len(part),
+                chunk=options.chunk,
+                limit=translator.limit,
+                waiting=stop.interrupting,
+            )
+        except Interrupted:
+            if output.partial and output.done.lines:
+                tell(f"stopped: {output.partial} has {output.done.lines} lines; the same command goes on from there")
+            raise
+    job.report()
+
+
+def load(options: argparse.Namespace) -> Translator:
+    """The translator that the command line asks for."""
+    return Translator.load(
+        options.run,
+        checkpoint=options.checkpoint,
+        beam=options.beam,
+        length_penalty=options.length_penalty,
+        n_best=options.n_best,
+        decoding=section_overrides(options, "decoding"),
+        ensemble=options.ensemble,
+        demands=Demands(
+            terms=tuple(read_glossary(options.terms)) if options.terms else (),
+            banned=tuple(read_words(options.banned)) if options.banned else (),
+            mbr=options.mbr,
+        ),
+    )
+
+
+def purpose(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that decide what is written: all but those of where and how."""
+    return {f"--{name}": value for name, value in vars(options).items() if name not in ELSEWHERE and "." not in name}

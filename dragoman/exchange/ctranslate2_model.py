@@ -1,0 +1,199 @@
+"""CTranslate2 (Klein et al. 2020): the same model for a C++ engine, in float32 or with quantised weights.
+
+What the two call by different names, or keep in different shapes:
+
+- Our kernels map rows, x @ kernel, [in, out]; theirs are [out, in]. Queries, keys and values are one matrix there.
+- Our keys have no bias, which the softmax ignores: theirs is written as zeros.
+- "gelu" is JAX's, the tanh approximation: GELUTanh there, not GELU.
+- Sinusoids are in halves in both; rotary pairs are i and i + H/2, which is `rotary_interleave=False`.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from data.batch import BOS, EOS, UNK
+from data.errors import InputError
+from dragoman.exchange import readme
+from dragoman.exchange.trained import Trained, require
+from dragoman.runs.recipe import toml_value
+from transformer.config import DecodingConfig, ModelConfig
+from transformer.model.encoder_decoder import Parameters
+from transformer.model.layers import EPSILON
+from transformer.model.positions import sinusoids
+
+# Names of ours to those of CTranslate2's Activation, and whether the network is gated.
+ACTIVATIONS = {"relu": ("RELU", False), "gelu": ("GELUTanh", False), "swiglu": ("SWISH", True)}
+NORMS = {"layer": {"rms_norm": False}, "rms": {"rms_norm": True}}
+NORM_POSITIONS = {"pre": {"pre_norm": True}, "post": {"pre_norm": False}}
+POSITIONS: dict[str, dict[str, Any]] = {
+    "sinusoidal": {},
+    "learned": {},
+    "rotary": {"rotary_dim": 0, "rotary_interleave": False, "rotary_base": 10000},  # 0: all features of a head
+}
+# Knobs of the search. EXPORTED ones are what translate.py in the exported directory searches by; CTranslate2 has no
+# equal of those in REFUSED (it shares out the probability of forbidden tokens, and penalises repetition otherwise)
+# unless they are as by default, in which the others do nothing.
+EXPORTED = ("beam", "length_penalty", "penalty", "maximum_ratio", "maximum_extra")
+REFUSED = ("sampling", "groups", "patience", "repetition_penalty", "unrepeated", "minimum_ratio", "minimum_length")
+WITHOUT_EFFECT = ("rows", "diversity", "temperature", "top_k", "top_p", "seed")
+QUANTIZATIONS = ("float32", "float16", "int16", "int8", "int8_float32", "int8_float16")
+STANDALONE = Path(__file__).with_name("standalone.py")
+SHORTEST_TABLE = 1024  # rows of sinusoids, which cost nothing: as far as CTranslate2 reads a source by default
+
+
+def write_ctranslate2(trained: Trained, directory: Path, *, quantization: str = "float32") -> None:
+    """Write a directory that CTranslate2 loads, with tokenizer, translate.py and README; InputError names what it
+    cannot express."""
+    require("ctranslate2")
+    check_search(trained.config.decoding)
+    spec = build_spec(trained)
+    spec.validate()
+    spec.optimize(quantization=quantization)
+    spec.save(str(directory))
+    for path in trained.tokenizers:
+        shutil.copy(path, directory / path.name)
+    about = standalone_settings(trained) | {"quantization": quantization}
+    (directory / "dragoman.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    shutil.copy(STANDALONE, directory / "translate.py")
+    tokenizers = ", ".join(f"`{path.name}`" for path in trained.tokenizers)
+    text = readme.CTRANSLATE2.format(**about, tokenizers=tokenizers, formula=readme.PENALTIES[about["penalty"]])
+    (directory / "README.md").write_text(text, encoding="utf-8")
+
+
+def standalone_settings(trained: Trained) -> dict[str, Any]:
+    """What translate.py in the exported directory must know: the tokenizer's files and how translations are found."""
+    model, data = trained.config.model, trained.config.data
+    return {
+        "run": trained.run,
+        "step": trained.step,
+        "source_language": data.source_language,
+        "target_language": data.target_language,
+        "source_tokenizer": trained.tokenizers[0].name,
+        "target_tokenizer": trained.tokenizers[-1].name,
+        "maximum_tokens": min(data.maximum_tokens, model.maximum_length),
+        "maximum_length": model.maximum_length,
+        **trained.config.decoding.model_dump(include=set(EXPORTED)),
+    }
+
+
+def check_search(decoding: DecodingConfig) -> None:
+    """InputError for a knob by which CTranslate2 cannot search as the run does."""
+    for knob in REFUSED:
+        value, usual = getattr(decoding, knob), DecodingConfig.model_fields[knob].default
+        if value != usual:
+            raise InputError(
+                f"decoding.{knob} is {toml_value(value)}, by which CTranslate2 cannot search as the run does: "
+                f"--decoding.{knob} {toml_value(usual)} exports the run without it"
+            )
+
+
+def look_up(table: dict[str, Any], config: ModelConfig, knob: str) -> Any:
+    """What CTranslate2 has for a knob's value; InputError where it has nothing."""
+    value = getattr(config, knob)
+    if value not in table:
+        raise InputError(
+            f"model.{knob} is {value!r}, which CTranslate2 cannot express: it takes {', '.join(table)}; "
+            "--format safetensors writes any model"
+        )
+    return table[value]
+
+
+def build_spec(trained: Trained) -> Any:
+    """The model as CTranslate2's specification, every weight in its place."""
+    specs = require("ctranslate2").specs
+    config, parameters = trained.config.model, trained.parameters
+    activation, is_gated = look_up(ACTIVATIONS, config, "activation")
+    options = {
+        "activation": specs.Activation[activation],
+        "ffn_glu": is_gated,
+        **look_up(NORMS, config, "norm"),
+        **look_up(NORM_POSITIONS, config, "norm_position"),
+        **look_up(POSITIONS, config, "positions"),
+    }
+    encoder = specs.transformer_spec.TransformerEncoderSpec(config.encoder_layers, config.heads, **options)
+    decoder = specs.transformer_spec.TransformerDecoderSpec(config.decoder_layers, config.heads, **options)
+    spec = specs.TransformerSpec(encoder, decoder)
+
+    tables = embedding_tables(parameters, config)
+    encoder.embeddings[0].weight, decoder.embeddings.weight, decoder.projection.weight = tables
+    encoder.scale_embeddings = decoder.scale_embeddings = True
+    if config.positions != "rotary":
+        encoder.position_encodings.encodings = position_table(parameters, config, "source_positions")
+        decoder.position_encodings.encodings = position_table(parameters, config, "target_positions")
+    if config.norm_position == "pre":
+        set_norm(encoder.layer_norm, parameters["encoder_norm"])
+        set_norm(decoder.layer_norm, parameters["decoder_norm"])
+    for number, layer in enumerate(encoder.layer):
+        set_layer(layer, parameters["encoder"][str(number)])
+    for number, layer in enumerate(decoder.layer):
+        set_layer(layer, parameters["decoder"][str(number)])
+
+    spec.register_source_vocabulary(list(trained.source_vocabulary))
+    spec.register_target_vocabulary(list(trained.target_vocabulary))
+    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = (
+        trained.target_vocabulary[id_] for id_ in (UNK, BOS, EOS)
+    )
+    spec.config.decoder_start_token = spec.config.bos_token
+    spec.config.add_source_eos = True
+    spec.config.layer_norm_epsilon = EPSILON
+    return spec
+
+
+def copy_of(array: Any) -> Float[np.ndarray, "..."]:
+    """A writable float32 copy: CTranslate2 quantises in place."""
+    return np.array(array, np.float32)
+
+
+def embedding_tables(parameters: Parameters, config: ModelConfig) -> list[Float[np.ndarray, "V D"]]:
+    """The matrices of source, target and output; where tied, the same array, which is stored once."""
+    target = copy_of(parameters["target_embedding"]["table"])
+    source = target if config.tied == "all" else copy_of(parameters["source_embedding"]["table"])
+    output = copy_of(parameters["output_embedding"]["table"]) if config.tied == "none" else target
+    return [source, target, output]
+
+
+def position_table(parameters: Parameters, config: ModelConfig, side: str) -> Float[np.ndarray, "L D"]:
+    """The vector of each position: learned, or sinusoids for at least as many as CTranslate2 reads by default."""
+    if config.positions == "learned":
+        return copy_of(parameters[side]["table"])
+    return copy_of(sinusoids(jnp.arange(max(config.maximum_length, SHORTEST_TABLE)), config.width))
+
+
+def set_layer(spec: Any, layer: Parameters) -> None:
+    """The weights of an encoder or a decoder layer."""
+    own = layer["self_attention"]
+    set_linear(spec.self_attention.linear[0], own["query"], own["key"], own["value"])
+    set_linear(spec.self_attention.linear[1], own["output"])
+    set_norm(spec.self_attention.layer_norm, layer["self_attention_residual"]["norm"])
+    if "cross_attention" in layer:
+        cross = layer["cross_attention"]
+        set_linear(spec.attention.linear[0], cross["query"])
+        set_linear(spec.attention.linear[1], cross["key"], cross["value"])
+        set_linear(spec.attention.linear[2], cross["output"])
+        set_norm(spec.attention.layer_norm, layer["cross_attention_residual"]["norm"])
+    feed = layer["feed_forward"]
+    set_linear(spec.ffn.linear_0, feed.get("gate", feed["up"]))
+    if "gate" in feed:
+        set_linear(spec.ffn.linear_0_noact, feed["up"])
+    set_linear(spec.ffn.linear_1, feed["down"])
+    set_norm(spec.ffn.layer_norm, layer["feed_forward_residual"]["norm"])
+
+
+def set_linear(spec: Any, *denses: Parameters) -> None:
+    """One matrix from those of several layers of the same input, and their biases, zero where there is none."""
+    spec.weight = np.concatenate([copy_of(dense["kernel"]).T for dense in denses])
+    zeros = [np.zeros(dense["kernel"].shape[1], np.float32) for dense in denses]
+    spec.bias = np.concatenate([copy_of(dense.get("bias", zero)) for dense, zero in zip(denses, zeros, strict=True)])
+
+
+def set_norm(spec: Any, norm: Parameters) -> None:
+    """Scale, and the bias that RMSNorm has not."""
+    spec.gamma = copy_of(norm["scale"])
+    if "bias" in norm:
+        spec.beta = copy_of(norm["bias"])

@@ -1,0 +1,98 @@
+"""What the run's own model says, in float32: translations, and the log-probability of each of their tokens."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from dragoman.exchange.trained import Trained
+from transformer.decoding import Stepper
+from transformer.decoding.requests import Request
+from transformer.decoding.scoring import forced_pair, score_pairs
+from transformer.decoding.search import Cache
+from transformer.decoding.searcher import Hypothesis, Model, models_stepper, search_sentences
+from transformer.model.encoder_decoder import Transformer, abstract
+
+BEAM = 5
+ROWS = 16
+
+
+class Reference(NamedTuple):
+    """A run's model in float32, and what it makes of some sources."""
+
+    trained: Trained
+    graph: nnx.GraphDef
+    sources: Sequence[Sequence[int]]  # EOS included
+    numbers: Sequence[int]  # of their lines, as the user counts them
+    searches: dict[float, list[Hypothesis]]  # by length penalty, as CTranslate2 searches
+    own: list[Hypothesis]  # as the run itself searches
+    targets: list[list[int]]  # without EOS
+    scores: list[Float[np.ndarray, " T"]]  # of the targets' tokens and their EOS
+
+    @property
+    def length_penalty(self) -> float:
+        """The run's."""
+        return self.trained.config.decoding.length_penalty
+
+
+def make_reference(trained: Trained, sources: Sequence[Sequence[int]], numbers: Sequence[int]) -> Reference:
+    """Everything that an exported model is compared with. No source is longer than the model takes."""
+    config = trained.config.model.model_copy(update={"precision": "float32"})
+    graph, _ = abstract(config, len(trained.source_vocabulary), len(trained.target_vocabulary))
+    alpha = trained.config.decoding.length_penalty
+    searches = {
+        penalty: search(trained, graph, sources, penalty, stepper_without_special_tokens)
+        for penalty in sorted({0.0, alpha})
+    }
+    own = search(trained, graph, sources, alpha, models_stepper)
+    targets = [found.tokens[: config.maximum_length - 1] for found in own]
+    scores = token_scores(trained, graph, sources, targets)
+    return Reference(trained, graph, sources, numbers, searches, own, targets, scores)
+
+
+def search(
+    trained: Trained,
+    graph: nnx.GraphDef,
+    sources: Sequence[Sequence[int]],
+    alpha: float,
+    make_stepper: Callable[[Sequence[Transformer]], Stepper],
+) -> list[Hypothesis]:
+    """Our translation of each source, at the beam of the comparison."""
+    decoding = trained.config.decoding.model_copy(update={"beam": BEAM, "length_penalty": alpha})
+    found: dict[int, Hypothesis] = {}
+    for places, rows in search_sentences(
+        Model((graph,), (trained.parameters,)),
+        list(map(Request, sources)),
+        decoding=decoding,
+        maximum_length=trained.config.model.maximum_length,
+        make_stepper=make_stepper,
+    ):
+        found |= {place: row[0] for place, row in zip(places, rows, strict=True)}
+    return [found[place] for place in range(len(sources))]
+
+
+def stepper_without_special_tokens(models: Sequence[Transformer]) -> Stepper:
+    """The model as CTranslate2 sees it when PAD, UNK and BOS are suppressed: the others have their probability."""
+    usual = models_stepper(models)
+
+    def step(
+        tokens: Int[Array, "B K"], positions: Int[Array, " B"], caches: tuple[Cache, ...]
+    ) -> tuple[Float[Array, "B K V"], tuple[Cache, ...]]:
+        log_probabilities, caches = usual.step(tokens, positions, caches)
+        return jax.nn.log_softmax(log_probabilities, axis=-1), caches
+
+    return usual._replace(step=step)
+
+
+def token_scores(
+    trained: Trained, graph: nnx.GraphDef, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+) -> list[Float[np.ndarray, " T"]]:
+    """Log-probability of each token of the targets, and of the EOS behind them, by the decoder over whole targets."""
+    pairs = [forced_pair(source, target) for source, target in zip(sources, targets, strict=True)]
+    longest = trained.config.model.maximum_length
+    batches = score_pairs(graph, trained.parameters, pairs, rows=ROWS, maximum_length=longest)
+    found = {place: row for places, rows in batches for place, row in zip(places, rows, strict=True)}
+    return [found[place] for place in range(len(pairs))]

@@ -1,0 +1,226 @@
+"""Save, verify, choose, restore and average checkpoints: nothing unverified is ever loaded.
+
+    checkpoints/STEP/         an update: parameters/ optimizer/ manifest.json
+    checkpoints/average/      the mean of several: parameters/ manifest.json
+    checkpoints/NAME.partial  being written;  NAME.removed  being deleted: both are cleared when a Checkpointer opens
+
+Orbax writes the arrays, but into a temporary directory of ours and without its CheckpointManager: the manifest must be
+inside the one rename that publishes a step, and the manager renames before it hands over. Nor is its AsyncCheckpointer
+used: arrays are copied to the host first, and then one thread of ours, which writes, verifies, renames and prunes in
+that order, is simpler to reason about, and its exception is a Future's.
+
+`manifest` says what a checkpoint holds and verifies it, `selection` finds the latest and the best, `storage` is arrays
+on disk.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from data.errors import InputError
+from dragoman.runs.files import flush
+from dragoman.runs.manifest import FORMAT, Manifest, list_files, read_manifest, verify, write_manifest
+from dragoman.runs.selection import AVERAGE, best, bleu, first_verified, latest, steps
+from dragoman.runs.storage import (
+    Arrays,
+    Tree,
+    check_finite,
+    describe,
+    digest,
+    name_leaves,
+    nest,
+    place,
+    read_arrays,
+    to_host,
+    write_arrays,
+)
+
+__all__ = ["AVERAGE", "Checkpointer", "Manifest", "average", "best", "latest", "parameters_sha256", "restore_optimizer"]
+__all__ += ["restore_parameters", "steps", "verify"]
+
+LEFTOVER = re.compile(r"(\d+|average)\.(partial|removed)")
+
+
+class Checkpointer:
+    """Writes checkpoints in the background, one at a time, and keeps the newest and the best.
+
+    Open it under the run's lock and before asking for the latest step: opening finishes or clears what a killed writer
+    left. An error of a save is raised by the next `save`, `wait` or `close`. In a run of several processes all open and
+    call it, and process 0 writes.
+    """
+
+    def __init__(self, directory: Path, *, keep_last: int, keep_best: int, hashes: dict[str, str]):
+        self.directory = Path(directory)
+        self.keep_last, self.keep_best, self.hashes = keep_last, keep_best, dict(hashes)
+        self.is_writer = jax.process_index() == 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+        if self.is_writer:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._recover()
+
+    def __enter__(self) -> "Checkpointer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def save(
+        self,
+        step: int,
+        parameters: Tree,
+        optimizer: Tree,
+        *,
+        progress: dict[str, Any],
+        validation: dict[str, float] | None = None,
+    ) -> None:
+        """Copy the arrays, then write them in the background; the originals may be donated when this returns."""
+        arrays = {"parameters": to_host(parameters), "optimizer": to_host(optimizer)}
+        self._start(str(step), arrays, {"step": step, "averaged": [], "progress": progress, "validation": validation})
+
+    def save_average(self, parameters: Tree, *, steps: Sequence[int], validation: dict[str, float] | None) -> None:
+        """As `save`, for the mean of several steps; there is one, never pruned, and training cannot go on from it."""
+        about = {"step": max(steps), "averaged": sorted(steps), "progress": {}, "validation": validation}
+        self._start(AVERAGE, {"parameters": to_host(parameters)}, about)
+
+    def wait(self) -> None:
+        """Return when the last save is on the disk; raises its error if it failed."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """Wait for the last save, then stop the thread."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+    def _start(self, name: str, arrays: dict[str, Arrays], about: dict[str, Any]) -> None:
+        """Refuse what must not be saved, wait for the save before this one, and begin to write."""
+        for item, leaves in arrays.items():
+            check_finite(leaves, f"{self.directory / name}: {item}:")
+        json.dumps(about, allow_nan=False)  # raises here, in the caller, rather than in the thread
+        self.wait()
+        if self.is_writer:
+            self._pending = self._thread.submit(self._write, name, arrays, about)
+
+    def _write(self, name: str, arrays: dict[str, Arrays], about: dict[str, Any]) -> None:
+        """Write, verify, publish, prune: in this order, so that every moment leaves a good checkpoint behind."""
+        partial = self.directory / f"{name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir()
+            for item, leaves in arrays.items():
+                write_arrays(partial / item, leaves)
+            sums = {f"{item}_sha256": digest(leaves) for item, leaves in arrays.items()}
+            fields = {"optimizer_sha256": None, "hashes": self.hashes, "format": FORMAT, **sums, **about}
+            write_manifest(partial, Manifest(files=list_files(partial), **fields))
+            verify(partial)
+        except Exception as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise InputError(f"{self.directory / name}: could not be saved: {describe(error)}") from error
+        try:
+            self._publish(partial)
+            if name != AVERAGE:
+                self._prune(int(name))
+        except OSError as error:
+            raise InputError(f"{self.directory / name}: could not take its place: {describe(error)}") from error
+
+    def _publish(self, partial: Path) -> None:
+        """Give a complete checkpoint its final name; one of that name steps aside first."""
+        final = partial.with_suffix("")
+        self._remove(final)
+        partial.rename(final)
+        flush(self.directory)
+
+    def _remove(self, path: Path) -> None:
+        """Delete a checkpoint; its name is gone before its files are, so it is never seen in part."""
+        removed = path.with_name(path.name + ".removed")
+        shutil.rmtree(removed, ignore_errors=True)
+        if os.path.lexists(path):
+            path.rename(removed)
+            flush(self.directory)
+            shutil.rmtree(removed)
+
+    def _recover(self) -> None:
+        """Publish a checkpoint that a killed writer completed but did not rename; clear its other leftovers."""
+        for path in sorted(self.directory.iterdir()):
+            if not LEFTOVER.fullmatch(path.name):
+                continue
+            if path.suffix == ".partial" and first_verified([path], warn=lambda _: None):
+                self._publish(path)
+            else:
+                shutil.rmtree(path)
+
+    def _prune(self, newest: int) -> None:
+        """Delete all but the newest steps and those of best validation BLEU; what cannot be judged stays."""
+        scores = {step: score for step in steps(self.directory) if (score := self._score(step)) is not None}
+        known = [step for step in scores if step <= newest]  # later ones are damaged, and written again in time
+        by_score = sorted((step for step in known if scores[step] > -math.inf), key=lambda step: (-scores[step], -step))
+        kept = {newest, *known[-self.keep_last :], *by_score[: self.keep_best]}
+        for step in known:
+            if step not in kept:
+                self._remove(self.directory / str(step))
+
+    def _score(self, step: int) -> float | None:
+        """Validation BLEU of a step, None if its manifest is damaged."""
+        try:
+            return bleu(read_manifest(self.directory / str(step)))
+        except InputError:
+            return None
+
+
+def restore_parameters(directory: Path, template: Tree | None = None) -> Tree:
+    """The parameters of a checkpoint, verified, laid out as a template of `jax.ShapeDtypeStruct` says.
+
+    A leaf's sharding may be of any mesh; without one it goes to the default device. Without a template: nested dicts of
+    NumPy arrays, which is for checkpoints of one's own making only, as their sizes are then not known beforehand.
+    """
+    directory = Path(directory)
+    arrays = load(directory, "parameters", verify(directory).parameters_sha256, template)
+    return nest(arrays) if template is None else place(arrays, template)
+
+
+def restore_optimizer(directory: Path, template: Tree) -> Tree:
+    """The optimizer state of a checkpoint, as `restore_parameters`."""
+    directory = Path(directory)
+    expected = verify(directory).optimizer_sha256
+    if expected is None:
+        raise InputError(f"{directory}: holds no optimizer state: training cannot go on from an average")
+    return place(load(directory, "optimizer", expected, template), template)
+
+
+def load(directory: Path, item: str, expected: str, template: Tree | None) -> Arrays:
+    """The arrays of one item, the same as were saved."""
+    arrays = read_arrays(directory / item, None if template is None else name_leaves(template))
+    if digest(arrays) != expected:
+        raise InputError(f"{directory / item}: the arrays read are not those saved: their SHA-256 differs")
+    return arrays
+
+
+def average(directories: Sequence[Path]) -> Tree:
+    """The arithmetic mean of the parameters of several checkpoints, summed in float64, one at a time."""
+    if not directories:
+        raise InputError("no checkpoints to average")
+    one = name_leaves(restore_parameters(directories[0]))
+    template = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in one.items()}
+    sums = {name: array.astype(np.float64) for name, array in one.items()}
+    for directory in directories[1:]:
+        for name, array in load(Path(directory), "parameters", verify(directory).parameters_sha256, template).items():
+            sums[name] += array
+    return nest({name: (total / len(directories)).astype(template[name].dtype) for name, total in sums.items()})
+
+
+def parameters_sha256(parameters: Tree) -> str:
+    """SHA-256 over the parameters in the order of their paths, as in the manifest: equal parameters, equal hash."""
+    return digest(to_host(parameters))

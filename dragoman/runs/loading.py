@@ -1,0 +1,66 @@
+"""From what a user names, a run, a step, a path, to the checkpoint that is meant, and the config to use it with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from data.errors import InputError
+from dragoman.runs.checkpoint import AVERAGE, best, steps
+from dragoman.runs.recipe import parse_value
+from dragoman.runs.run import Run
+from transformer.config import Config, DecodingConfig
+
+
+def find_checkpoint(run: Path, checkpoint: str) -> tuple[Path, Run]:
+    """The directory of a checkpoint, and the run it belongs to. A checkpoint in place of the run stands for itself."""
+    if run.parent.name == "checkpoints" and run.is_dir():
+        return run, Run(run.parent.parent)
+    home = Run(run)
+    if not run.is_dir():
+        raise InputError(f"{run}: no such run directory")
+    home.load_config()
+    if checkpoint == "best":
+        return best_checkpoint(home), home
+    inside = home.checkpoints / checkpoint
+    if (checkpoint.isdecimal() or checkpoint == AVERAGE) and inside.is_dir():
+        return inside, home
+    if "/" in checkpoint and Path(checkpoint).is_dir():
+        return Path(checkpoint), home
+    known = ", ".join([*map(str, steps(home.checkpoints)), *[AVERAGE] * (home.checkpoints / AVERAGE).is_dir()])
+    raise InputError(
+        f"{run}: no checkpoint {checkpoint!r}: expected best, {known or 'and none is saved yet'}, or a path"
+    )
+
+
+def best_checkpoint(run: Run) -> Path:
+    """The checkpoint of best validation BLEU. A damaged one is refused: a worse one must be asked for."""
+
+    def refuse(problem: str) -> None:
+        raise InputError(f"{problem.removesuffix('; skipped')}: restore it, or choose another with --checkpoint")
+
+    found = best(run.checkpoints, warn=refuse)
+    if found is None:
+        raise InputError(f"{run.path}: no checkpoint yet: train.py saves the first after training.save_every steps")
+    return found
+
+
+def with_decoding(config: Config, changes: Mapping[str, Any]) -> Config:
+    """The config with those knobs of decoding changed that are not None; text is read as on the command line."""
+    fields = DecodingConfig.model_fields
+    given = {
+        name: parse_value(value, fields[name]) if isinstance(value, str) else value
+        for name, value in changes.items()
+        if value is not None
+    }
+    try:
+        decoding = DecodingConfig(**config.decoding.model_dump() | given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise InputError(message) from None
+        name = str(first["loc"][0])
+        raise InputError(f"{name.replace('_', '-')} is {given[name]}: {message}") from None
+    return config.model_copy(update={"decoding": decoding})

@@ -1,0 +1,160 @@
+"""Recipes: TOML files and command-line overrides to a `Config`, and a `Config` to TOML.
+
+A recipe lists only what differs from the defaults; an override, `model.width` = "256", wins over it. Every failure is
+an InputError of one line that names the file, or the option, and the key.
+"""
+
+import difflib
+import json
+import re
+import tomllib
+import types
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from data.errors import InputError
+from dragoman.runs.files import read_text
+from transformer.config import Config
+
+NO_OVERRIDES: Mapping[str, str] = types.MappingProxyType({})
+WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", bool: "true or false values", str: "texts"}
+
+
+def read_recipe(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:
+    """The config a recipe describes, with dotted overrides: `{"model.width": "256"}`."""
+    path = Path(path)
+    recipe = parse(path)
+    check_names(path, recipe)
+    for key, text in overrides.items():
+        if key not in KNOBS:
+            raise InputError(f"--{key}: unknown option{nearest(f'--{key}', [f'--{known}' for known in KNOBS])}")
+        section, name = key.split(".")
+        recipe.setdefault(section, {})[name] = parse_value(text, KNOBS[key])
+    try:
+        return Config.model_validate(recipe)
+    except ValidationError as error:
+        raise InputError(explain(error, path, overrides)) from None
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file."""
+    text = read_text(path)
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not TOML: {str(error).replace(chr(10), ' ')}") from None
+    except RecursionError:
+        raise InputError(f"{path}: not a recipe: nested too deeply") from None
+
+
+def check_names(path: Path, recipe: dict[str, Any]) -> None:
+    """InputError for the first section or key that no knob has, with the nearest one that is known."""
+    for section, values in recipe.items():
+        if section not in SECTIONS and isinstance(values, dict):
+            raise InputError(f"{path}: unknown section {section}{nearest(section, SECTIONS)}")
+        if section not in SECTIONS:
+            raise InputError(f"{path}: unknown key {section}, outside of any section{nearest(section, KNOBS)}")
+        if not isinstance(values, dict):
+            raise InputError(f"{path}: {section} must be a section, [{section}], found {show(values)}")
+        for name in values:
+            if f"{section}.{name}" not in KNOBS:
+                raise InputError(f"{path}: unknown key {section}.{name}{nearest(f'{section}.{name}', KNOBS)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one it may stand for, else a short list of all."""
+    known = list(known)
+    same = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
+    close = same[:1] or difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known are {', '.join(known)}" if len(known) < 10 else ""
+
+
+def parse_value(text: str, field: FieldInfo) -> Any:
+    """An override as a value: as it stands for a knob that takes text, as TOML for the others if it is TOML."""
+    if field.annotation is str or get_origin(field.annotation) is Literal:
+        return text
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+    return parsed["value"] if list(parsed) == ["value"] else text
+
+
+def explain(error: ValidationError, path: Path, overrides: Mapping[str, str]) -> str:
+    """The first error of a config in one line, under the option or the file it is from, and how many more there are."""
+    errors = error.errors(include_url=False)
+    location, text = errors[0]["loc"], errors[0]["msg"].removeprefix("Value error, ")
+    key = ".".join(str(part) for part in location[:2])
+    if key in KNOBS:
+        found = errors[0]["input"]
+        text = f"{key} must be {expected(KNOBS[key])}, found {show(found)}"
+    named = [option for option in overrides if re.search(rf"\b{re.escape(option)}\b", text)]
+    distinct = {tuple(other["loc"][:2]) for other in errors}
+    more = f" (and {len(distinct) - 1} more)" if len(distinct) > 1 else ""
+    return f"{f'--{named[0]}' if named else path}: {text}{more}"
+
+
+def expected(field: FieldInfo) -> str:
+    """What a knob takes, in plain words: "a number, at least 0 and below 1"."""
+    if len(kinds := alternatives(field)) > 1:
+        return ", or ".join(expected(kind) for kind in kinds)
+    if get_origin(field.annotation) is Literal:
+        words = get_args(field.annotation)
+        return words[0] if len(words) == 1 else "one of " + ", ".join(words)
+    if get_origin(field.annotation) is list:
+        inner = get_args(field.annotation)[0]
+        return f"a list of {PLURALS[inner]}" if inner in PLURALS else "a list of lists of texts"
+    limits = [limit for bound in field.metadata for limit in describe_bound(bound)]
+    return WORDS[field.annotation] + (f", {' and '.join(limits)}" if limits else "")
+
+
+def alternatives(field: FieldInfo) -> list[FieldInfo]:
+    """The kinds of value a knob takes, each as a field of its own; most take one."""
+    if get_origin(field.annotation) not in (Union, types.UnionType):
+        return [field]
+    return [FieldInfo.from_annotation(kind) for kind in get_args(field.annotation)]
+
+
+def describe_bound(bound: Any) -> list[str]:
+    """One limit of a range in words."""
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    if getattr(bound, "min_length", 0):
+        return ["not empty"]
+    return [
+        f"{word} {getattr(bound, name):.10g}" for name, word in words.items() if getattr(bound, name, None) is not None
+    ]
+
+
+def show(value: Any) -> str:
+    """A found value as it is quoted in a message, cut when it is long."""
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def toml_text(config: Config) -> str:
+    """The resolved config as TOML, every knob in its section: `read_recipe` gives the same config back."""
+    sections = config.model_dump()
+    lines = ["# The resolved config of this run: enough to repeat it.\n"]
+    for section, values in sections.items():
+        lines += [f"\n[{section}]\n", *(f"{name} = {toml_value(value)}\n" for name, value in values.items())]
+    return "".join(lines)
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it; text as JSON would, but for the one character JSON leaves bare and TOML does not."""
+    if isinstance(value, list):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+SECTIONS: dict[str, Any] = {name: field.annotation for name, field in Config.model_fields.items()}
+KNOBS = {
+    f"{section}.{name}": field for section, model in SECTIONS.items() for name, field in model.model_fields.items()
+}

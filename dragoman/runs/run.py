@@ -1,0 +1,164 @@
+"""The run directory, which is the model: config, tokenizer, checkpoints and metrics in one place that can be copied.
+
+config.toml      the resolved config            checkpoints/   see checkpoint.py
+tokenizer.model  or tokenizer.source.model      metrics.jsonl  one JSON object a line, with its step
+                 and tokenizer.target.model     lock           held while a process trains here
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError
+from dragoman.runs.files import file_hash, write_atomically
+from dragoman.runs.manifest import Manifest
+from dragoman.runs.recipe import KNOBS, read_recipe, show, toml_text
+from transformer.config import Config
+
+__all__ = ["Run", "check_config", "check_hashes", "config_hash", "file_hash"]
+
+# What may differ when a run is resumed: how long and how often, where and in how many parts it is computed, and how it
+# translates. All else decides what is learned. `data.directory` may, as a run may move: the manifest's hash of the data
+# tells if it is the same.
+MAY_CHANGE = {f"training.{n}" for n in ("steps", "log_every", "save_every", "patience", "keep_last", "keep_best")}
+MAY_CHANGE |= {"data.directory", "model.rematerialize", "model.attention_kernel", "training.accumulation"}
+MAY_CHANGE |= {key for key in KNOBS if key.startswith(("devices.", "decoding."))}
+
+# What must agree for parameters to mean the same: the shape of the model and its vocabulary, but not what only
+# training uses, nor the precision and kernels, which may suit the machine.
+FREE_OF_MEANING = {"dropout", "activation_dropout", "source_vectors", "target_vectors"}
+FREE_OF_MEANING |= {"rematerialize", "precision", "attention_kernel"}
+
+
+class Run:
+    """A run directory: its paths, its config, its lock and its metrics."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config_path = self.path / "config.toml"
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics_path = self.path / "metrics.jsonl"
+
+    def tokenizer_paths(self, config: Config) -> list[Path]:
+        """The tokenizer's files: one for a joint vocabulary, else the source's and the target's."""
+        if config.data.vocabulary == "joint":
+            return [self.path / "tokenizer.model"]
+        return [self.path / "tokenizer.source.model", self.path / "tokenizer.target.model"]
+
+    def save_config(self, config: Config) -> None:
+        """Write the resolved config."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.config_path, toml_text(config).encode())
+
+    def load_config(self) -> Config:
+        """The config the run was started with, or last resumed with."""
+        if not self.config_path.exists():
+            raise InputError(f"{self.path}: not a run: it holds no {self.config_path.name}")
+        return read_recipe(self.config_path)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for one process, however that ends; InputError names the process that holds it already."""
+        self.make()
+        try:
+            stream = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written to: {error.strerror}: choose another --run") from None
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.seek(0)
+                holder = stream.read(300).strip() or "another process"
+                raise InputError(
+                    f"{self.path}: in use by {holder}: wait for it, stop it, or choose another --run"
+                ) from None
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            stream.flush()
+            yield
+
+    def make(self) -> None:
+        """Create the directory; InputError if something else is in its place."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be a run directory: {error.strerror}") from None
+
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        """Add a line; write those of a step before saving it, so that metrics and checkpoint agree after any crash."""
+        line = json.dumps(record, allow_nan=False)
+        with self.metrics_path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All records; a last line that a crash cut short is left out."""
+        if not self.metrics_path.exists():
+            return []
+        *lines, _ = self.metrics_path.read_bytes().split(b"\n")
+        return [self.read_record(number, line) for number, line in enumerate(lines, 1)]
+
+    def read_record(self, number: int, line: bytes) -> dict[str, Any]:
+        """One line of the metrics."""
+        try:
+            record = json.loads(line)
+            if isinstance(record["step"], int):
+                return record
+        except (ValueError, TypeError, KeyError, RecursionError):
+            pass
+        raise InputError(f"{self.metrics_path}: line {number} is not a JSON object with a step: repair or remove it")
+
+    def cut_metrics(self, step: int) -> int:
+        """Drop the lines of later steps, and a torn last one, before a run goes on from a step; how many whole ones."""
+        if not self.metrics_path.exists():
+            return 0
+        records = self.read_metrics()
+        kept = [record for record in records if record["step"] <= step]
+        content = "".join(json.dumps(record) + "\n" for record in kept).encode()
+        if content != self.metrics_path.read_bytes():
+            write_atomically(self.metrics_path, content)
+        return len(records) - len(kept)
+
+
+def check_config(stored: Config, new: Config, *, where: Path) -> None:
+    """InputError names the first knob that differs from the stored config's and may not (see MAY_CHANGE)."""
+    before, after = flatten(stored), flatten(new)
+    for key in KNOBS:
+        is_planned = key == "training.steps" and stored.training.schedule == "cosine"  # its fall ends at the last step
+        if before[key] != after[key] and (key not in MAY_CHANGE or is_planned):
+            raise InputError(
+                f"{where}: {key} is {show(before[key])} in this run, found {show(after[key])}: "
+                "set it back, or start another run with --run"
+            )
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """Each knob's value by its dotted key."""
+    return {
+        f"{section}.{name}": value for section, values in config.model_dump().items() for name, value in values.items()
+    }
+
+
+def config_hash(config: Config) -> str:
+    """SHA-256 of the knobs that decide what parameters mean: the architecture and the kind of vocabulary."""
+    meaning = config.model.model_dump(exclude=FREE_OF_MEANING) | {"vocabulary": config.data.vocabulary}
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+
+def check_hashes(manifest: Manifest, hashes: dict[str, str], *, where: Path) -> None:
+    """InputError unless a checkpoint was made with this config, tokenizer and data; only those given are compared."""
+    for kind, found in hashes.items():
+        made = manifest.hashes.get(kind, "none")
+        if found != made:
+            raise InputError(
+                f"{where}: was made with another {kind}: SHA-256 {made[:12]}, found {found[:12]}: "
+                f"put the original {kind} back, or use another checkpoint"
+            )

@@ -1,0 +1,76 @@
+"""Which checkpoint: the latest, the best, and the steps there are.
+
+"Latest" is the highest step that verifies on the disk: there is no pointer file and no cached belief.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from data.errors import InputError
+from dragoman.runs.manifest import Manifest, read_manifest, verify
+
+AVERAGE = "average"
+Warn = Callable[[str], None]
+
+
+def bleu(manifest: Manifest) -> float:
+    """Validation BLEU of a checkpoint, minus infinity where there is none."""
+    return (manifest.validation or {}).get("bleu", -math.inf)
+
+
+def steps(checkpoints: Path) -> list[int]:
+    """The steps in a directory of checkpoints, ascending, going by their names."""
+    if not Path(checkpoints).is_dir():
+        return []
+    names = (path.name for path in Path(checkpoints).iterdir() if path.is_dir())
+    return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]{0,17}", name))
+
+
+def latest(checkpoints: Path, *, warn: Warn) -> Path | None:
+    """The highest step that verifies; `warn` is told of each one skipped, with the file at fault."""
+    return first_verified([Path(checkpoints, str(step)) for step in reversed(steps(checkpoints))], warn=warn)
+
+
+def best(checkpoints: Path, *, warn: Warn) -> Path | None:
+    """The checkpoint to translate with: of best validation BLEU, the average if equal; without BLEU the latest step."""
+    names = [str(step) for step in steps(checkpoints)] + [AVERAGE] * Path(checkpoints, AVERAGE).is_dir()
+    ranks = {}
+    for path in (Path(checkpoints, name) for name in names):
+        try:
+            ranks[path] = rank(read_manifest(path), is_average=path.name == AVERAGE)
+        except InputError as error:
+            warn(f"{error}; skipped")
+    return first_verified(sorted(ranks, key=ranks.__getitem__, reverse=True), warn=warn)
+
+
+def best_steps(checkpoints: Path, count: int, *, warn: Warn) -> list[Path]:
+    """The `count` steps of best validation BLEU that verify, best first, the later of equals first."""
+    scored = []
+    for path in (Path(checkpoints, str(step)) for step in steps(checkpoints)):
+        try:
+            manifest = verify(path)
+        except InputError as error:
+            warn(f"{error}; skipped")
+            continue
+        if bleu(manifest) > -math.inf:
+            scored.append((bleu(manifest), manifest.step, path))
+    return [path for _, _, path in sorted(scored, reverse=True)[:count]]
+
+
+def rank(manifest: Manifest, *, is_average: bool) -> tuple[float, bool, int]:
+    """What `best` sorts by: among equal scores the average first, without scores last, then the later step."""
+    score = bleu(manifest)
+    return score, is_average if score > -math.inf else not is_average, manifest.step
+
+
+def first_verified(candidates: Sequence[Path], *, warn: Warn) -> Path | None:
+    """The first checkpoint that verifies; `warn` is told of those before it."""
+    for path in candidates:
+        try:
+            verify(path)
+            return path
+        except InputError as error:
+            warn(f"{error}; skipped")
+    return None

@@ -1,0 +1,130 @@
+"""Memory of the devices: what an update takes of it, the largest one that fits, and what happens when it runs out."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from data.errors import InputError
+from transformer.config import Config
+from transformer.devices import STRATEGIES
+from transformer.devices.processes import gather
+from transformer.model.encoder_decoder import abstract
+
+RESERVE = 0.1
+"""The part of a device's memory that "auto" leaves free: for search in validation, and for what no plan knows of."""
+
+GIB = 2**30
+
+ADVICE = "set a shorter data.row_length, a smaller model, devices.fsdp, or model.rematerialize on a GPU or TPU"
+
+
+class OutOfMemory(Exception):
+    """A device has no memory left for what it was to compute."""
+
+
+@contextlib.contextmanager
+def watch() -> Iterator[None]:
+    """OutOfMemory in place of JAX's error of that meaning."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise OutOfMemory(str(error)) from None
+
+
+@contextlib.contextmanager
+def refuse(what: str, advice: str) -> Iterator[None]:
+    """InputError where a device runs out of memory in something that has no smaller parts."""
+    try:
+        with watch():
+            yield
+    except OutOfMemory:
+        raise InputError(f"{device_kind()}: out of memory in {what}: {advice}") from None
+
+
+def device_kind() -> str:
+    """What the devices are called."""
+    return jax.devices()[0].device_kind
+
+
+def device_memory() -> int:
+    """Bytes that a device of this process has: a GPU or TPU tells; CPU devices share what the machine has available."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    return statistics.get("bytes_limit") or available_memory() // jax.local_device_count()
+
+
+def available_memory() -> int:
+    """Bytes that this machine can give without swapping, as Linux estimates them; elsewhere, all it has."""
+    path = Path("/proc/meminfo")
+    if path.exists() and (found := re.search(r"MemAvailable:\s*(\d+) kB", path.read_text(encoding="ascii"))):
+        return int(found[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def planned_memory(program: jax.stages.Compiled) -> int:
+    """Bytes of each device that a compiled program takes while it runs, its arguments and results counted."""
+    plan: Any = program.memory_analysis()
+    size = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+    return size - plan.alias_size_in_bytes  # of results written over arguments
+
+
+class Fit(NamedTuple):
+    """An update that fits: its target tokens, the bytes it takes of each device, and those that a device has."""
+
+    tokens: int
+    needed: int
+    available: int
+
+
+def largest_update(config: Config, *, source_vocabulary: int, target_vocabulary: int, available: int) -> Fit:
+    """The largest update, up to training.batch_tokens_limit, that leaves RESERVE of the `available` bytes of a device.
+
+    Updates of rows of data.row_length, in which attention takes most, are compiled from the largest on; each has half
+    the rows of the one before, down to one row for each device and each part of training.accumulation.
+    """
+    graph, parameters = abstract(config.model, source_vocabulary, target_vocabulary)
+    strategy = STRATEGIES[config.devices.strategy](graph, config)
+    fewest, length = strategy.row_devices * config.training.accumulation, config.data.row_length
+    limit = config.training.batch_tokens_limit
+    if fewest * length > limit:
+        raise InputError(
+            f"training.batch_tokens_limit is {limit}, too few for a row of data.row_length {length} for each of "
+            f"{strategy.row_devices} devices in each of training.accumulation {config.training.accumulation} parts: "
+            f"set at least {fewest * length}"
+        )
+    rows = fewest * 2 ** ((limit // (fewest * length)).bit_length() - 1)
+    while rows >= fewest:
+        with contextlib.suppress(OutOfMemory), watch():  # some compilers refuse a program that does not fit
+            needed = planned_memory(strategy.compile(parameters, rows, length))
+            if needed <= (1 - RESERVE) * available:
+                return Fit(rows * length, needed, available)
+        rows //= 2
+    raise InputError(
+        f"{device_kind()}: an update of one row of data.row_length {length} for each device does not fit its "
+        f"{available / GIB:.2f} GiB: {ADVICE}"
+    )
+
+
+def smallest_memory() -> int:
+    """`device_memory` of the process that has least."""
+    return min(gather(device_memory()))
+
+
+def in_more_parts(config: Config, *, rows: int, processes: int) -> Config:
+    """The recipe that computes the same update, of `rows` rows a device, in twice as many parts.
+
+    InputError where a part is one row already, and in a job of several processes: they run out one by one, and could
+    not agree to go on.
+    """
+    parts = config.training.accumulation
+    if parts >= rows:
+        raise InputError(f"{device_kind()}: out of memory in an update of one row a device at a time: {ADVICE}")
+    if processes > 1:
+        raise InputError(f"{device_kind()}: out of memory in an update: set training.accumulation to {2 * parts}")
+    return config.with_training({"accumulation": 2 * parts})

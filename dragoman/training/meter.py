@@ -1,0 +1,120 @@
+"""What updates report, gathered for the log without making the device wait."""
+
+import contextlib
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from data.batch import Batch
+from data.errors import InputError
+from dragoman.training.compilations import Compilations
+from transformer.config import Config
+from transformer.model.flops import TERA, BatchSize, known_peak, update_flops
+from transformer.training.step import Metrics
+
+
+def check_finite(metrics: Metrics, step: int) -> None:
+    """InputError when the loss or the gradient is no longer a number."""
+    for name in ("loss", "gradient_norm"):
+        if not np.isfinite(getattr(metrics, name)):
+            raise InputError(
+                f"{name} is {getattr(metrics, name)} at step {step}: training has diverged; nothing of it was saved; "
+                "lower training.learning_rate or raise training.warmup_steps"
+            )
+
+
+def peak_memory() -> int:
+    """The most bytes in use at a time so far: of the fullest device, else, as on CPUs, of this process."""
+    devices = [device.memory_stats() or {} for device in jax.local_devices()]
+    peaks = [statistics["peak_bytes_in_use"] for statistics in devices if "peak_bytes_in_use" in statistics]
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return max(peaks, default=resident if sys.platform == "darwin" else resident * 1024)
+
+
+class Meter:
+    """Sums what updates report between two lines of the log; reads the device only when a line is due.
+
+    `shapes` counts the batch shapes there are, `devices` the devices that share an update.
+    """
+
+    def __init__(
+        self, config: Config, target_vocabulary: int, *, shapes: int, devices: int, warn: Callable[[str], None]
+    ) -> None:
+        self.model, self.target_vocabulary, self.devices = config.model, target_vocabulary, devices
+        self.peak = config.devices.peak_tflops or known_peak(jax.devices()[0].device_kind)
+        self.compilations = Compilations("train_step", shapes, warn=warn)
+        self.pending: list[tuple[Metrics, int, int]] = []  # with the lengths of source and target rows
+        self.seconds, self.start, self.compiled = 0.0, time.perf_counter(), 0.0
+
+    def listening(self) -> contextlib.AbstractContextManager[None]:
+        """Around all updates: the meter hears of compilations."""
+        return self.compilations.listening()
+
+    @contextlib.contextmanager
+    def update(self, batch: Batch) -> Iterator[None]:
+        """Around one update of the batch: seconds of compiling are no training time. Then `add` its metrics."""
+        shape = (*batch.source.shape, batch.target_inputs.shape[1])
+        if shape not in self.compilations.seen:  # no update may run while this one is compiled: it would seem faster
+            self.pause()
+            self.go_on()
+        with self.compilations.call(shape):
+            yield
+
+    def add(self, metrics: Metrics, batch: Batch) -> None:
+        """Keeps what an update reports, still on the device."""
+        self.pending.append((metrics, batch.source.shape[1], batch.target_inputs.shape[1]))
+
+    def pause(self) -> None:
+        """Stops the clock, when all updates so far are done: validation is not training time."""
+        jax.block_until_ready([metrics for metrics, *_ in self.pending])
+        self.seconds += time.perf_counter() - self.start
+
+    def go_on(self) -> None:
+        """Starts the clock again."""
+        self.start = time.perf_counter()
+
+    def record(self, step: int) -> dict[str, Any]:
+        """The line for metrics.jsonl of the updates since the last one."""
+        rows = [jax.tree.map(float, one) for one in jax.device_get([metrics for metrics, *_ in self.pending])]
+        for number, row in enumerate(rows):
+            check_finite(row, step - len(rows) + 1 + number)
+        self.pause()
+        compiling, self.compiled = self.compilations.seconds - self.compiled, self.compilations.seconds
+        teraflops = self.flops(rows) / TERA / self.devices / (self.seconds - compiling)
+        seconds, self.seconds, self.pending = self.seconds - compiling, 0.0, []
+        self.go_on()
+        tokens, slots = sum(row.tokens for row in rows), sum(row.slots for row in rows)
+        return {
+            "step": step,
+            "time": time.time(),
+            "loss": sum(row.loss * row.tokens for row in rows) / tokens,
+            "learning_rate": rows[-1].learning_rate,
+            "gradient_norm": rows[-1].gradient_norm,
+            "target_tokens_per_second": tokens / seconds,
+            "padding": 1 - tokens / slots,
+            "device_teraflops": teraflops,
+            **({"utilisation": teraflops / self.peak} if self.peak else {}),
+            "compile_seconds": compiling,
+            "peak_memory": peak_memory(),
+        }
+
+    def summary(self) -> str:
+        """What compiling took and memory held so far, for the report."""
+        compilations = self.compilations
+        return (
+            f"{len(compilations.seen)} batch shapes, compiled in {compilations.seconds:.1f} s; "
+            f"peak memory {peak_memory() / 2**30:.1f} GiB"
+        )
+
+    def flops(self, rows: list[Metrics]) -> float:
+        """Operations of the updates that are pending, whose metrics `rows` are."""
+        sizes = [
+            BatchSize(row.source_tokens, row.tokens, source_length, target_length)
+            for row, (_, source_length, target_length) in zip(rows, self.pending, strict=True)
+        ]
+        return sum(update_flops(self.model, self.target_vocabulary, size) for size in sizes)

@@ -1,0 +1,1 @@
+"""Reading lines and writing translations: streams, shards, and files that survive a kill."""

@@ -1,0 +1,70 @@
+"""What is found for a line, how the parts of a long line become one again, and how it is written."""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dragoman.translation.alignment import format_pharaoh
+from dragoman.translation.record import Details, translation_record
+
+
+class PartIds(NamedTuple):
+    """What was searched, and what was found, as ids: the source ends with EOS, the target has none."""
+
+    source: Sequence[int]
+    target: Sequence[int]
+    is_finished: bool
+
+
+class Translation(NamedTuple):
+    """One translation of a line, with the sums of its parts where the line was too long for one search."""
+
+    text: str
+    log_probability: float
+    score: float  # log-probability divided by the length penalty; larger is better
+    tokens: int  # without EOS
+    is_finished: bool  # False: the search met its length limit before the end of the sentence
+    parts: int  # 1 for most lines, 0 for a blank one
+    ids: tuple[PartIds, ...] = ()
+
+
+BLANK = Translation("", 0.0, 0.0, tokens=0, is_finished=True, parts=0)
+
+
+def join(parts: Sequence[Sequence[Translation]]) -> list[Translation]:
+    """The translations of a line from those of its parts: the best of each, the second best of each, and so on."""
+    if not parts:
+        return [BLANK]
+    return [
+        Translation(
+            text=" ".join(part.text for part in rank),
+            log_probability=sum(part.log_probability for part in rank),
+            score=sum(part.score for part in rank),
+            tokens=sum(part.tokens for part in rank),
+            is_finished=all(part.is_finished for part in rank),
+            parts=len(parts),
+            ids=tuple(ids for part in rank for ids in part.ids),
+        )
+        for rank in zip(*parts, strict=False)
+    ]
+
+
+def show_json(number: int, found: Sequence[Translation], details: Sequence[Details], flags: Sequence[str]) -> str:
+    """A line's number from 1 and all that is known of its translations, best first; flags are those of the best.
+
+    Besides the keys of `translation_record`: tokens, the number of pieces without </s>; is_finished, false where the
+    length limit came before the end; parts, above 1 where the line was too long for one search.
+    """
+    translations = []
+    for rank, (one, detail) in enumerate(zip(found, details, strict=True)):
+        about = {"tokens": one.tokens, "is_finished": one.is_finished, "parts": one.parts}
+        known = translation_record(
+            one.text, detail, log_probability=one.log_probability, score=one.score, flags=() if rank else flags
+        )
+        translations.append(known | about)
+    return json.dumps({"line": number, "translations": translations}, ensure_ascii=False)
+
+
+def show_aligned(found: Sequence[Translation], details: Sequence[Details]) -> str:
+    """The best text and the alignment of its words in Pharaoh format: `Ein Hund ||| 0-0 1-1`."""
+    return f"{found[0].text} ||| {format_pharaoh(details[0].alignment)}".rstrip()

@@ -1,0 +1,285 @@
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from data.batch import EOS
+from data.batching.order import Order
+from data.batching.pipeline import Share, batch_shapes, describe, evaluation_batches, training_batches
+from data.config import DataConfig
+from data.errors import InputError
+from data.sources import load_corpora
+from data.vocabulary.tokenizer import learn_tokenizer
+from tests.support.paths import ROOT
+
+KNOBS = {
+    "corpus": "toy",
+    "toy_pairs": 150,
+    "vocabulary_size": 57,
+    "byte_fallback": False,
+    "maximum_tokens": 16,
+    "row_length": 16,
+    "shuffle_block": 55,
+}
+PROGRAM = """
+import json, sys
+from tests.data.batching.test_pipeline import config_of, digest, setup, stream
+config = config_of(**json.loads(sys.argv[1]))
+iterator = iter(stream(*setup(config)))
+iterator.set_state(json.loads(sys.argv[2]))
+print(json.dumps([digest(next(iterator)) for _ in range(5)]))
+iterator.close()
+"""
+
+
+def config_of(**knobs):
+    return DataConfig(**{**KNOBS, **knobs})
+
+
+def setup(config):
+    corpora = load_corpora(config, "train")
+    return corpora, learn_tokenizer(config, corpora), config
+
+
+def stream(corpora, tokenizer, config, **knobs):
+    return training_batches(corpora, tokenizer, config, **{"batch_tokens": 192, "seed": 1, **knobs})
+
+
+def take(dataset, count, state=None):
+    iterator = iter(dataset)
+    if state:
+        iterator.set_state(state)
+    batches = [next(iterator) for _ in range(count)]
+    iterator.close()
+    return batches
+
+
+def pairs_of(batch):
+    """The pairs in a batch, as ids."""
+    rows = [
+        (n, segment) for n in range(len(batch.source)) for segment in range(1, int(batch.source_segments[n].max()) + 1)
+    ]
+    return [
+        (
+            tuple(batch.source[n][batch.source_segments[n] == segment].tolist()),
+            tuple(batch.target_labels[n][batch.target_segments[n] == segment].tolist()),
+        )
+        for n, segment in rows
+    ]
+
+
+def digest(batch):
+    return [array.tolist() for array in batch]
+
+
+def expected_pairs(corpora, tokenizer):
+    sources = tokenizer.encode_source([pair.source for corpus in corpora for pair in corpus.pairs])
+    targets = tokenizer.encode_target([pair.target for corpus in corpora for pair in corpus.pairs])
+    return Counter((tuple(source), (*target, EOS)) for source, target in zip(sources, targets, strict=True))
+
+
+VARIANTS = [{"batching": "bucketed"}, {"batching": "packed"}, {"batching": "packed", "subword_sampling": 0.3}]
+
+
+@pytest.mark.parametrize("knobs", VARIANTS)
+def test_a_saved_place_is_exact_after_every_batch(knobs):
+    dataset = stream(*setup(config_of(**knobs)))
+    iterator = iter(dataset)
+    states, batches = [], []
+    for _ in range(18):
+        states.append(json.loads(json.dumps(iterator.get_state())))
+        batches.append(digest(next(iterator)))
+    assert len({state["block"] for state in states}) > 2
+    for place in range(15):
+        iterator.set_state(states[place])
+        assert [digest(next(iterator)) for _ in range(3)] == batches[place : place + 3]
+    iterator.close()
+
+
+def test_a_fresh_process_goes_on_from_a_saved_place():
+    knobs = {"batching": "bucketed", "subword_sampling": 0.3}
+    iterator = iter(stream(*setup(config_of(**knobs))))
+    for _ in range(13):
+        next(iterator)
+    state = iterator.get_state()
+    program = [sys.executable, "-c", PROGRAM, json.dumps(knobs), json.dumps(state)]
+    run = subprocess.run(program, capture_output=True, check=True, text=True, cwd=ROOT)
+    assert json.loads(run.stdout) == [digest(next(iterator)) for _ in range(5)]
+    iterator.close()
+
+
+@pytest.mark.parametrize("knobs", [{"batching": "bucketed"}, {"batching": "packed"}])
+def test_every_pair_comes_once_an_epoch_and_the_rest_is_carried(knobs):
+    corpora, tokenizer, config = setup(config_of(**knobs))
+    iterator = iter(stream(corpora, tokenizer, config))
+    seen = Counter()
+    while iterator.get_state()["block"] < 9:
+        seen.update(pairs_of(next(iterator)))
+    iterator.close()
+    order = Order(corpora, config, seed=1)
+    drawn = [draw for block in range(9) for draw in order.draws(block)]
+    assert (
+        Counter(draw.pair for draw in drawn[:150])
+        == Counter(range(150))
+        == Counter(draw.pair for draw in drawn[150:300])
+    )
+    assert drawn[:150] != [draw._replace(epoch=0) for draw in drawn[150:300]]
+    expected = expected_pairs(corpora, tokenizer)
+    assert all(abs(seen[pair] - 3 * expected[pair]) <= 2 * expected[pair] for pair in expected)
+    assert seen.keys() <= expected.keys()
+
+
+@pytest.mark.parametrize("batching", ["bucketed", "packed"])
+def test_what_blocks_emit_and_carry_is_what_they_draw(batching):
+    corpora, tokenizer, config = setup(config_of(batching=batching))
+    engine = stream(corpora, tokenizer, config)._parent
+    carried = []
+    for number in range(6):
+        block = engine.block(number, carried)
+        emitted = Counter(
+            (tuple(block.pairs[n].source), tuple(block.pairs[n].target))
+            for _, rows in block.batches
+            for row in rows
+            for n in row
+        )
+        left = engine.tokenize(block.carried)[1]
+        before = engine.tokenize([*carried, *engine.order.draws(number)])[1]
+        emitted.update((tuple(pair.source), tuple(pair.target)) for pair in left)
+        assert emitted == Counter((tuple(pair.source), tuple(pair.target)) for pair in before)
+        carried = block.carried
+
+
+def test_batches_have_the_announced_shapes_and_order_follows_the_seed():
+    corpora, tokenizer, config = setup(config_of())
+    dataset = stream(corpora, tokenizer, config)
+    shapes = {(rows, length) for rows, length, _ in batch_shapes(config, batch_tokens=192)}
+    batches = take(dataset, 20)
+    assert {batch.source.shape for batch in batches} <= shapes
+    assert {batch.target_inputs.shape for batch in batches} <= shapes
+    assert list(map(digest, batches)) == list(map(digest, take(dataset, 20)))
+    other = take(stream(corpora, tokenizer, config, seed=2), 20)
+    assert list(map(digest, batches)) != list(map(digest, other))
+
+
+@pytest.mark.parametrize("batching", ["bucketed", "packed"])
+def test_shares_are_the_rows_of_the_batch_and_go_on_from_its_saved_place(batching):
+    corpora, tokenizer, config = setup(config_of(batching=batching))
+    whole = take(stream(corpora, tokenizer, config), 12)
+    parts = [take(stream(corpora, tokenizer, config, share=Share(n, 2, 10)), 12) for n in range(2)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        for rows, *halves in zip(batch, first, second, strict=True):
+            joined = np.concatenate(halves)
+            assert len(joined) % 10 == 0
+            np.testing.assert_array_equal(joined[: len(rows)], rows)
+            assert not joined[len(rows) :].any()
+    iterator = iter(stream(corpora, tokenizer, config, share=Share(1, 2, 10)))
+    next(iterator)
+    (resumed,) = take(stream(corpora, tokenizer, config), 1, iterator.get_state())
+    iterator.close()
+    assert digest(resumed) == digest(whole[1])
+
+
+def test_weights_decide_how_often_a_corpus_is_drawn_from():
+    config = config_of()
+    (corpus,) = load_corpora(config, "train")
+    small, large = (
+        corpus._replace(pairs=corpus.pairs[:20], weight=3.0),
+        corpus._replace(pairs=corpus.pairs[20:], weight=1.0),
+    )
+    order = Order([small, large], config, seed=1)
+    draws = [draw for block in range(8) for draw in order.draws(block)]
+    share = np.mean([draw.pair < 20 for draw in draws])
+    assert abs(share - 0.75) < 0.01
+    visits = Counter(draw.pair for draw in draws if draw.pair < 20)
+    assert max(visits.values()) - min(visits.values()) <= 1
+    assert len(set(draws)) == len(draws)
+    tokenizer = learn_tokenizer(config, [corpus])
+    assert len(take(stream([small, large], tokenizer, config), 8)) == 8
+
+
+def test_subword_sampling_differs_from_epoch_to_epoch_and_drops_nothing():
+    knobs = {"batching": "packed", "toy_symbols": 3, "toy_length": 9, "maximum_tokens": 20, "row_length": 20}
+    corpora, tokenizer, config = setup(config_of(**knobs, subword_sampling=0.5, vocabulary_size=11))
+    engine = stream(corpora, tokenizer, config)._parent
+    first, second = ([draw._replace(epoch=epoch) for draw in engine.order.draws(0)] for epoch in (0, 1))
+    kept, sampled = engine.tokenize(first)
+    assert kept == first
+    assert sampled == engine.tokenize(first)[1] != engine.tokenize(second)[1]
+    assert all(len(pair.source) <= 20 and len(pair.target) < 20 for pair in sampled)
+    texts = engine.order.read([draw.pair for draw in first])
+    assert tokenizer.decode([pair.target for pair in sampled]) == [text.target for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "options", "message"),
+    [
+        ({}, {"seed": 2}, r"another seed \(seed: saved 1, now 2\)"),
+        ({"batching": "packed"}, {}, r"another batching, rows"),
+        ({"toy_pairs": 151}, {}, r"another corpora"),
+        ({"maximum_tokens": 12}, {}, r"another maximum_tokens \(maximum_tokens: saved 16, now 12\)"),
+        ({}, {"batch_tokens": 640}, r"another rows"),
+        ({"subword_model": "unigram"}, {}, "another tokenizer"),
+    ],
+)
+def test_a_place_in_other_data_is_refused(knobs, options, message):
+    iterator = iter(stream(*setup(config_of())))
+    next(iterator)
+    state = iterator.get_state()
+    iterator.close()
+    other = iter(stream(*setup(config_of(**knobs)), **options))
+    with pytest.raises(InputError, match=message):
+        other.set_state(state)
+    other.close()
+
+
+def test_a_training_set_with_nothing_to_draw_is_refused():
+    corpora, tokenizer, config = setup(config_of(maximum_tokens=2))
+    long = [corpora[0]._replace(pairs=[pair for pair in corpora[0].pairs if len(pair.source) > 1])]
+    with pytest.raises(InputError, match="no training pair passes the filters"):
+        take(stream(long, tokenizer, config), 1)
+    with pytest.raises(InputError, match="nothing to draw from: toy reverse train: no pairs, or only duplicates"):
+        stream([corpora[0]._replace(pairs=[])], tokenizer, config)
+
+
+def test_duplicates_are_drawn_once_and_counted():
+    corpora, tokenizer, config = setup(config_of(drop_duplicates=True))
+    twice = [corpora[0], corpora[0]._replace(name="again")]
+    distinct = len(set(corpora[0].pairs))
+    described = describe(twice, tokenizer, config)
+    assert (described.pairs, described.dropped["duplicate"]) == (distinct, 300 - distinct)
+    assert len(Order(twice, config, seed=1).chosen) == distinct
+
+
+def test_a_description_counts_tokens_and_drops():
+    corpora, tokenizer, config = setup(config_of(maximum_tokens=8))
+    described = describe([corpora[0]._replace(dropped={"empty side": 4})], tokenizer, config)
+    kept = [pair for pair in corpora[0].pairs if len(pair.source.split()) < 8]
+    tokens = sum(len(pair.source.split()) + 1 for pair in kept)
+    assert described == (len(kept), tokens, tokens, {"empty side": 4, "too long": 150 - len(kept)})
+    assert described.lines() == [
+        f"{len(kept)} pairs, {tokens} source and {tokens} target tokens",
+        f"pairs dropped: 4 empty side, {150 - len(kept)} too long",
+    ]
+
+
+@pytest.mark.parametrize("knobs", [{"batching": "bucketed"}, {"batching": "packed", "subword_sampling": 0.5}])
+def test_evaluation_holds_every_pair_once_in_the_training_shapes(knobs):
+    corpora, tokenizer, config = setup(config_of(**knobs))
+    batches, dropped = evaluation_batches(corpora[0].pairs, tokenizer, config, batch_tokens=192)
+    assert Counter(pair for batch in batches for pair in pairs_of(batch)) == expected_pairs(corpora, tokenizer)
+    assert not dropped
+    shapes = {(rows, length) for rows, length, _ in batch_shapes(config, batch_tokens=192)}
+    assert {batch.source.shape for batch in batches} <= shapes
+    parts = [
+        evaluation_batches(corpora[0].pairs, tokenizer, config, batch_tokens=192, share=Share(n, 2, 10)).batches
+        for n in range(2)
+    ]
+    shared = Counter(pair for part in parts for batch in part for pair in pairs_of(batch))
+    assert shared == expected_pairs(corpora, tokenizer)
+    assert len(parts[0]) == len(parts[1]) == len(batches)
+    short = config.model_copy(update={"row_length": 8, "maximum_tokens": 8})
+    held = evaluation_batches(corpora[0].pairs, tokenizer, short, batch_tokens=192)
+    assert held.dropped["too long"] + sum(len(pairs_of(batch)) for batch in held.batches) == 150

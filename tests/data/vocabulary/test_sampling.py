@@ -1,0 +1,85 @@
+import json
+import math
+import random
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from data.vocabulary.sampling import SubwordSampler
+from tests.support.paths import ROOT
+
+
+class Model:
+    """A hand-made SentencePiece model: pieces with scores, then the byte 0x41, then the unknown piece."""
+
+    def __init__(self, scores):
+        self.scores = scores
+        self.pieces = [*scores, "<0x41>", "<unk>"]
+
+    def get_piece_size(self):
+        return len(self.pieces)
+
+    def id_to_piece(self, id_):
+        return self.pieces[id_]
+
+    def get_score(self, id_):
+        return self.scores[self.pieces[id_]]
+
+    def is_byte(self, id_):
+        return self.pieces[id_] == "<0x41>"
+
+    def is_control(self, id_):
+        return False
+
+    def unk_id(self):
+        return len(self.pieces) - 1
+
+
+MERGES = Model({"ab": 0.0, "abc": -1.0, "▁": -2.0, "a": -3.0, "b": -4.0, "c": -5.0})
+UNIGRAMS = Model({"ab": math.log(0.3), "a": math.log(0.2), "b": math.log(0.4), "▁": math.log(0.1)})
+PROGRAM = """
+import json
+from tests.data.vocabulary.test_sampling import MERGES, SubwordSampler
+print(json.dumps([SubwordSampler(MERGES, 0.5).draw([1, 2, 1, 0, 2, 1, 6, 7, 1], seed) for seed in range(40)]))
+"""
+
+
+def test_without_dropout_the_best_merges_are_made_first():
+    sampler = SubwordSampler(MERGES, 0.0)
+    assert sampler.drop_merges("abcab", random.Random(1)) == ["abc", "ab"]
+
+
+def test_dropout_leaves_out_each_merge_at_its_rate():
+    sampler = SubwordSampler(MERGES, 0.3)
+    drawn = Counter(tuple(sampler.drop_merges("abc", random.Random(seed))) for seed in range(4000))
+    # "ab" may merge with probability 0.7, and then "abc" with 0.7
+    assert drawn[("a", "b", "c")] / 4000 == pytest.approx(0.3, abs=0.03)
+    assert drawn[("ab", "c")] / 4000 == pytest.approx(0.7 * 0.3, abs=0.03)
+    assert drawn[("abc",)] / 4000 == pytest.approx(0.7 * 0.7, abs=0.03)
+
+
+@pytest.mark.parametrize("rate", [0.2, 1.0])
+def test_unigram_cuts_are_drawn_by_their_smoothed_probability(rate):
+    sampler = SubwordSampler(UNIGRAMS, rate)
+    drawn = Counter(tuple(sampler.draw_path("ab", random.Random(seed))) for seed in range(4000))
+    whole, parts = 0.3**rate, (0.2 * 0.4) ** rate
+    assert drawn[("ab",)] / 4000 == pytest.approx(whole / (whole + parts), abs=0.03)
+
+
+@pytest.mark.parametrize("model", [MERGES, UNIGRAMS])
+def test_drawn_pieces_say_the_same_and_leave_bytes_alone(model):
+    ids = [model.pieces.index(piece) for piece in ["▁", "ab", "<0x41>", "a", "<unk>", "b", "▁", "ab", "ab"]]
+    for rate, seed in [(0.0, 1), (0.5, 2), (0.99, 3)]:
+        drawn = SubwordSampler(model, rate).draw(ids, seed)
+        assert "".join(model.pieces[id_] for id_ in drawn) == "▁ab<0x41>a<unk>b▁abab"
+    assert SubwordSampler(model, 0.5).draw([], 1) == []
+
+
+def test_a_seed_draws_the_same_in_every_process_and_seeds_differ():
+    here = [SubwordSampler(MERGES, 0.5).draw([1, 2, 1, 0, 2, 1, 6, 7, 1], seed) for seed in range(40)]
+    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, text=True, cwd=ROOT)
+    assert json.loads(run.stdout) == here
+    assert any(first != second for first, second in pairwise(here))

@@ -1,0 +1,100 @@
+"""Scores of runs: what sacrebleu's own command says of the written translations."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dragoman.commands.evaluate as program
+from data.errors import InputError
+from data.sources import load_corpora
+from dragoman.translation.translator import Translator
+from tests.support.tiny_run import CONFIG, make_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("evaluate") / "run", bleu={10: 1.0, 20: 3.0})
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> tuple[Path, Path]:
+    """Twelve sources with references that a random model meets now and then: characters, and its own words."""
+    directory = tmp_path_factory.mktemp("files")
+    pairs = list(load_corpora(CONFIG.data, "test")[0].pairs)[:12]
+    source, reference = directory / "test.en", directory / "test.de"
+    source.write_text("".join(pair.source + "\n" for pair in pairs), encoding="utf-8")
+    reference.write_text("".join(pair.target + " i\u2028\n" for pair in pairs), encoding="utf-8")
+    return source, reference
+
+
+def evaluate(*arguments) -> int | None:
+    return program.main([str(argument) for argument in arguments])
+
+
+def sacrebleu(reference: Path, hypotheses: Path, metric: str) -> dict:
+    arguments = ["-m", "sacrebleu", str(reference), "-i", str(hypotheses), "-m", metric, "-w", "12", "--format", "json"]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_scores_and_signatures_are_those_of_the_sacrebleu_command(run, files, tmp_path):
+    source, reference = files
+    output, scores = tmp_path / "hypotheses", tmp_path / "scores.json"
+    evaluate(run, "--source", source, "--reference", reference, "--json", scores, "--output", output)
+    (result,) = json.loads(scores.read_text())["results"]
+    assert output.read_text(encoding="utf-8").split("\n")[:-1] == Translator.load(run).translate(
+        source.read_text(encoding="utf-8").split("\n")[:-1]
+    )
+    for metric in ("bleu", "chrf", "ter"):
+        theirs = sacrebleu(reference, output, metric)
+        assert result[metric]["score"] == pytest.approx(theirs["score"], abs=1e-9)
+        assert result[metric]["signature"] == theirs["signature"]
+
+
+def test_several_runs_and_checkpoints_are_scored_on_their_own_test_sets(run, tmp_path, capsys):
+    scores = tmp_path / "scores.json"
+    evaluate(run, run / "checkpoints" / "10", "--json", scores, "--output", tmp_path / "output", "--beam", "1")
+    results = json.loads(scores.read_text())["results"]
+    assert [(result["run"], result["step"], result["beam"]) for result in results] == [
+        (str(run), 20, 1),
+        (str(run / "checkpoints" / "10"), 10, 1),
+    ]
+    assert len(list((tmp_path / "output").iterdir())) == 2
+    shown = capsys.readouterr().out
+    header, first, second = shown.split("\n")[:3]
+    assert header.split()[-4:] == ["bleu", "chrf", "ter", "bleu_lowercased_tokenized"]
+    assert len(header) == len(first) == len(second)
+    for result in results:
+        assert f"{result['chrf']['score']:.2f}" in shown
+        assert f"chrf: {result['chrf']['signature']}" in shown.split("\n")
+
+
+def test_the_validation_set_can_be_scored_instead(run, tmp_path):
+    scores = tmp_path / "scores.json"
+    evaluate(run, "--split", "validation", "--json", scores, "--beam", "1")
+    (result,) = json.loads(scores.read_text())["results"]
+    assert result["sentences"] == len(load_corpora(CONFIG.data, "validation")[0].pairs)
+
+
+def test_files_of_different_lengths_are_refused_with_both_counts(run, files, tmp_path):
+    source, reference = files
+    short = tmp_path / "short"
+    short.write_text("a\nb\n")
+    with pytest.raises(
+        InputError, match=r"test\.en has 12 lines and .*short has 2: line n of one must translate line n"
+    ):
+        evaluate(run, "--source", source, "--reference", short)
+    with pytest.raises(InputError, match=r"--source without --reference: give both, or neither"):
+        evaluate(run, "--source", source)
+    with pytest.raises(InputError, match=r"--reference without --source: give both, or neither"):
+        evaluate(run, "--reference", reference)
+
+
+def test_a_result_that_cannot_be_written_is_told_in_one_line(run, files, tmp_path):
+    source, reference = files
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"scores\.json: cannot be written: (File exists|Not a directory)"):
+        evaluate(run, "--source", source, "--reference", reference, "--json", tmp_path / "file" / "scores.json")

@@ -1,0 +1,313 @@
+"""Training as a person runs it: to the end, killed and started again, stopped politely, and refused in one line."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data.errors import InputError
+from dragoman.commands import train as train_command
+from dragoman.runs.checkpoint import verify
+from dragoman.runs.run import Run
+from tests.support.paths import ROOT
+
+WORDS = {
+    "one": "eins",
+    "two": "zwei",
+    "three": "drei",
+    "four": "vier",
+    "nice": "schoen",
+    "houses": "haeuser",
+    "red": "rot",
+}
+RECIPE = """
+[data]
+directory = "{directory}"
+vocabulary_size = 320
+subword_sampling = 0.2
+maximum_tokens = 32
+batching = "packed"
+row_length = 32
+shuffle_block = 50
+
+[model]
+encoder_layers = 1
+decoder_layers = 1
+width = 16
+heads = 2
+feed_forward = 32
+maximum_length = 40
+dropout = 0.1
+
+[training]
+steps = {steps}
+batch_tokens = 256
+learning_rate = 0.01
+warmup_steps = 5
+log_every = 3
+save_every = 4
+validate_every = 8
+keep_best = 2
+
+[decoding]
+beam = 2
+rows = 8
+"""
+
+
+def write_corpus(directory: Path) -> None:
+    """Sentences of three to five words, translated word for word."""
+    chooser = random.Random(0)
+    for split, count in (("train", 120), ("validation", 10), ("test", 10)):
+        sentences = [chooser.choices(list(WORDS), k=chooser.randint(3, 5)) for _ in range(count)]
+        (directory / f"{split}.en").write_text("".join(" ".join(words) + "\n" for words in sentences))
+        (directory / f"{split}.de").write_text("".join(" ".join(map(WORDS.get, words)) + "\n" for words in sentences))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("corpus")
+    write_corpus(directory)
+    path = directory / "tiny.toml"
+    path.write_text(RECIPE.format(directory=directory, steps=20))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(recipe, tmp_path_factory) -> Run:
+    """A run trained to its end without interruption, by the program."""
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    done = program("train.py", recipe, "--run", path)
+    assert done.returncode == 0, done.stderr
+    return Run(path)
+
+
+def program(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / name, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+def start(recipe: Path, run: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, ROOT / "train.py", recipe, "--run", run]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
+
+
+def fingerprints(run: Run) -> dict[str, tuple[str, str | None]]:
+    """The hashes of parameters and optimiser of every checkpoint."""
+    manifests = {path.name: verify(path) for path in run.checkpoints.iterdir()}
+    return {name: (m.parameters_sha256, m.optimizer_sha256) for name, m in manifests.items()}
+
+
+def steps_of(run: Run, key: str) -> list[int]:
+    return [record["step"] for record in run.read_metrics() if key in record]
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_a_run_logs_validates_saves_averages_and_says_how_to_go_on(finished, recipe):
+    again = program("train.py", recipe, "--run", finished.path)
+    assert again.returncode == 0, again.stderr
+    assert "resuming at step 20" in again.stdout
+    for expected in ("test set, 10 pairs", "BLEU", "reference", "python translate.py", "python evaluate.py"):
+        assert expected in again.stdout
+    assert steps_of(finished, "learning_rate") == [3, 6, 9, 12, 15, 18, 20]
+    assert steps_of(finished, "bleu") == [8, 16, 20]
+    assert {"16", "20", "average"} <= set(fingerprints(finished))
+    assert sorted(verify(finished.checkpoints / "average").averaged)[-1] <= 20
+    line = finished.read_metrics()[0]
+    assert set(line) == {
+        "step", "time", "loss", "learning_rate", "gradient_norm", "target_tokens_per_second", "padding",
+        "device_teraflops", "compile_seconds", "peak_memory",
+    }  # fmt: skip
+    assert 0 < line["padding"] < 1
+    assert list((finished.path / "tensorboard").iterdir())
+    assert "batch shapes, compiled in" in again.stdout
+
+
+@pytest.mark.slow
+def test_a_run_killed_three_times_ends_with_the_same_parameters(finished, recipe, tmp_path):
+    run, chooser = Run(tmp_path / "killed"), random.Random(time.time_ns())
+    for step in (4, 8, 16):
+        process = start(recipe, run.path)
+        wait_for(run.checkpoints / str(step), process)
+        time.sleep(chooser.uniform(0, 0.3))
+        process.kill()
+        process.communicate()
+    done = program("train.py", recipe, "--run", run.path)
+    assert done.returncode == 0, done.stderr
+    whole, killed = fingerprints(finished), fingerprints(run)
+    assert killed["20"] == whole["20"]
+    assert killed["average"] == whole["average"]
+    assert steps_of(run, "bleu") == steps_of(finished, "bleu")
+    assert steps_of(run, "learning_rate") == sorted(set(steps_of(run, "learning_rate")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_run_goes_on_to_the_same_parameters(finished, recipe, tmp_path, number, status):
+    run = Run(tmp_path / "stopped")
+    process = start(recipe, run.path)
+    wait_for(run.checkpoints / "4", process)
+    process.send_signal(number)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == status, errors
+    assert program("train.py", recipe, "--run", run.path).returncode == 0
+    assert fingerprints(run)["20"] == fingerprints(finished)["20"]
+
+
+def test_a_flipped_bit_falls_back_to_the_step_before_and_translation_refuses_it(finished, recipe, tmp_path):
+    run = Run(tmp_path / "damaged")
+    subprocess.run(["cp", "-r", finished.path, run.path], check=True)
+    victim = max((run.checkpoints / "20" / "parameters").rglob("*"), key=lambda p: p.is_file() and p.stat().st_size)
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(bytes(content))
+    refused = program("translate.py", run.path, "--checkpoint", "20")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert victim.name in refused.stderr
+    resumed = program("train.py", recipe, "--run", run.path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert victim.name in resumed.stderr
+    assert "resuming at step 16" in resumed.stdout
+    assert fingerprints(run)["20"] == fingerprints(finished)["20"]
+
+
+def test_training_stops_when_validation_no_longer_improves(recipe, tmp_path):
+    patient = ["--training.patience", "1", "--training.steps", "400", "--training.validate_every", "4"]
+    assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), *patient]) == 0
+    scores = [record["bleu"] for record in Run(tmp_path / "run").read_metrics() if "bleu" in record]
+    assert scores[-1] <= max(scores[:-1])
+    assert len(scores) < 100
+    assert all(later > max(scores[:n]) for n, later in enumerate(scores[1:-1], start=1))
+
+
+AUTO = 'training.batch_tokens = "auto"'
+
+
+def test_auto_is_told_with_its_limit_and_becomes_a_number_in_the_config(recipe, tmp_path, capsys):
+    """Of at most 600 tokens, 18 rows of 32, eight devices take 16: each as many, so that none is empty."""
+    options = ["--training.batch_tokens", "auto", "--training.batch_tokens_limit", "600"]
+    assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), "--training.steps", "1", *options]) == 0
+    output = capsys.readouterr().out
+    assert f"{AUTO}: 512 tokens an update (" in output
+    assert " of cpu), as training.batch_tokens_limit has it\n" in output
+    assert "are filled up" not in output
+    assert Run(tmp_path / "run").load_config().training.batch_tokens == 512
+
+
+def test_a_resumed_run_keeps_its_number_under_auto_and_says_which_rows_are_filled_up(recipe, tmp_path, capsys):
+    """Nine rows in sixteen; the number that auto would find is another."""
+    command, run = [str(recipe), "--run", str(tmp_path / "run"), "--training.steps"], Run(tmp_path / "run")
+    assert train_command.main([*command, "1", "--training.batch_tokens", "288"]) == 0
+    capsys.readouterr()
+    assert train_command.main([*command, "2", "--training.batch_tokens", "auto"]) == 0
+    output = capsys.readouterr().out
+    assert AUTO not in output
+    assert "rows that do not divide by devices 8 x training.accumulation 1 are filled up with empty ones" in output
+    assert "at most 44% of a batch" in output
+    assert run.load_config().training.batch_tokens == 288
+
+
+def test_pre_trained_vectors_start_the_embeddings_and_are_counted(recipe, tmp_path, capsys):
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("2 16\nred " + " ".join(["0.5"] * 8 + ["-0.5"] * 8) + "\nunseen " + " ".join(["1"] * 16) + "\n")
+    options = ["--model.source_vectors", str(vectors), "--training.steps", "1", "--data.vocabulary_size", "330"]
+    options += ["--data.batching", "bucketed"]
+    assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), *options]) == 0
+    assert "word vectors: 1 of 330 pieces found" in capsys.readouterr().out
+
+
+def test_diverged_training_is_told_with_its_step_and_nothing_of_it_is_saved(recipe, tmp_path):
+    options = ["--training.learning_rate", "1e30", "--training.clip", "0", "--training.warmup_steps", "0"]
+    with pytest.raises(InputError, match=r"(loss|gradient_norm) is (nan|inf) at step [23]: training has diverged"):
+        train_command.main([str(recipe), "--run", str(tmp_path / "run"), *options])
+    assert not any((tmp_path / "run" / "checkpoints").iterdir())
+
+
+BROKEN = [
+    ("unknown key", {"width = 16": "widht = 16"}, ["model.widht", "model.width"]),
+    ("wrong type", {"width = 16": 'width = "wide"'}, ["model.width"]),
+    ("heads", {"heads = 2": "heads = 3"}, ["model.width", "model.heads"]),
+    ("negative", {"steps = 20": "steps = -1"}, ["training.steps"]),
+    ("dropout", {"dropout = 0.1": "dropout = 1.0"}, ["model.dropout"]),
+    ("not a number", {"learning_rate = 0.01": "learning_rate = nan"}, ["training.learning_rate"]),
+    ("syntax", {"[model]": "[model"}, ["tiny.toml"]),
+    ("unknown section", {"[decoding]": "[decodign]"}, ["decodign"]),
+    ("missing directory", {'directory = "': 'directory = "/nowhere'}, ["/nowhere"]),
+    ("vocabulary", {"vocabulary_size = 320": "vocabulary_size = 32000"}, ["vocabulary_size"]),
+    ("batch", {"batch_tokens = 256": "batch_tokens = 16"}, ["batch_tokens"]),
+    ("devices", {"[decoding]": "[devices]\ndata = 64\n[decoding]"}, ["devices.data"]),
+    ("no test set", {"[model]": 'test = [["none.en", "none.de"]]\n[model]'}, ["none.en"]),
+    ("misaligned", {}, ["120", "119"]),
+    ("empty", {}, ["train.de"]),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "expected"), BROKEN, ids=[name for name, *_ in BROKEN])
+def test_a_broken_recipe_or_corpus_is_refused_in_one_line_that_names_it(recipe, tmp_path, name, changes, expected):
+    text = recipe.read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    if name in ("misaligned", "empty"):
+        write_corpus(tmp_path)
+        lines = (tmp_path / "train.de").read_bytes().split(b"\n")
+        (tmp_path / "train.de").write_bytes(b"\n".join(lines[1:]) if name == "misaligned" else b"")
+        text = text.replace(str(recipe.parent), str(tmp_path))
+    broken = tmp_path / "tiny.toml"
+    broken.write_text(text)
+    with pytest.raises(InputError) as error:
+        train_command.main([str(broken), "--run", str(tmp_path / "run")])
+    assert "\n" not in str(error.value)
+    for part in expected:
+        assert part in str(error.value)
+
+
+def test_the_program_prints_one_line_and_exits_with_status_2(recipe, tmp_path):
+    refused = program("train.py", recipe, "--run", tmp_path / "run", "--model.heads", "3")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert "model.heads" in refused.stderr
+
+
+def test_a_run_is_not_resumed_with_another_model(finished, recipe):
+    with pytest.raises(InputError, match=r"model\.width"):
+        train_command.main([str(recipe), "--run", str(finished.path), "--model.width", "32"])
+
+
+def test_a_second_trainer_of_one_run_is_refused_and_names_the_first(finished, recipe):
+    with finished.lock():
+        refused = program("train.py", recipe, "--run", finished.path)
+    assert refused.returncode == 2
+    assert str(os.getpid()) in refused.stderr
+
+
+def test_a_run_that_does_not_exist_needs_a_recipe(tmp_path):
+    with pytest.raises(InputError, match="is not a run yet: give a recipe"):
+        train_command.main(["--run", str(tmp_path / "none")])
+
+
+@pytest.mark.exhaustive
+def test_the_toy_recipe_learns_to_reverse_unseen_lines(tmp_path):
+    run, output = tmp_path / "toy", tmp_path / "scores.json"
+    assert program("train.py", "configs/toy.toml", "--run", run).returncode == 0
+    done = program("evaluate.py", run, "--json", output, "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    [hypotheses] = (tmp_path / "out").iterdir()
+    from data.sources import load_corpora
+
+    [corpus] = load_corpora(Run(run).load_config().data, "test")
+    lines = hypotheses.read_text(encoding="utf-8").split("\n")[:-1]
+    right = sum(line == pair.target for line, pair in zip(lines, corpus.pairs, strict=True))
+    assert right >= 0.99 * len(lines)
+    assert json.loads(output.read_text())["results"][0]["bleu"]["score"] > 98

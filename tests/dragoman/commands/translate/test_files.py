@@ -1,0 +1,179 @@
+"""Pipes, files that are gone on with after any end, and parts of a text for several processes."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from dragoman.commands.signals import Interrupted
+from dragoman.translation.translator import Translator
+from tests.dragoman.commands.test_processes import free_port
+from tests.support.paths import ROOT
+
+
+def test_a_program_on_a_pipe_gives_what_the_library_gives(run, translator, lines):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, str(ROOT / "translate.py"), str(run), "--batch-size", "3"]
+    done = subprocess.run(
+        arguments, input="\n".join(lines[:5]).encode(), capture_output=True, env=environment, check=True
+    )
+    assert done.stdout.decode().split("\n")[:-1] == translator.translate(lines[:5])
+    failed = subprocess.run([*arguments, "--beam", "0"], input=b"", capture_output=True, env=environment, check=False)
+    assert failed.returncode == 2
+    assert failed.stdout == b""
+    assert failed.stderr.decode() == "error: beam is 0: Input should be greater than or equal to 1\n"
+
+
+def start(arguments, **pipes) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "translate.py"), *map(str, arguments)], env=environment, **pipes
+    )
+
+
+def saved_lines(journal: Path) -> int:
+    return json.loads(journal.read_bytes())["lines"] if journal.exists() else 0
+
+
+def stop_while_translating(arguments, journal: Path, signal_number: int, *, delay: float = 0.0) -> tuple[int, str]:
+    """Starts a translation and sends a signal some time after a chunk is saved: the exit status and what was told."""
+    before = saved_lines(journal)
+    with start(arguments, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and saved_lines(journal) == before:
+            time.sleep(0.01)
+        time.sleep(delay)
+        process.send_signal(signal_number)
+        told = process.communicate(timeout=60)[1].decode()
+    return process.returncode, told
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_stopped_translation_goes_on_to_the_same_bytes(
+    run, lines, tmp_path, signal_number, status, command, monkeypatch
+):
+    source, output, whole = (tmp_path / name for name in ("input", "output", "whole"))
+    source.write_text("\n".join(lines * 40), encoding="utf-8")
+    arguments = [run, "--input", source, "--beam", "1", "--chunk", "20", "--output"]
+    found, told = stop_while_translating([*arguments, output], tmp_path / "output.partial.json", signal_number)
+    saved = saved_lines(tmp_path / "output.partial.json")
+    assert found == status
+    assert 0 < saved < 40 * len(lines)
+    assert not output.exists()
+    if signal_number != signal.SIGKILL:
+        assert f"stopped: {tmp_path}/output.partial has {saved} lines; the same command goes on from there" in told
+    searched = []
+    search_chunk = Translator.search_chunk
+    monkeypatch.setattr(Translator, "search_chunk", lambda *_, **__: searched.append(_[1]) or search_chunk(*_, **__))
+    command([*arguments, output])
+    assert sum(map(len, searched)) == 40 * len(lines) - saved
+    command([*arguments, whole])
+    assert output.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["input", "output", "whole"]
+
+
+@pytest.mark.exhaustive
+def test_a_translation_killed_twenty_times_ends_with_the_same_bytes(run, lines, tmp_path, command):
+    source, output, whole = (tmp_path / name for name in ("input", "output", "whole"))
+    source.write_text("\n".join(lines * 200), encoding="utf-8")
+    arguments = [run, "--input", source, "--beam", "1", "--chunk", "20", "--output"]
+    generator = np.random.default_rng(3)
+    for _ in range(20):
+        stop_while_translating(
+            [*arguments, output], tmp_path / "output.partial.json", signal.SIGKILL, delay=generator.uniform(0, 0.3)
+        )
+        assert not output.exists()
+    command([*arguments, output])
+    command([*arguments, whole])
+    assert output.read_bytes() == whole.read_bytes()
+
+
+def test_lines_of_a_pipe_come_out_as_they_go_in_and_a_signal_ends_the_wait_for_more(run, translator):
+    with start([run, "--chunk", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for line in ("abc", "de f"):
+            process.stdin.write(line.encode() + b"\n")
+            process.stdin.flush()
+            assert process.stdout.readline().decode() == translator.translate([line])[0] + "\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+        assert process.stdout.read() == b""
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_shards_one_after_the_other_are_the_whole(run, lines, tmp_path, suffix, command):
+    content = "\n".join([*lines[:10], "", lines[11] * 20]).encode()
+    source, output = tmp_path / f"input{suffix}", tmp_path / "output"
+    source.write_bytes(gzip.compress(content) if suffix else content)
+    arguments = [run, "--input", source, "--json", "--output", output]
+    command(arguments)
+    for index in (1, 2, 3):
+        command([*arguments, "--shard", f"{index}/3"])
+    parts = [path.read_bytes() for path in sorted(tmp_path.glob("output.*-of-3"))]
+    assert [part.count(b"\n") for part in parts] == [4, 4, 4]
+    assert b"".join(parts) == output.read_bytes()
+
+
+def test_another_model_option_or_input_is_refused_where_a_file_was_begun(run, lines, tmp_path, command, monkeypatch):
+    source, output = tmp_path / "input", tmp_path / "output"
+    source.write_text("\n".join(lines), encoding="utf-8")
+    arguments = [run, "--input", source, "--output", output, "--chunk", "8"]
+    search_chunk, calls = Translator.search_chunk, iter(range(99))
+    with monkeypatch.context() as patch:
+
+        def stopping(*arguments, **options):
+            if next(calls) < 2:
+                return search_chunk(*arguments, **options)
+            raise Interrupted
+
+        patch.setattr(Translator, "search_chunk", stopping)
+        command(arguments)
+    assert saved_lines(tmp_path / "output.partial.json") == 16
+    for more, message in [
+        (["--beam", "2"], "begun with beam 4, and now it is 2: give the same as before, or start afresh with"),
+        (["--json"], "begun with --json False, and now it is True"),
+        (["--checkpoint", "30"], "begun with parameters [0-9a-f]{64}, and now it is [0-9a-f]{64}"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            command([*arguments, *more])
+    source.write_text("\n".join([*lines[:7], "another", *lines[8:]]), encoding="utf-8")
+    with pytest.raises(InputError, match="its first 16 lines are not those that were translated before: put the same"):
+        command(arguments)
+    assert not output.exists()
+    command([*arguments, "--restart", "--batch-size", "3"])
+    command([run, "--input", source, "--output", tmp_path / "whole"])
+    assert output.read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_an_output_file_is_replaced_only_when_complete(run, tmp_path, command, monkeypatch):
+    output = tmp_path / "output"
+    output.write_text("before")
+    monkeypatch.setattr(Translator, "search_chunk", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        command([run, "--output", output], stdin=b"abc\n")
+    assert output.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["output"]
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_job_divide_a_text_and_neither_needs_the_other_to_its_end(run, lines, tmp_path, command):
+    source, output, whole = (tmp_path / name for name in ("input", "output", "whole"))
+    source.write_text("\n".join(lines * 40), encoding="utf-8")
+    arguments = [run, "--input", source, "--beam", "1", "--chunk", "20", "--output"]
+    address = f"127.0.0.1:{free_port()}"
+    job = [*arguments, output, "--coordinator", address, "--processes", "2", "--process"]
+    with start([*job, "0"], stderr=subprocess.PIPE) as first:
+        found, _ = stop_while_translating([*job, "1"], tmp_path / "output.2-of-2.partial.json", signal.SIGKILL)
+        assert (found, first.wait(timeout=60)) == (-signal.SIGKILL, 0), first.stderr.read().decode()
+    assert not (tmp_path / "output.2-of-2").exists()
+    command([*arguments, output, "--shard", "2/2"])
+    command([*arguments, whole])
+    assert b"".join((tmp_path / f"output.{part}-of-2").read_bytes() for part in (1, 2)) == whole.read_bytes()

@@ -1,0 +1,152 @@
+"""What outputs must have and must not: every option of search does what it says."""
+
+from pathlib import Path
+
+import pytest
+
+import dragoman.commands.translate as program
+from data.batch import EOS, UNK
+from data.errors import InputError
+from dragoman.translation.translator import Demands, Translator
+from tests.support.tiny_run import CONFIG, make_run
+from transformer.decoding.requests import Request
+from transformer.decoding.search import NEVER
+from transformer.decoding.searcher import models_stepper, search_sentences
+
+
+def changed(run: Path, decoding: dict, **options) -> Translator:
+    return Translator.load(run, decoding=decoding, **options)
+
+
+def test_unknown_is_never_written(translator, lines):
+    rows = search_sentences(
+        translator.model,
+        list(map(Request, translator.tokenizer.encode_source(lines))),
+        decoding=CONFIG.decoding,
+        maximum_length=48,
+    )
+    assert not any(UNK in row.tokens for _, found in rows for hypotheses in found for row in hypotheses)
+
+
+@pytest.mark.parametrize("wish", [{"prefix": [5]}, {"terms": [[5, 6]]}])
+def test_a_wish_that_was_not_announced_is_refused(translator, wish):
+    requests = [Request([7, EOS]), Request([7, EOS], **wish)]
+    with pytest.raises(ValueError, match="that nobody announced"):
+        next(search_sentences(translator.model, requests, decoding=CONFIG.decoding, maximum_length=48))
+
+
+def test_outputs_begin_with_their_prefixes_and_blank_ones_ask_for_nothing(
+    run, translator, lines, tmp_path, capsysbinary
+):
+    expected = [found[0].text for found in translator.search(lines[:4])]
+    prefixes = [expected[1][:3], "", expected[3][:2], ""]
+    path = tmp_path / "prefixes"
+    path.write_text("".join(prefix + "\n" for prefix in prefixes))
+    source = tmp_path / "source"
+    source.write_text("".join(line + "\n" for line in lines[:4]))
+    program.main([str(run), "--input", str(source), "--prefix", str(path)])
+    found = capsysbinary.readouterr().out.decode().split("\n")[:-1]
+    for text, prefix, plain in zip(found, prefixes, expected, strict=True):
+        assert text.startswith(prefix) if prefix else text == plain
+
+
+def test_banned_words_are_not_written_in_any_spelling(run, translator, lines):
+    plain = [found[0].text for found in translator.search(lines[:8])]
+    word = plain[0].split()[0]
+    careful = Translator.load(run, demands=Demands(banned=(word,)))
+    found = [found[0].text for found in careful.search(lines[:8])]
+    assert any(word in text.split() for text in plain)
+    assert not any(word in text.split() for text in found)
+    with pytest.raises(InputError, match="banned word '狗' cannot be written with this vocabulary: leave it out"):
+        Translator.load(run, demands=Demands(banned=("狗",)))
+
+
+def test_terms_are_met_and_counted(run, translator, lines, command, capsysbinary, tmp_path):
+    wanted = next(word for text in translator.translate(lines) for word in text.split())[:4]
+    path = tmp_path / "terms"
+    path.write_text(f"{lines[0].split()[0]}\t{wanted}\n")
+    command([run, "--terms", path], stdin="\n".join(lines[:3]).encode())
+    captured = capsysbinary.readouterr()
+    assert wanted in captured.out.decode().split("\n")[0]
+    assert b"terms: " in captured.err
+    assert b"(100.0%)" in captured.err
+
+
+def test_samples_belong_to_the_line_number_and_the_seed(run, lines):
+    sampling = changed(run, {"sampling": True, "beam": 4, "seed": 3}, n_best=4)
+    expected = sampling.search(lines[:9])
+    assert sampling.search(lines[:9], batch_size=2) == expected
+    assert len({one.text for one in expected[0]}) > 1
+    other = changed(run, {"sampling": True, "beam": 4, "seed": 4}, n_best=4)
+    assert other.search(lines[:9]) != expected
+
+
+def test_the_consensus_of_a_beam_is_one_of_its_hypotheses(run, lines):
+    beam = Translator.load(run, n_best=4).search(lines[:6])
+    chosen = Translator.load(run, demands=Demands(mbr=True)).search(lines[:6])
+    assert all(one[0].text in {found.text for found in four} for one, four in zip(chosen, beam, strict=True))
+
+
+def test_a_model_votes_with_itself_as_it_does_alone_and_with_another_differently(run, translator, lines):
+    expected = translator.translate(lines[:8])
+    assert Translator.load(run, ensemble=[run]).translate(lines[:8]) == expected
+    assert Translator.load(run, ensemble=[run / "checkpoints" / "10"]).translate(lines[:8]) != expected
+
+
+def test_a_model_of_another_vocabulary_cannot_vote(run, tmp_path):
+    other = make_run(
+        tmp_path / "other", CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"vocabulary_size": 300})})
+    )
+    with pytest.raises(InputError, match=r"other has another vocabulary than .*: an ensemble needs one and the same"):
+        Translator.load(run, ensemble=[other])
+
+
+def test_a_second_search_keeps_to_what_was_demanded_of_the_first(run, lines):
+    usual = [found[0].text for found in Translator.load(run).again(lines[:8], first=1)]
+    word = usual[0].split()[0]
+    sampling = {"sampling": True, "temperature": 0.8, "top_p": 0.9}
+    careful = changed(run, sampling, demands=Demands(banned=(word,)))
+    assert not any(word in found[0].text.split() for found in careful.again(lines[:8], first=1))
+    [[begun]] = Translator.load(run).again(lines[:1], first=1, prefixes=[word])
+    assert begun.text.startswith(word)
+
+
+def test_a_knob_of_decoding_is_heard_and_not_given_twice(run):
+    translator = changed(run, {"beam": "3", "length_penalty": "0.5"})
+    assert (translator.config.decoding.beam, translator.config.decoding.length_penalty) == (3, 0.5)
+    with pytest.raises(InputError, match=r"beam is given twice, as decoding\.beam too: give one of them"):
+        changed(run, {"beam": "3"}, beam=2)
+
+
+def test_sentences_are_searched_with_the_stepper_that_is_given(translator, lines):
+    requests = list(map(Request, translator.tokenizer.encode_source(lines[:4])))
+
+    def search(make_stepper) -> list[list[int]]:
+        batches = search_sentences(
+            translator.model, requests, decoding=CONFIG.decoding, maximum_length=48, make_stepper=make_stepper
+        )
+        return [hypotheses[0].tokens for _, rows in batches for hypotheses in rows]
+
+    usual = search(models_stepper)
+    unwanted = usual[0][0]
+
+    def stepper_without_it(models):
+        stepper = models_stepper(models)
+
+        def step(*arguments):
+            log_probabilities, caches = stepper.step(*arguments)
+            return log_probabilities.at[..., unwanted].set(NEVER), caches
+
+        return stepper._replace(step=step)
+
+    found = search(stepper_without_it)
+    assert len(found) == len(usual)
+    assert not any(unwanted in tokens for tokens in found)
+
+
+def test_the_help_says_that_knobs_left_out_are_those_of_the_run(command, capsys):
+    with pytest.raises(SystemExit):
+        command(["--help"])
+    knobs = " ".join(capsys.readouterr().out.split()).partition(" decoding: ")[2]
+    assert knobs.count("default: the run's)") == len(CONFIG.decoding.model_dump())
+    assert "default 5" not in knobs

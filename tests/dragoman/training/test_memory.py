@@ -1,0 +1,97 @@
+"""Memory: the update that "auto" finds is the largest that fits, and running out is one line or smaller parts."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from data.config import DataConfig
+from data.errors import InputError
+from dragoman.training.memory import OutOfMemory, in_more_parts, largest_update, planned_memory, refuse, watch
+from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
+from transformer.devices import STRATEGIES
+from transformer.model.encoder_decoder import abstract
+
+VOCABULARY, LENGTH = 40, 16
+
+
+def recipe(devices: DevicesConfig, **training) -> Config:
+    model = ModelConfig(
+        encoder_layers=1, decoder_layers=1, width=16, heads=2, feed_forward=32, maximum_length=16, precision="float32"
+    )
+    defaults = {"batch_tokens": "auto", "batch_tokens_limit": 80 * LENGTH} | training
+    data = DataConfig(maximum_tokens=LENGTH, row_length=LENGTH)
+    return Config(data=data, model=model, training=TrainingConfig(**defaults), devices=devices)
+
+
+def planned(config: Config, rows: int) -> int:
+    """Bytes that an update of so many rows takes of each device."""
+    graph, parameters = abstract(config.model, VOCABULARY, VOCABULARY)
+    return planned_memory(STRATEGIES[config.devices.strategy](graph, config).compile(parameters, rows, LENGTH))
+
+
+def largest(config: Config, available: int):
+    return largest_update(config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, available=available)
+
+
+@pytest.mark.parametrize(
+    "devices", [DevicesConfig(data=2, fsdp=2), DevicesConfig(strategy="pmap", data=4)], ids=["mesh", "pmap"]
+)
+def test_auto_takes_the_largest_update_that_leaves_a_tenth_of_a_device_free(devices):
+    config = recipe(devices)
+    needed = planned(config, 32)
+    assert largest(config, int(needed / 0.9) + 1) == (32 * LENGTH, needed, int(needed / 0.9) + 1)
+    assert largest(config, int(needed / 0.9) - 1).tokens == 16 * LENGTH
+
+
+def test_auto_stays_below_its_limit_and_fills_every_device_and_part():
+    """Of at most 80 rows in six, doubled from 6 on: 48."""
+    assert largest(recipe(DevicesConfig(data=3), accumulation=2), 2**50).tokens == 48 * LENGTH
+
+
+def test_an_update_in_twice_as_many_parts_takes_less_memory():
+    config = recipe(DevicesConfig(data=1))
+    in_two = in_more_parts(config, rows=64, processes=1)
+    assert in_two.training.accumulation == 2
+    assert planned(in_two, 64) < planned(config, 64)
+
+
+def test_a_limit_that_leaves_a_device_without_a_row_is_refused():
+    with pytest.raises(InputError, match=r"batch_tokens_limit is 100, too few .* 4 devices .* least 128$"):
+        largest(recipe(DevicesConfig(data=4), accumulation=2, batch_tokens_limit=100), 2**50)
+
+
+def test_devices_that_cannot_hold_one_row_each_are_refused_by_name():
+    with pytest.raises(InputError, match=r"^cpu: an update of one row .* does not fit its 0\.00 GiB: set a shorter"):
+        largest(recipe(DevicesConfig(data=1), batch_tokens_limit=2 * LENGTH), 1000)
+
+
+def run_out() -> None:
+    """Asks for more memory than addresses of 47 bits reach."""
+    jax.block_until_ready(jnp.zeros(2**46))
+
+
+def test_running_out_is_told_from_other_errors_of_the_device():
+    with pytest.raises(OutOfMemory, match="RESOURCE_EXHAUSTED"), watch():
+        run_out()
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), watch():
+        raise jax.errors.JaxRuntimeError("INTERNAL: another failure")
+
+
+def test_running_out_where_nothing_can_be_divided_is_one_line_with_an_advice():
+    refused = pytest.raises(InputError, match=r"^cpu: out of memory in validation: lower decoding\.rows$")
+    with refused, refuse("validation", "lower decoding.rows"):
+        run_out()
+
+
+def test_parts_double_until_a_device_has_one_row_and_then_running_out_is_refused():
+    config = recipe(DevicesConfig(data=1))
+    for parts in (2, 4, 8):
+        config = in_more_parts(config, rows=6, processes=1)
+        assert config.training.accumulation == parts
+    with pytest.raises(InputError, match=r"^cpu: out of memory in an update of one row a device at a time"):
+        in_more_parts(config, rows=6, processes=1)
+
+
+def test_of_several_processes_none_goes_on_alone():
+    with pytest.raises(InputError, match=r"out of memory in an update: set training\.accumulation to 2"):
+        in_more_parts(recipe(DevicesConfig(data=1)), rows=6, processes=2)

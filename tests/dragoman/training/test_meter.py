@@ -1,0 +1,157 @@
+"""What the log says of speed: operations counted, compilation kept apart, an alarm when it happens again."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from data.batch import Batch, TokenPair
+from data.batching.packing import make_batch
+from dragoman.training.meter import Meter
+from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
+from transformer.devices.mesh import MeshStrategy
+from transformer.devices.pmap import PmapStrategy
+from transformer.model.encoder_decoder import Transformer, merge, split
+from transformer.model.flops import BatchSize, forward_flops, known_peak, update_flops
+
+VOCABULARY = 500
+MODEL = ModelConfig(
+    encoder_layers=2, decoder_layers=2, width=32, heads=2, feed_forward=64, dropout=0.0, precision="float32"
+)
+
+
+def model_parts(config: ModelConfig):
+    return split(Transformer(config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0)))
+
+
+def make_rows(rows: int, length: int, tokens: int) -> Batch:
+    """Rows of `length` places that hold one pair of `tokens` tokens a side, EOS counted."""
+    pair = TokenPair([5] * (tokens - 1) + [3], [6] * (tokens - 1))
+    return make_batch([[pair]] * rows, source_length=length, target_length=length, rows_count=rows)
+
+
+def compiled_forward_flops(config: ModelConfig, rows: int, source_length: int, target_length: int) -> float:
+    """Operations of the encoder, the decoder and the output layer as XLA counts them in the compiled program."""
+    graph, parameters = model_parts(config)
+
+    def forward(parameters, source, target):
+        model = merge(graph, parameters)
+        segments = jnp.ones_like(source), jnp.ones_like(target)
+        memory = model.encode(source, segments[0], jnp.zeros_like(source))
+        return model.logits(model.decode(target, memory, *segments, jnp.zeros_like(target)))
+
+    shapes = [jax.ShapeDtypeStruct((rows, length), jnp.int32) for length in (source_length, target_length)]
+    return jax.jit(forward).lower(parameters, *shapes).compile().cost_analysis()["flops"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"activation": "swiglu", "norm": "rms"},
+        {"encoder_layers": 4, "decoder_layers": 1, "feed_forward": 128, "tied": "none"},
+    ],
+    ids=["default", "swiglu", "deep encoder"],
+)
+@pytest.mark.parametrize(("source_length", "target_length"), [(32, 32), (96, 16)])
+def test_the_operations_counted_are_those_of_the_compiled_program_within_a_tenth(changes, source_length, target_length):
+    config = ModelConfig(encoder_layers=2, decoder_layers=2, width=128, heads=4, feed_forward=512, precision="float32")
+    config = config.model_copy(update=changes)
+    rows = 4
+    size = BatchSize(rows * source_length, rows * target_length, source_length, target_length)
+    counted = forward_flops(config, VOCABULARY, size)
+    assert counted == pytest.approx(compiled_forward_flops(config, rows, source_length, target_length), rel=0.1)
+
+
+def test_padding_is_no_work():
+    full, half = BatchSize(64, 64, 16, 16), BatchSize(32, 32, 16, 16)
+    assert update_flops(MODEL, VOCABULARY, full) == 2 * update_flops(MODEL, VOCABULARY, half)
+
+
+@pytest.mark.parametrize(
+    ("kind", "peak"),
+    [("NVIDIA H200", 989), ("NVIDIA A100-SXM4-80GB", 312), ("TPU v5 lite", 197), ("TPU v5", 459), ("cpu", 0)],
+)
+def test_the_peak_of_a_known_device_is_found_by_its_name(kind, peak):
+    assert known_peak(kind) == peak
+
+
+class Course:
+    """Updates of a tiny model under a meter, and the warnings of it."""
+
+    def __init__(self, *, strategy=MeshStrategy, shapes: int = 1, peak: float = 0.0):
+        devices = DevicesConfig(data=2, peak_tflops=peak)
+        self.config = Config(model=MODEL, training=TrainingConfig(batch_tokens=64), devices=devices)
+        graph, parameters = model_parts(MODEL)
+        self.strategy = strategy(graph, self.config)
+        self.state = self.strategy.init_state(parameters)
+        self.warnings: list[str] = []
+        self.meter = Meter(self.config, VOCABULARY, shapes=shapes, devices=2, warn=self.warnings.append)
+
+    def update(self, batch: Batch, count: int = 1) -> None:
+        with self.meter.listening():
+            for _ in range(count):
+                with self.meter.update(batch):
+                    self.state, metrics = self.strategy.train_step(self.state, batch, jax.random.key(0))
+                self.meter.add(metrics, batch)
+
+
+@pytest.mark.parametrize("strategy", [MeshStrategy, PmapStrategy])
+def test_compiling_is_told_apart_from_training(strategy):
+    start = time.perf_counter()
+    course = Course(strategy=strategy)
+    course.update(make_rows(4, 16, 12), 3)
+    first = course.meter.record(3)
+    elapsed = time.perf_counter() - start
+    training = 3 * 4 * 12 / first["target_tokens_per_second"]
+    assert 0 < first["compile_seconds"] < elapsed - training
+    course.update(make_rows(4, 16, 12), 3)
+    assert course.meter.record(6)["compile_seconds"] == 0
+
+
+@pytest.mark.parametrize("strategy", [MeshStrategy, PmapStrategy])
+def test_the_operations_of_the_log_are_those_of_its_updates(strategy):
+    course = Course(strategy=strategy, peak=0.5)
+    course.update(make_rows(4, 16, 12), 3)
+    record = course.meter.record(3)
+    seconds = 3 * 4 * 12 / record["target_tokens_per_second"]
+    flops = 3 * update_flops(MODEL, VOCABULARY, BatchSize(48, 48, 16, 16))
+    assert record["device_teraflops"] == pytest.approx(flops / seconds / 2 / 1e12)
+    assert record["utilisation"] == pytest.approx(record["device_teraflops"] / 0.5)
+
+
+def test_without_a_peak_there_is_no_utilisation():
+    course = Course()
+    course.update(make_rows(4, 16, 12))
+    assert "utilisation" not in course.meter.record(1)
+
+
+def test_peak_memory_grows_with_what_is_held():
+    course = Course()
+    course.update(make_rows(4, 16, 12))
+    before = course.meter.record(1)["peak_memory"]
+    held = b"x" * (before + 2**26)  # every page is written
+    course.update(make_rows(4, 16, 12))
+    assert course.meter.record(2)["peak_memory"] >= len(held)
+
+
+def test_compiling_again_after_the_known_shapes_is_warned_of_once():
+    course = Course(shapes=2)
+    for rows, length in ((4, 16), (8, 8), (4, 16)):
+        course.update(make_rows(rows, length, 6))
+    assert course.warnings == []
+    course.update(make_rows(2, 24, 6), 2)
+    [warning] = course.warnings
+    assert warning.startswith("train_step compiled again for ")
+    assert warning.endswith(" s: batch shape (2, 24, 24) is none of the 2 known shapes")
+
+
+def test_compiling_a_shape_that_was_compiled_before_is_warned_of():
+    course = Course()
+    course.update(make_rows(4, 16, 12))
+    jax.clear_caches()
+    course.update(make_rows(4, 16, 12))
+    [warning] = course.warnings
+    assert warning.endswith(" s: batch shape (4, 16, 16) was compiled before")

@@ -1,0 +1,33 @@
+"""Log-probabilities by the decoder over a whole target, without a cache."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data.batch import BOS, EOS, PAD
+from transformer.decoding.searcher import Hypothesis
+from transformer.model.encoder_decoder import merge
+
+
+def forced_log_probability(graph, parameters, source: list[int], hypothesis: Hypothesis) -> float:
+    """The same output's log-probability by the decoder over the whole target, without a cache."""
+    labels = [*hypothesis.tokens, *[EOS] * hypothesis.is_finished]
+    rows = [padded(source, 32), padded([BOS, *labels[:-1]], 48)]
+    log_probabilities = np.asarray(forced(graph, parameters, *rows))
+    return float(sum(log_probabilities[place, label] for place, label in enumerate(labels)))
+
+
+def padded(row: list[int], length: int) -> np.ndarray:
+    return np.array([row + [PAD] * (length - len(row))], np.int32)
+
+
+@functools.partial(jax.jit, static_argnames="graph")
+def forced(graph, parameters, source, inputs):
+    model = merge(graph, parameters)
+    segments = [(tokens != PAD).astype(jnp.int32) for tokens in (source, inputs)]
+    places = [jnp.arange(tokens.shape[1])[None] for tokens in (source, inputs)]
+    memory = model.encode(source, segments[0], places[0])
+    hidden = model.decode(inputs, memory, segments[0], segments[1], places[1])
+    return jax.nn.log_softmax(model.logits(hidden).astype(jnp.float32))[0]

@@ -1,0 +1,65 @@
+"""A run directory as training leaves it, with a tiny model of random weights: to test what comes after training."""
+
+from pathlib import Path
+
+import jax
+from flax import nnx
+
+from data.batch import EOS
+from data.config import DataConfig
+from data.sources import load_corpora
+from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
+from dragoman.runs.checkpoint import Checkpointer
+from dragoman.runs.run import Run, config_hash, file_hash
+from transformer.config import Config, DecodingConfig, ModelConfig
+from transformer.model.encoder_decoder import Parameters, Transformer, split
+
+SHARPNESS = 3.0  # larger weights than at the start of training: outputs that differ from sentence to sentence
+
+CONFIG = Config(
+    data=DataConfig(corpus="toy", toy_pairs=300, vocabulary_size=310, maximum_tokens=32, row_length=32),
+    model=ModelConfig(
+        encoder_layers=1,
+        decoder_layers=2,
+        width=32,
+        heads=2,
+        feed_forward=48,
+        maximum_length=48,
+        precision="float32",
+    ),
+    decoding=DecodingConfig(beam=4, rows=8),
+)
+
+
+def tiny_parameters(
+    config: Config, tokenizer: Tokenizer, seed: int, *, ends: float = 1.0
+) -> tuple[nnx.GraphDef, Parameters]:
+    """A model of random weights, as training splits it. With `ends` above 1, its outputs meet EOS sooner."""
+    model = Transformer(
+        config.model,
+        source_vocabulary=tokenizer.source_size,
+        target_vocabulary=tokenizer.target_size,
+        rngs=nnx.Rngs(seed),
+    )
+    graph, parameters = split(model)
+    parameters = jax.tree.map(lambda x: x * SHARPNESS if x.ndim > 1 else x, parameters)
+    output = parameters["output_embedding" if config.model.tied == "none" else "target_embedding"]
+    output["table"] = output["table"].at[EOS].multiply(ends)
+    return graph, parameters
+
+
+def make_run(
+    directory: Path, config: Config = CONFIG, *, bleu: dict[int, float] | None = None, ends: float = 1.0
+) -> Path:
+    """A run with one checkpoint for each step in `bleu`, its validation BLEU; weights differ from step to step."""
+    run = Run(directory)
+    run.save_config(config)
+    tokenizer = learn_tokenizer(config.data, load_corpora(config.data, "train"))
+    tokenizer.save(directory)
+    hashes = {"config": config_hash(config), "tokenizer": file_hash(run.tokenizer_paths(config)), "data": "0" * 64}
+    with Checkpointer(run.checkpoints, keep_last=9, keep_best=9, hashes=hashes) as checkpointer:
+        for step, score in (bleu or {10: 1.0}).items():
+            _, parameters = tiny_parameters(config, tokenizer, seed=step, ends=ends)
+            optimizer = {"count": jax.numpy.zeros((), jax.numpy.int32)}
+            checkpointer.save(step, parameters, optimizer, progress={}, validation={"bleu": score})
+    return directory

@@ -1,0 +1,240 @@
+"""Forced scoring against search and training, and attention against an alignment that is known."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from data.batch import BOS, EOS, PAD, UNK, Batch, TokenPair
+from data.batching.packing import make_batch
+from data.config import DataConfig
+from data.errors import InputError
+from dragoman.translation.alignment import Link, Place, align_words, choose_layer, usual_place
+from tests.transformer.model.test_encoder_decoder import ARCHITECTURES, VOCABULARY, build
+from transformer.config import Config, DecodingConfig, ModelConfig, TrainingConfig
+from transformer.decoding.requests import Request
+from transformer.decoding.scoring import ForcedPair, attend_pairs, forced_pair, longest_side, score_pairs
+from transformer.decoding.searcher import Model, search_sentences
+from transformer.model.attention import MultiHeadAttention, attend, attention_weights, causal_mask
+from transformer.model.encoder_decoder import Parameters, merge, split
+from transformer.training.optimizer import build_optimizer
+from transformer.training.step import TrainState, batch_loss, build_gradient_sums, build_train_step
+
+LONGEST = 40
+ROWS = 8
+STEPS = 300
+CONFIG = ModelConfig(
+    encoder_layers=1,
+    decoder_layers=2,
+    width=32,
+    heads=2,
+    feed_forward=48,
+    maximum_length=LONGEST,
+    tied="none",
+    precision="float32",
+)
+
+
+@functools.cache
+def model(config: ModelConfig = CONFIG) -> tuple[nnx.GraphDef, Parameters]:
+    """Random weights, larger than at the start of training, those of EOS most: outputs that differ, and that end."""
+    graph, parameters = split(build(config))
+    parameters = jax.tree.map(lambda x: x * 3.0 if x.ndim > 1 else x, parameters)
+    if config.tied == "none":
+        table = parameters["output_embedding"]["table"]
+        parameters["output_embedding"]["table"] = table.at[EOS].multiply(2.0)
+    return graph, parameters
+
+
+def sentences(count: int, longest: int, seed: int) -> list[list[int]]:
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(0, longest, count, endpoint=True)
+    return [generator.integers(4, VOCABULARY, length).tolist() for length in lengths]
+
+
+def random_pairs(count: int = 20, seed: int = 0) -> list[ForcedPair]:
+    sources, targets = sentences(count, LONGEST - 1, seed), sentences(count, LONGEST - 1, seed + 1)
+    return [forced_pair([*source, EOS], target) for source, target in zip(sources, targets, strict=True)]
+
+
+def scores(pairs: list[ForcedPair], config: ModelConfig = CONFIG, rows: int = ROWS) -> list[np.ndarray]:
+    found = score_pairs(*model(config), pairs, rows=rows, maximum_length=config.maximum_length)
+    return in_order(found, len(pairs))
+
+
+def attention(pairs: list[ForcedPair], layer: int, config: ModelConfig = CONFIG) -> list[np.ndarray]:
+    found = attend_pairs(*model(config), pairs, layer=layer, rows=ROWS, maximum_length=config.maximum_length)
+    return in_order(found, len(pairs))
+
+
+def in_order(batches, count: int) -> list[np.ndarray]:
+    found = {place: row for places, rows in batches for place, row in zip(places, rows, strict=True)}
+    return [found[place] for place in range(count)]
+
+
+# --- scores ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_the_forced_score_of_a_hypothesis_is_its_score_in_search(beam):
+    sources = [[*source, EOS] for source in sentences(24, LONGEST - 1, seed=5)]
+    decoding = DecodingConfig(beam=beam, rows=ROWS, maximum_ratio=1.0, maximum_extra=4)
+    pairs, expected = [], []
+    graph, parameters = model()
+    requests = list(map(Request, sources))
+    one = Model((graph,), (parameters,))
+    for places, rows in search_sentences(one, requests, decoding=decoding, maximum_length=LONGEST, keep=beam):
+        for place, hypotheses in zip(places, rows, strict=True):
+            for found in hypotheses:
+                pairs.append(forced_pair(sources[place], found.tokens, is_finished=found.is_finished))
+                expected.append(found.log_probability)
+    assert {pair.labels[-1] == EOS for pair in pairs} == {True, False}
+    assert [float(row.sum()) for row in scores(pairs)] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("config", ARCHITECTURES, ids=lambda c: f"{c.positions}-{c.norm_position}-{c.tied}")
+def test_the_sum_of_scores_is_the_loss_of_training_without_smoothing(config):
+    pairs = [TokenPair([5, 6, 7, EOS], [8, 9, 10]), TokenPair([17, EOS], [18] * 20)]
+    batch: Batch = make_batch([[pair] for pair in pairs], source_length=24, target_length=24, rows_count=2)
+    sums = batch_loss(*model(config), jax.tree.map(jnp.asarray, batch), smoothing=0.0)
+    found = scores([forced_pair(*pair) for pair in pairs], config)
+    assert [len(row) for row in found] == [4, 21]
+    assert -sum(float(row.sum()) for row in found) == pytest.approx(float(sums.loss), rel=1e-5)
+
+
+def test_neighbours_and_order_change_no_bit_of_a_score_or_of_attention():
+    pairs = random_pairs()
+    expected, looked = scores(pairs), attention(pairs, layer=1)
+    order = np.random.default_rng(1).permutation(len(pairs))
+    shuffled = [pairs[place] for place in order]
+    for place, row, weights in zip(order, scores(shuffled), attention(shuffled, layer=1), strict=True):
+        np.testing.assert_array_equal(row, expected[place])
+        np.testing.assert_array_equal(weights, looked[place])
+    for place in range(0, len(pairs), 5):
+        np.testing.assert_array_equal(scores([pairs[place]])[0], expected[place])
+        np.testing.assert_array_equal(attention([pairs[place]], layer=1)[0], looked[place])
+
+
+def test_every_token_has_its_share_of_probability_special_ones_too():
+    pairs = [ForcedPair([5, 6, EOS], [8, token]) for token in range(VOCABULARY)]
+    last = [float(row[1]) for row in scores(pairs)]
+    assert np.exp(last).sum() == pytest.approx(1.0, abs=1e-5)
+    assert np.isfinite([last[token] for token in (PAD, UNK, BOS)]).all()
+
+
+def test_the_shortest_and_the_longest_pairs_are_scored():
+    full = [*sentences(1, 1, seed=0)[0], *[9] * LONGEST][:LONGEST]
+    pairs = [ForcedPair([EOS], [EOS]), ForcedPair([EOS], []), ForcedPair(full, full)]
+    assert [len(row) for row in scores(pairs)] == [1, 0, LONGEST]
+    assert [longest_side(pair) for pair in pairs] == [1, 1, LONGEST]
+    assert scores([]) == []
+
+
+def test_a_pair_that_is_too_long_is_refused_with_its_place():
+    pairs = [ForcedPair([5, EOS], [8, EOS]), ForcedPair([5, EOS], [8] * LONGEST + [EOS])]
+    message = "pair 2 of 2 has 2 source and 41 target tokens with EOS: the model takes at most 40 on a side"
+    with pytest.raises(InputError, match=message):
+        scores(pairs)
+
+
+def test_damaged_parameters_are_refused():
+    graph, parameters = model()
+    damaged = jax.tree.map(lambda x: x * np.nan, parameters)
+    with pytest.raises(InputError, match="the model gives no finite score: its parameters are damaged"):
+        list(score_pairs(graph, damaged, random_pairs(1), rows=ROWS, maximum_length=LONGEST))
+
+
+# --- attention -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16_float32", "bfloat16"])
+def test_weights_are_those_that_attention_gives_the_values(precision):
+    """With one-hot values, attention returns its weights."""
+    query, key = (jax.random.normal(jax.random.key(n), (2, 4, 6, 6)) for n in range(2))
+    value = jnp.broadcast_to(jnp.eye(6)[None, None], (2, 4, 6, 6))
+    if precision == "bfloat16":
+        query, key, value = (x.astype(jnp.bfloat16) for x in (query, key, value))
+    mask = causal_mask(jnp.array([[1, 1, 2, 2, 2, 2], [1, 1, 1, 1, 1, 1]]))
+    weights = attention_weights(query, key, mask)
+    attended = attend(query, key, value, mask, precision=precision)
+    tolerance = 1e-6 if precision == "float32" else 0.01
+    np.testing.assert_allclose(weights, attended.astype(jnp.float32), atol=tolerance)
+    np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", ARCHITECTURES, ids=lambda c: f"{c.positions}-{c.norm_position}-{c.tied}")
+def test_attention_sums_to_one_over_the_source_and_never_knows_the_future(config):
+    pairs = [ForcedPair([5, 6, 7, EOS], [8, 9, 10, 11, EOS]), ForcedPair([5, 6, 7, EOS], [8, 9, 30, 31, 32, EOS])]
+    first, second = attention(pairs, layer=0, config=config)
+    assert first.shape == (5, 4)
+    np.testing.assert_allclose(first.sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_array_equal(first[:3], second[:3])
+    assert np.abs(first[3] - second[3]).max() > 1e-4
+
+
+@pytest.mark.parametrize("config", [CONFIG, CONFIG.model_copy(update={"norm_position": "post"})], ids=["pre", "post"])
+def test_the_weights_of_a_layer_are_those_it_has_while_decoding(config, monkeypatch):
+    seen = []
+    attend_source = MultiHeadAttention.cross_attention
+
+    def watch(self, x, source, mask):
+        seen.append(self.cross_attention_weights(x, source, mask))
+        return attend_source(self, x, source, mask)
+
+    monkeypatch.setattr(MultiHeadAttention, "cross_attention", watch)
+    pairs = [[TokenPair([5, 6, 7, EOS], [8, 9, 10]), TokenPair([11, EOS], [12])]]
+    batch = jax.tree.map(jnp.asarray, make_batch(pairs, source_length=8, target_length=8, rows_count=1))
+    transformer = merge(*model(config))
+    memory = transformer.encode(batch.source, batch.source_segments, batch.source_positions)
+    arguments = batch.target_inputs, memory, batch.source_segments, batch.target_segments, batch.target_positions
+    transformer.decode(*arguments)
+    assert len(seen) == config.decoder_layers
+    for layer, weights in enumerate(list(seen)):
+        np.testing.assert_array_equal(transformer.cross_attention_weights(*arguments, layer=layer), weights)
+
+
+@pytest.mark.slow
+def test_a_model_that_reverses_letters_looks_at_the_letter_that_it_writes():
+    """Trained for seconds on random letters: the alignment is known, and attention of the usual place gives it."""
+    letters = range(4, 14)
+    generator = np.random.default_rng(0)
+
+    def draw(count: int) -> list[TokenPair]:
+        rows = [generator.choice(letters, generator.integers(1, 6, endpoint=True)).tolist() for _ in range(count)]
+        return [TokenPair([*row, EOS], row[::-1]) for row in rows]
+
+    config = CONFIG.model_copy(update={"decoder_layers": 1, "dropout": 0.0})
+    data = DataConfig(maximum_tokens=8, row_length=8)
+    training = TrainingConfig(learning_rate=0.01, warmup_steps=50, schedule="cosine", steps=STEPS, label_smoothing=0.0)
+    recipe = Config(data=data, model=config, training=training)
+    graph, parameters = split(build(config))
+    step = jax.jit(build_train_step(recipe, build_gradient_sums(graph, recipe)))
+    state = TrainState(parameters, build_optimizer(training).init(parameters), jnp.int32(0))
+    for _ in range(STEPS):
+        rows = [[pair] for pair in draw(64)]
+        batch = make_batch(rows, source_length=8, target_length=8, rows_count=64)
+        state, metrics = step(state, batch, jax.random.key(0))
+    assert float(metrics.loss) < 0.1
+
+    pairs = draw(50)
+    reference = [[(len(pair.target) - 1 - place, place) for place in range(len(pair.target))] for pair in pairs]
+
+    def align(place: Place) -> list[list[Link]]:
+        batches = attend_pairs(
+            graph,
+            state.parameters,
+            [forced_pair(*pair) for pair in pairs],
+            layer=place.layer,
+            rows=ROWS,
+            maximum_length=LONGEST,
+        )
+        words = [range(len(pair.target)) for pair in pairs]
+        weights = in_order(batches, len(pairs))
+        return [align_words(row, one, one, shift=place.shift) for row, one in zip(weights, words, strict=True)]
+
+    best, agreement = choose_layer(align, 1, reference)
+    assert best == usual_place(1)
+    assert agreement[best] > 0.9

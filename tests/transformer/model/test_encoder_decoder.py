@@ -1,0 +1,148 @@
+"""Relations that hold for every architecture: cached equals full, packed equals alone, the future changes nothing."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from data.batch import BOS, EOS, Batch, TokenPair
+from data.batching.packing import make_batch
+from transformer.config import ModelConfig
+from transformer.model.encoder_decoder import Transformer, abstract, merge, reorder_cache, split
+
+VOCABULARY = 40
+ARCHITECTURES = [
+    ModelConfig(
+        encoder_layers=2, decoder_layers=1, width=32, heads=4, feed_forward=48, maximum_length=24,
+        positions=positions, norm=norm, norm_position=norm_position, activation=activation, tied=tied,
+        precision="float32",
+    )
+    for positions, norm, norm_position, activation, tied in [
+        ("sinusoidal", "layer", "pre", "relu", "all"),
+        ("sinusoidal", "layer", "post", "gelu", "output"),
+        ("learned", "rms", "pre", "swiglu", "none"),
+        ("rotary", "layer", "pre", "gelu", "all"),
+        ("rotary", "rms", "post", "swiglu", "all"),
+    ]
+]  # fmt: skip
+PAIRS = [TokenPair([5, 6, 7, EOS], [8, 9, 10]), TokenPair([11, 12, EOS], [13, 14, 15, 16]), TokenPair([17, EOS], [18])]
+
+
+def build(config: ModelConfig) -> Transformer:
+    return Transformer(config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(3))
+
+
+def logits(model: Transformer, batch: Batch) -> np.ndarray:
+    memory = model.encode(batch.source, batch.source_segments, batch.source_positions)
+    hidden = model.decode(
+        batch.target_inputs, memory, batch.source_segments, batch.target_segments, batch.target_positions
+    )
+    return np.asarray(model.logits(hidden))
+
+
+def batch_of(*rows: list[TokenPair], source_length: int = 12, target_length: int = 12, rows_count: int = 0) -> Batch:
+    batch = make_batch(
+        rows, source_length=source_length, target_length=target_length, rows_count=rows_count or len(rows)
+    )
+    return jax.tree.map(jnp.asarray, batch)
+
+
+@pytest.fixture(params=ARCHITECTURES, ids=lambda c: f"{c.positions}-{c.norm}-{c.norm_position}-{c.activation}-{c.tied}")
+def model(request) -> Transformer:
+    return build(request.param)
+
+
+def test_packed_sentences_score_as_they_do_alone(model):
+    packed = logits(model, batch_of(PAIRS))[0]
+    start = 0
+    for pair in PAIRS:
+        length = len(pair.target) + 1
+        alone = logits(model, batch_of([pair]))[0, :length]
+        np.testing.assert_allclose(packed[start : start + length], alone, atol=2e-5)
+        start += length
+
+
+def test_padding_of_rows_and_columns_changes_nothing(model):
+    tight = logits(model, batch_of([PAIRS[0]], source_length=4, target_length=4))
+    padded = logits(model, batch_of([PAIRS[0]], source_length=20, target_length=16, rows_count=3))
+    np.testing.assert_allclose(padded[:1, :4], tight, atol=2e-5)
+    assert np.isfinite(padded).all()
+
+
+def test_the_future_changes_nothing_and_the_past_does(model):
+    pair = TokenPair([5, 6, 7, EOS], [8, 9, 10, 11])
+    later = pair._replace(target=[8, 9, 30, 31])
+    first, second = logits(model, batch_of([pair])), logits(model, batch_of([later]))
+    np.testing.assert_array_equal(first[0, :3], second[0, :3])
+    assert np.abs(first[0, 3] - second[0, 3]).max() > 1e-3
+
+
+def test_every_source_token_reaches_every_target_position(model):
+    pair = TokenPair([5, 6, 7, EOS], [8, 9])
+    reference = logits(model, batch_of([pair]))[0, :3]
+    for place in range(3):
+        source = list(pair.source)
+        source[place] = 30
+        changed = logits(model, batch_of([pair._replace(source=source)]))[0, :3]
+        assert (np.abs(changed - reference).max(axis=-1) > 1e-4).all()
+
+
+def test_cached_decoding_equals_decoding_the_whole_target(model):
+    pair = PAIRS[1]
+    batch = batch_of([pair], [PAIRS[0]])
+    full = logits(model, batch)
+    memory = model.encode(batch.source, batch.source_segments, batch.source_positions)
+    cache = model.init_cache(memory, batch.source_segments, beams=2, length=12)
+    for place in range(4):
+        tokens = jnp.repeat(batch.target_inputs[:, place : place + 1], 2, axis=1)
+        step, cache = model.decode_step(tokens, jnp.full(len(tokens), place), cache)
+        np.testing.assert_allclose(step[:, 0], full[:, place], atol=2e-5)
+        np.testing.assert_allclose(step[:, 1], full[:, place], atol=2e-5)
+
+
+def test_a_reordered_cache_continues_the_chosen_parent(model):
+    batch = batch_of([PAIRS[0]])
+    memory = model.encode(batch.source, batch.source_segments, batch.source_positions)
+
+    def run(prefixes, parents, last):
+        cache = model.init_cache(memory, batch.source_segments, beams=2, length=6)
+        for place, column in enumerate(itertools.zip_longest(*prefixes)):
+            _, cache = model.decode_step(jnp.array([column], jnp.int32), jnp.array([place]), cache)
+        cache = reorder_cache(cache, jnp.array([parents]))
+        return model.decode_step(jnp.array([last], jnp.int32), jnp.array([len(prefixes[0])]), cache)[0]
+
+    swapped = run([[BOS, 5], [BOS, 6]], [1, 1], [7, 8])
+    direct = run([[BOS, 6], [BOS, 6]], [0, 1], [7, 8])
+    np.testing.assert_allclose(swapped, direct, atol=1e-5)
+
+
+def test_splitting_and_merging_gives_the_same_model_and_the_abstract_one_agrees(model):
+    graph, parameters = split(model)
+    batch = batch_of(PAIRS)
+    np.testing.assert_array_equal(logits(merge(graph, parameters), batch), logits(model, batch))
+
+
+def test_the_abstract_model_has_the_shapes_of_the_real_one():
+    for config in ARCHITECTURES:
+        graph, parameters = split(build(config))
+        abstract_graph, shapes = abstract(config, VOCABULARY, VOCABULARY)
+        assert graph == abstract_graph
+        assert jax.tree.map(jnp.shape, parameters) == jax.tree.map(lambda x: x.shape, shapes)
+
+
+def test_tied_embeddings_share_one_matrix_and_untied_ones_do_not():
+    names = {config.tied: sorted(k for k in split(build(config))[1] if "embedding" in k) for config in ARCHITECTURES}
+    assert names["all"] == ["target_embedding"]
+    assert names["output"] == ["source_embedding", "target_embedding"]
+    assert names["none"] == ["output_embedding", "source_embedding", "target_embedding"]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "bfloat16_float32"])
+def test_lower_precision_stays_near_float32(precision):
+    config = ARCHITECTURES[0]
+    exact = logits(build(config), batch_of(PAIRS))
+    rounded = logits(build(config.model_copy(update={"precision": precision})), batch_of(PAIRS))
+    assert 0 < np.abs(exact - rounded).max() < 0.05 * np.abs(exact).max()

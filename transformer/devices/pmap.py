@@ -1,0 +1,103 @@
+"""`pmap`: a replica of the state on each device; the same pure step as on a mesh."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from data.batch import Batch
+from data.errors import InputError
+from transformer.config import Config
+from transformer.devices.mesh import check_all_used
+from transformer.model.encoder_decoder import Parameters
+from transformer.training.loss import LossSums
+from transformer.training.optimizer import build_optimizer
+from transformer.training.step import Metrics, TrainState, build_gradient_sums, build_train_step, evaluation_sums
+
+
+def own(replicas: jax.Array) -> jax.Array:
+    """This process's first of the equal values that `pmap` gives, without asking other processes."""
+    return replicas.addressable_data(0)[0]
+
+
+class PmapStrategy:
+    """`pmap`: a replica of the state on each device of each process, the batch's rows split, sums added by `psum`."""
+
+    def __init__(self, graph: nnx.GraphDef, config: Config):
+        count = config.devices.data or jax.device_count()
+        if count > jax.device_count():
+            raise InputError(f"devices.data is {count}, but only {jax.device_count()} devices were found")
+        check_all_used(count, config.devices)
+        self.devices = jax.devices()[:count]
+        self.local_count = sum(device.process_index == jax.process_index() for device in self.devices)
+        self.row_devices = self.device_count = count
+        self.row_share = (jax.process_index(), jax.process_count())
+        self.optimizer = build_optimizer(config.training)
+
+        one_device = build_gradient_sums(graph, config)
+
+        def gradient_sums(parameters, batch, key):
+            return jax.lax.psum(one_device(parameters, batch, key, jax.lax.axis_index("data")), "data")
+
+        step = build_train_step(config, gradient_sums)
+
+        def train_step(state, batch, key):
+            state, metrics = step(state, batch, key)
+            slots, source_tokens = jax.lax.psum((metrics.slots, metrics.source_tokens), "data")
+            return state, metrics._replace(slots=slots, source_tokens=source_tokens)
+
+        def eval_step(parameters, batch):
+            return jax.lax.psum(evaluation_sums(graph, parameters, batch), "data")
+
+        mapped = partial(jax.pmap, axis_name="data", devices=self.devices)
+        self._train = mapped(train_step, in_axes=(0, 0, None), donate_argnums=0)
+        self._evaluate = mapped(eval_step)
+
+    def init_state(self, parameters: Parameters) -> TrainState:
+        """The state before the first update."""
+        return self.restore(parameters, self.optimizer.init(parameters), 0)
+
+    def template(self, parameters: Parameters) -> TrainState:
+        """Shapes and types of a state, for `restore`."""
+        return TrainState(
+            parameters, jax.eval_shape(self.optimizer.init, parameters), jax.ShapeDtypeStruct((), jnp.int32)
+        )
+
+    def restore(self, parameters: Parameters, optimizer: Any, step: int) -> TrainState:
+        """The state of a checkpoint on every device."""
+        state = TrainState(parameters, optimizer, jnp.asarray(step, jnp.int32))
+        copies = jax.tree.map(lambda x: np.stack([x] * self.local_count), jax.device_get(state))
+        return jax.pmap(lambda x: x, devices=self.devices)(copies)
+
+    def train_step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
+        """One update. `state` is donated: use only the new one afterwards."""
+        state, metrics = self._train(state, self._split(batch), key)
+        return state, jax.tree.map(own, metrics)
+
+    def compile(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Compiled:
+        """The update of a batch of so many rows, compiled but not run; `parameters` are shapes."""
+        row = jax.ShapeDtypeStruct((rows // self.device_count, length), jnp.int32)
+        given = self.template(parameters), Batch._make([row] * len(Batch._fields))
+        copies = jax.tree.map(lambda x: jax.ShapeDtypeStruct((self.local_count, *x.shape), x.dtype), given)
+        return self._train.lower(*copies, jax.random.key(0)).compile()
+
+    def eval_step(self, state: TrainState, batch: Batch) -> LossSums:
+        """The loss of a batch, without dropout or smoothing."""
+        return jax.tree.map(own, self._evaluate(state.parameters, self._split(batch)))
+
+    def saved(self, state: TrainState) -> TrainState:
+        """The state as checkpoints hold it: one array in place of equal ones, on all devices."""
+        everywhere = NamedSharding(Mesh(np.array(self.devices), ("data",)), PartitionSpec())
+
+        def one(replicas):
+            copies = [shard.data[0] for shard in replicas.addressable_shards]
+            return jax.make_array_from_single_device_arrays(replicas.shape[1:], everywhere, copies)
+
+        return jax.tree.map(one, state)
+
+    def _split(self, batch: Batch) -> Batch:
+        return jax.tree.map(lambda x: np.reshape(x, (self.local_count, -1, *x.shape[1:])), batch)

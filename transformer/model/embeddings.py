@@ -1,0 +1,28 @@
+"""Word embeddings, and the output layer that shares their matrix when tied."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from transformer.model.dense import Precision, activation_dtype, contract
+
+
+class Embedding(nnx.Module):
+    """One vector of D features for each of V tokens, scaled by sqrt(D) on the way in (Vaswani et al. 2017, 3.4)."""
+
+    def __init__(self, vocabulary: int, width: int, *, precision: Precision, rngs: nnx.Rngs):
+        initialize = nnx.initializers.normal(width**-0.5)
+        self.table = nnx.Param(initialize(rngs.params(), (vocabulary, width), jnp.float32))
+        self.precision = precision
+
+    @jax.named_scope("embedding")
+    def __call__(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
+        """The embeddings of tokens."""
+        table = self.table[...]
+        return (table[tokens] * table.shape[1] ** 0.5).astype(activation_dtype(self.precision))
+
+    def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
+        """The output layer: the product of each feature vector with every token's embedding, in float32."""
+        flat = contract(x.reshape(-1, x.shape[-1]), self.table[...], 1, 1, self.precision)
+        return flat.reshape(*x.shape[:2], -1)

@@ -1,0 +1,159 @@
+"""The loss: label-smoothed cross-entropy of real target tokens, as a sum and a count."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from transformer.model.dense import Precision, contract
+
+CHUNK_TOKENS = 512
+"""Target tokens whose logits exist at one time on a device."""
+
+
+class LossSums(NamedTuple):
+    """What a loss adds up to: divide only after summing over rows, accumulation steps and devices."""
+
+    loss: Float[Array, ""]
+    tokens: Float[Array, ""]
+
+
+def smoothed_cross_entropy(
+    logits: Float[Array, "*rows V"], labels: Int[Array, "*rows"], smoothing: float
+) -> Float[Array, "*rows"]:
+    """Cross-entropy in nats of each label with label smoothing over V (Szegedy et al. 2016, section 7).
+
+    The target distribution is 1 - smoothing on the label plus smoothing / V on every token, the label included:
+
+        loss = logsumexp(logits) - (1 - smoothing) * logits[label] - smoothing * mean(logits)
+    """
+    logits = logits.astype(jnp.float32)
+    return _from_partition(logits, jax.nn.logsumexp(logits, axis=-1), labels, smoothing)
+
+
+def _from_partition(logits, log_partition, labels, smoothing):
+    """`smoothed_cross_entropy`, given what it divides by."""
+    label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    return log_partition - (1 - smoothing) * label_logits - smoothing * logits.mean(-1)
+
+
+def plain_loss(
+    hidden: Float[Array, "B T D"],
+    table: Float[Array, "V D"],
+    labels: Int[Array, "B T"],
+    weights: Float[Array, "B T"],
+    *,
+    smoothing: float,
+) -> Float[Array, ""]:
+    """The sum of smoothed cross-entropies, written plainly: holds all logits. The measure of `chunked_loss`."""
+    logits = jnp.einsum("BTD,VD->BTV", hidden.astype(jnp.float32), table)
+    return jnp.sum(smoothed_cross_entropy(logits, labels, smoothing) * weights)
+
+
+def _chunks(x: Array, count: int) -> Array:
+    """[B, T, ...] -> [count, B * T / count, ...]: each chunk holds some positions of every row.
+
+    No position moves to another row, so that only whole axes are exchanged.
+    """
+    rows, length = x.shape[:2]
+    parts = x.reshape(rows, count, length // count, *x.shape[2:])
+    return jnp.moveaxis(parts, 1, 0).reshape(count, -1, *x.shape[2:])
+
+
+def _unchunk(x: Array, rows: int) -> Array:
+    """The inverse of `_chunks`."""
+    parts = x.reshape(x.shape[0], rows, -1, *x.shape[2:])
+    return jnp.moveaxis(parts, 0, 1).reshape(rows, -1, *x.shape[2:])
+
+
+def _chunk_count(shape: tuple[int, ...]) -> int:
+    """The fewest equal chunks of a row's positions with at most CHUNK_TOKENS tokens, or one position, each."""
+    rows, length = shape
+    return next((n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= CHUNK_TOKENS), length)
+
+
+def _chunk_loss(hidden, table, labels, weights, smoothing, precision):
+    """The loss of one chunk and, from the same logits, its gradient with respect to them."""
+    logits = contract(hidden, table, 1, 1, precision)
+    highest = logits.max(-1, keepdims=True)
+    exponents = jnp.exp(logits - highest)
+    partition = exponents.sum(-1, keepdims=True)
+    log_partition = (jnp.log(partition) + highest)[:, 0]
+    loss = jnp.sum(_from_partition(logits, log_partition, labels, smoothing) * weights)
+    is_label = labels[:, None] == jnp.arange(logits.shape[1])[None]
+    wanted = smoothing / logits.shape[1] + (1 - smoothing) * is_label
+    return loss, (exponents / partition - wanted) * weights[:, None]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def chunked_loss(
+    hidden: Float[Array, "B T D"],
+    table: Float[Array, "V D"],
+    labels: Int[Array, "B T"],
+    weights: Float[Array, "B T"],
+    smoothing: float,
+    precision: Precision,
+) -> Float[Array, ""]:
+    """The sum of smoothed cross-entropies of `hidden @ table.T`, equal to `plain_loss` up to rounding.
+
+    The logits of a chunk of tokens are formed, turned into loss and gradient while they are at hand, and dropped:
+    memory grows with the chunk, not with the batch, and nothing is computed twice.
+    """
+    count = _chunk_count(labels.shape)
+
+    def add(total, chunk):
+        hidden, labels, weights = chunk
+        logits = contract(hidden, table, 1, 1, precision)
+        return total + jnp.sum(smoothed_cross_entropy(logits, labels, smoothing) * weights), None
+
+    chunks = (_chunks(hidden, count), _chunks(labels, count), _chunks(weights, count))
+    return jax.lax.scan(add, jnp.zeros((), jnp.float32), chunks)[0]
+
+
+def label_log_probabilities(
+    hidden: Float[Array, "B T D"], table: Float[Array, "V D"], labels: Int[Array, "B T"], precision: Precision
+) -> Float[Array, "B T"]:
+    """The log-probability of each label under softmax(hidden @ table.T), chunk by chunk as in `chunked_loss`.
+
+    By log_softmax, as in search, which keeps more digits of a probability near 1 than the cross-entropy does.
+    """
+    count = _chunk_count(labels.shape)
+
+    def score(chunk):
+        hidden, labels = chunk
+        log_probabilities = jax.nn.log_softmax(contract(hidden, table, 1, 1, precision), axis=-1)
+        return jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)[:, 0]
+
+    return _unchunk(jax.lax.map(score, (_chunks(hidden, count), _chunks(labels, count))), labels.shape[0])
+
+
+# What the forward pass keeps for the backward pass is the gradient itself, formed while a chunk's logits are at hand;
+# all that is left to do then is to scale it.
+
+
+def _forward(hidden, table, labels, weights, smoothing, precision):
+    count = _chunk_count(labels.shape)
+
+    def add(sums, chunk):
+        hidden, labels, weights = chunk
+        total, turned = sums  # the table's gradient as D x V: the other way, each chunk's logits would be transposed
+        loss, logits_gradient = _chunk_loss(hidden, table, labels, weights, smoothing, precision)
+        hidden_gradient = contract(logits_gradient, table, 1, 0, precision).astype(hidden.dtype)
+        turned = turned + contract(hidden, logits_gradient, 0, 0, precision)
+        return (total + loss, turned), hidden_gradient
+
+    chunks = (_chunks(hidden, count), _chunks(labels, count), _chunks(weights, count))
+    zeros = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape[::-1], jnp.float32))
+    (loss, turned), hidden_gradient = jax.lax.scan(add, zeros, chunks)
+    return loss, (_unchunk(hidden_gradient, labels.shape[0]), turned.T)
+
+
+def _backward(smoothing, precision, gradients, scale):
+    del smoothing, precision
+    hidden_gradient, table_gradient = gradients
+    return (hidden_gradient * scale).astype(hidden_gradient.dtype), table_gradient * scale, None, None
+
+
+chunked_loss.defvjp(_forward, _backward)

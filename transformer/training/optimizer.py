@@ -1,0 +1,163 @@
+"""Optimisers and learning-rate schedules, as optax transformations."""
+
+from collections.abc import Callable
+from operator import not_
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+from optax.contrib import ScheduleFreeState, schedule_free
+from optax.contrib import schedule_free_eval_params as averaged
+
+from transformer.config import TrainingConfig
+from transformer.model.encoder_decoder import Parameters
+
+Schedule = Callable[[Array], Float[Array, ""]]
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+
+
+def inverse_square_root(config: TrainingConfig) -> Schedule:
+    """Linear warm-up to the peak, then peak * sqrt(warmup / step): Vaswani et al. 2017, eq. 3, scaled to its peak."""
+    warmup = max(config.warmup_steps, 1)
+    return lambda step: config.learning_rate * jnp.minimum((step + 1) / warmup, jnp.sqrt(warmup / (step + 1)))
+
+
+def cosine(config: TrainingConfig) -> Schedule:
+    """Linear warm-up to the peak, then half a cosine down to 0 at the last step (Loshchilov and Hutter 2017, eq. 5)."""
+
+    def rate(step):
+        warm = jnp.minimum((step + 1) / max(config.warmup_steps, 1), 1.0)
+        share = (step + 1 - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
+        return config.learning_rate * warm * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(share, 0.0, 1.0)))
+
+    return rate
+
+
+def constant(config: TrainingConfig) -> Schedule:
+    """Linear warm-up to the peak, and on at the peak."""
+    return lambda step: config.learning_rate * jnp.minimum((step + 1) / max(config.warmup_steps, 1), 1.0)
+
+
+SCHEDULES = {"inverse_square_root": inverse_square_root, "cosine": cosine, "constant": constant}
+
+
+def is_matrix(parameters: Parameters) -> Parameters:
+    """True for each parameter that weight decay applies to: matrices, not biases and normalisation scales."""
+    return jax.tree.map(lambda parameter: parameter.ndim >= 2, parameters)
+
+
+def is_hidden_matrix(parameters: Parameters) -> Parameters:
+    """True for the kernels of attention and feed-forward networks; not for embeddings, positions, norms and biases."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", parameters)
+
+
+def is_other(parameters: Parameters) -> Parameters:
+    """True for each parameter that is no hidden matrix."""
+    return jax.tree.map(not_, is_hidden_matrix(parameters))
+
+
+def adamw(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2)."""
+    return optax.adamw(
+        schedule, b1=config.beta1, b2=config.beta2, eps=1e-9, weight_decay=config.weight_decay, mask=is_matrix
+    )
+
+
+def adafactor(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
+    """Adafactor (Shazeer and Stern 2018, algorithm 4) with the recipe's schedule in place of its relative steps."""
+    return optax.adafactor(
+        schedule,
+        multiply_by_parameter_scale=False,
+        weight_decay_rate=config.weight_decay or None,
+        weight_decay_mask=is_matrix,
+    )
+
+
+def orthogonalized(matrix: Float[Array, "M N"]) -> Float[Array, "M N"]:
+    """Nearly U V^T of a matrix U S V^T: singular values from 1/200 of its norm on come between 0.68 and 1.16.
+
+    Five steps of Newton and Schulz with the coefficients of Jordan et al. 2024, each the polynomial a s + b s^3 + c s^5
+    of every singular value s, on the matrix or its transpose, whichever has the fewer rows:
+
+        X = a X + (b X X^T + c (X X^T)^2) X
+    """
+    a, b, c = NEWTON_SCHULZ
+    rows, columns = matrix.shape
+    x = matrix if rows <= columns else matrix.T
+    x /= jnp.linalg.norm(x) + 1e-8
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x if rows <= columns else x.T
+
+
+def muon(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
+    """Muon for hidden matrices (Jordan et al. 2024), and AdamW for the rest.
+
+    The mean gradient of a matrix [in, out], with Nesterov's step ahead, is made nearly orthogonal and multiplied by
+    muon_scale * sqrt(max(in, out)): Liu et al. 2025, eq. 4. Its root mean square is then muon_scale in every shape, 0.2
+    being about that of AdamW's updates, so that one learning rate serves both parts.
+    """
+
+    def to_update(means: Parameters, _: Parameters | None) -> Parameters:
+        return jax.tree.map(lambda mean: config.muon_scale * max(mean.shape) ** 0.5 * orthogonalized(mean), means)
+
+    matrices = optax.chain(
+        optax.trace(config.muon_momentum, nesterov=True),
+        optax.stateless(to_update),
+        optax.add_decayed_weights(config.weight_decay),
+        optax.scale_by_learning_rate(schedule),
+    )
+    return optax.chain(optax.masked(matrices, is_hidden_matrix), optax.masked(adamw(config, schedule), is_other))
+
+
+def schedule_free_adamw(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
+    """Schedule-Free AdamW (Defazio et al. 2024, algorithm 1): an average of the updates in place of a falling rate.
+
+        y = (1 - beta1) z + beta1 x                   the gradient is taken here: `gradient_point`
+        z = z - rate (adam(gradient(y)) + decay y)
+        x = (1 - c) x + c z                           with c = rate^2 / (sum of rate^2 so far)
+
+    The parameters that training holds are x, the ones to validate, save and translate with; z is in the optimizer's
+    state, and y follows from both. Adam is without its mean gradient here: the average takes its place.
+    """
+    adam = optax.chain(
+        optax.scale_by_rms(decay=config.beta2, eps=1e-9, eps_in_sqrt=False, bias_correction=True),
+        optax.add_decayed_weights(config.weight_decay, mask=is_matrix),
+        optax.scale_by_learning_rate(schedule),
+    )
+    inner = schedule_free(adam, lambda count: schedule(count - 1), b1=config.beta1)  # it counts updates from 1
+
+    def update(gradients, state, parameters):
+        point = interpolated(parameters, state)
+        updates, state = inner.update(gradients, state, point)
+        moved = averaged(state, optax.apply_updates(point, updates))
+        return jax.tree.map(jnp.subtract, moved, parameters), state
+
+    return optax.GradientTransformation(inner.init, update)
+
+
+def interpolated(parameters: Parameters, state: ScheduleFreeState) -> Parameters:
+    """The point y of Schedule-Free between the average x, which is `parameters`, and z."""
+    return jax.tree.map(lambda x, z: state.b1 * x + (1.0 - state.b1) * z, parameters, state.z)
+
+
+OPTIMIZERS = {"adamw": adamw, "adafactor": adafactor, "schedule_free": schedule_free_adamw, "muon": muon}
+
+
+def build_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
+    """The recipe's update rule, after clipping gradients to a global norm (Pascanu et al. 2013, algorithm 1)."""
+    update = OPTIMIZERS[config.optimizer](config, SCHEDULES[config.schedule](config))
+    return optax.chain(optax.clip_by_global_norm(config.clip), update) if config.clip else optax.chain(update)
+
+
+def gradient_point(parameters: Parameters, state: optax.OptState) -> Parameters:
+    """Where the next gradient is taken: at the parameters themselves, except by Schedule-Free.
+
+    A function of what a checkpoint holds, so that a resumed run takes its gradients at the very same point.
+    """
+    rule = state[-1]
+    return interpolated(parameters, rule) if isinstance(rule, ScheduleFreeState) else parameters
