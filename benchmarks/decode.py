@@ -45,8 +45,8 @@ from dragoman.exchange.ctranslate2_model import write_ctranslate2
 from dragoman.exchange.trained import require
 from dragoman.translation.translator import Translator
 from transformer.devices.compilation import use_compilation_cache, use_cores
+from transformer.model import abstract
 from transformer.model.dense import resolve_precision
-from transformer.model.encoder_decoder import abstract
 
 PEER = Path(__file__).with_name("marian_decode_peer.py")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,8 +24,8 @@ from dragoman.commands.options import ArgumentParser, add_config_options, overri
 from dragoman.runs.recipe import read_recipe
 from transformer.config import Config
 from transformer.devices.mesh import MeshStrategy
+from transformer.model import build, split
 from transformer.model.dense import resolve_precision
-from transformer.model.encoder_decoder import Transformer, split
 from transformer.training import step as training
 from transformer.training.loss import chunked_loss, plain_loss
 
@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     config = recipe(options)
     vocabulary = config.data.vocabulary_size
     sizes = {"source_vocabulary": vocabulary, "target_vocabulary": vocabulary}
-    graph, parameters = split(Transformer(config.model, **sizes, rngs=nnx.Rngs(0)))
+    graph, parameters = split(build(config.model, **sizes, rngs=nnx.Rngs(0)))
     state = MeshStrategy(graph, config).init_state(parameters)
     del parameters
     batch, key = full_batch(config.training.batch_tokens, config.data.row_length, vocabulary), jax.random.key(0)

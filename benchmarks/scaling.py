@@ -17,7 +17,7 @@ from dragoman.commands.options import ArgumentParser, run_main
 from dragoman.runs.recipe import read_recipe
 from transformer.config import Config, ModelConfig
 from transformer.devices.mesh import parameter_spec
-from transformer.model.encoder_decoder import abstract
+from transformer.model import abstract
 from transformer.training.loss import CHUNK_TOKENS
 
 UTILISATION = 0.4

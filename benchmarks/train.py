@@ -52,11 +52,11 @@ from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.commands.options import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
 from transformer.devices.compilation import use_compilation_cache
+from transformer.devices.flops import TERA, known_peak, update_flops
 from transformer.devices.kernels import choose
 from transformer.devices.mesh import MeshStrategy
+from transformer.model import BatchSize, build, split
 from transformer.model.dense import resolve_precision
-from transformer.model.encoder_decoder import Transformer, split
-from transformer.model.flops import TERA, BatchSize, known_peak, update_flops
 
 PEER = Path(__file__).with_name("marian_peer.py")
 JOEY = Path(__file__).with_name("joey_peer.py")
@@ -99,7 +99,7 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
     if choice := choose(config, batch_shapes(config.data, batch_tokens=config.training.batch_tokens)):
         config = config.with_model({"attention_kernel": choice.kernel})
         print(f"attention by {choice.kernel} ({choice.reason})", file=sys.stderr)
-    model = Transformer(
+    model = build(
         config.model,
         source_vocabulary=tokenizer.source_size,
         target_vocabulary=tokenizer.target_size,

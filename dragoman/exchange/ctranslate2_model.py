@@ -23,7 +23,7 @@ from dragoman.exchange import readme
 from dragoman.exchange.trained import Trained, require
 from dragoman.runs.recipe import toml_value
 from transformer.config import DecodingConfig, ModelConfig
-from transformer.model.encoder_decoder import Parameters
+from transformer.model import Parameters
 from transformer.model.layers import EPSILON
 from transformer.model.positions import sinusoids
 

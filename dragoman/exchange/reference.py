@@ -14,7 +14,7 @@ from transformer.decoding.requests import Request
 from transformer.decoding.scoring import forced_pair, score_pairs
 from transformer.decoding.search import Cache
 from transformer.decoding.searcher import Hypothesis, Model, models_stepper, search_sentences
-from transformer.model.encoder_decoder import Transformer, abstract
+from transformer.model import Assembly, abstract
 
 BEAM = 5
 ROWS = 16
@@ -58,7 +58,7 @@ def search(
     graph: nnx.GraphDef,
     sources: Sequence[Sequence[int]],
     alpha: float,
-    make_stepper: Callable[[Sequence[Transformer]], Stepper],
+    make_stepper: Callable[[Sequence[Assembly]], Stepper],
 ) -> list[Hypothesis]:
     """Our translation of each source, at the beam of the comparison."""
     decoding = trained.config.decoding.model_copy(update={"beam": BEAM, "length_penalty": alpha})
@@ -74,7 +74,7 @@ def search(
     return [found[place] for place in range(len(sources))]
 
 
-def stepper_without_special_tokens(models: Sequence[Transformer]) -> Stepper:
+def stepper_without_special_tokens(models: Sequence[Assembly]) -> Stepper:
     """The model as CTranslate2 sees it when PAD, UNK and BOS are suppressed: the others have their probability."""
     usual = models_stepper(models)
 

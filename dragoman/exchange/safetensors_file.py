@@ -11,7 +11,7 @@ from data.batch import BOS, EOS, PAD, UNK
 from data.errors import InputError
 from dragoman.exchange import readme
 from dragoman.exchange.trained import Trained, require
-from transformer.model.encoder_decoder import Parameters
+from transformer.model import Parameters
 
 FILE = "model.safetensors"
 

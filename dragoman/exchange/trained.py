@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from data.errors import InputError
 from dragoman.runs.files import flush_tree
 from transformer.config import Config
-from transformer.model.encoder_decoder import Parameters
+from transformer.model import Parameters
 
 
 class Trained(NamedTuple):

@@ -31,7 +31,7 @@ from dragoman.translation.translator import Translator
 from transformer.config import Config
 from transformer.devices import STRATEGIES
 from transformer.devices.processes import on_first
-from transformer.model.encoder_decoder import Parameters, Transformer, abstract, split
+from transformer.model import Parameters, abstract, build, split
 from transformer.training.step import TrainState
 
 
@@ -59,16 +59,16 @@ class Text(NamedTuple):
 
 def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
     """Parameters drawn from the seed, with pre-trained word vectors in the rows that have one."""
-    model = Transformer(
+    model = build(
         config.model,
         source_vocabulary=tokenizer.source_size,
         target_vocabulary=tokenizer.target_size,
         rngs=nnx.Rngs(config.training.seed),
     )
-    source_table = model.target_embedding if config.model.tied == "all" else model.source_embedding
+    source, target = model.embeddings()
     for path, table, pieces in (
-        (config.model.source_vectors, source_table.table, tokenizer.source_vocabulary()),
-        (config.model.target_vectors, model.target_embedding.table, tokenizer.target_vocabulary()),
+        (config.model.source_vectors, source.table, tokenizer.source_vocabulary()),
+        (config.model.target_vectors, target.table, tokenizer.target_vocabulary()),
     ):
         if path:
             ids, vectors = read_vectors(path, pieces, width=config.model.width)

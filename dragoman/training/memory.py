@@ -13,7 +13,7 @@ from data.errors import InputError
 from transformer.config import Config
 from transformer.devices import STRATEGIES
 from transformer.devices.processes import gather
-from transformer.model.encoder_decoder import abstract
+from transformer.model import abstract
 
 RESERVE = 0.1
 """The part of a device's memory that "auto" leaves free: for search in validation, and for what no plan knows of."""

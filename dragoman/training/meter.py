@@ -14,7 +14,8 @@ from data.batch import Batch
 from data.errors import InputError
 from dragoman.training.compilations import Compilations
 from transformer.config import Config
-from transformer.model.flops import TERA, BatchSize, known_peak, update_flops
+from transformer.devices.flops import TERA, known_peak, update_flops
+from transformer.model import BatchSize
 from transformer.training.step import Metrics
 
 

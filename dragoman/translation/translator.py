@@ -29,8 +29,8 @@ from transformer.config import Config
 from transformer.decoding.requests import LONGEST_TERM, MOST_TERMS, Request, usual_rows
 from transformer.decoding.scoring import attend_pairs, forced_pair, longest_side, score_pairs
 from transformer.decoding.searcher import Announced, Hypothesis, Model, on_devices, row_mesh, search_sentences
+from transformer.model import Parameters, abstract
 from transformer.model.dense import resolve_precision
-from transformer.model.encoder_decoder import Parameters, abstract
 
 CHUNK = 4096  # lines whose sentences are sorted by length, searched and written together
 

@@ -24,7 +24,7 @@ from tests.support.paths import ROOT
 from tests.support.tiny_run import CONFIG, make_run
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices import STRATEGIES
-from transformer.model.encoder_decoder import abstract
+from transformer.model import abstract
 
 # What marian_decode_peer.py is told, and what it answers: torch is not installed here.
 PEER = """import json, sys

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data.batch import BOS, EOS, PAD
+from data.batch import BOS, EOS, PAD, Batch
 from transformer.decoding.searcher import Hypothesis
-from transformer.model.encoder_decoder import merge
+from transformer.model import merge
 
 
 def forced_log_probability(graph, parameters, source: list[int], hypothesis: Hypothesis) -> float:
@@ -27,7 +27,6 @@ def padded(row: list[int], length: int) -> np.ndarray:
 def forced(graph, parameters, source, inputs):
     model = merge(graph, parameters)
     segments = [(tokens != PAD).astype(jnp.int32) for tokens in (source, inputs)]
-    places = [jnp.arange(tokens.shape[1])[None] for tokens in (source, inputs)]
-    memory = model.encode(source, segments[0], places[0])
-    hidden = model.decode(inputs, memory, segments[0], segments[1], places[1])
-    return jax.nn.log_softmax(model.logits(hidden).astype(jnp.float32))[0]
+    positions = [jnp.arange(tokens.shape[1])[None] for tokens in (source, inputs)]
+    batch = Batch(source, segments[0], positions[0], inputs, inputs, segments[1], positions[1])
+    return jax.nn.log_softmax(model.output().logits(model.features(batch)).astype(jnp.float32))[0]

@@ -12,7 +12,7 @@ from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.runs.checkpoint import Checkpointer
 from dragoman.runs.run import Run, config_hash, file_hash
 from transformer.config import Config, DecodingConfig, ModelConfig
-from transformer.model.encoder_decoder import Parameters, Transformer, split
+from transformer.model import Parameters, build, split
 
 SHARPNESS = 3.0  # larger weights than at the start of training: outputs that differ from sentence to sentence
 
@@ -35,7 +35,7 @@ def tiny_parameters(
     config: Config, tokenizer: Tokenizer, seed: int, *, ends: float = 1.0
 ) -> tuple[nnx.GraphDef, Parameters]:
     """A model of random weights, as training splits it. With `ends` above 1, its outputs meet EOS sooner."""
-    model = Transformer(
+    model = build(
         config.model,
         source_vocabulary=tokenizer.source_size,
         target_vocabulary=tokenizer.target_size,

@@ -16,10 +16,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from data.batch import BOS, EOS, PAD
+from data.batch import BOS, EOS, PAD, Batch
 from data.errors import InputError
 from transformer.decoding.batches import AHEAD, fill, make_batches
-from transformer.model.encoder_decoder import Parameters, Transformer, merge
+from transformer.model import Parameters, merge
+from transformer.model.tap import tap
 from transformer.training.loss import label_log_probabilities
 
 
@@ -125,7 +126,7 @@ def score_rows(
 ) -> Float[Array, "B T"]:
     """The log-probability of every label; what stands behind the length of a row means nothing."""
     model = merge(graph, parameters)
-    hidden = model.decode(*decoder_arguments(model, source, labels))
+    hidden = model.features(forced_batch(source, labels))
     output = model.output()
     return label_log_probabilities(hidden, output.table[...], labels, output.precision)
 
@@ -141,20 +142,17 @@ def attend_rows(
 ) -> Float[Array, "B T S"]:
     """The mean over heads of one layer's attention to the source."""
     model = merge(graph, parameters)
-    arguments = decoder_arguments(model, source, labels)
-    return model.cross_attention_weights(*arguments, layer=layer).mean(axis=1)
+    name = model.alignment_name(layer)
+    with tap(lambda shown: shown == name) as shown:
+        model.features(forced_batch(source, labels))
+    return shown[name].mean(axis=1)
 
 
-def decoder_arguments(
-    model: Transformer,
-    source: Int[Array, "B S"],
-    labels: Int[Array, "B T"],
-) -> tuple[Int[Array, "B T"], Float[Array, "B S D"], Int[Array, "B S"], Int[Array, "B T"], Int[Array, "B T"]]:
-    """What `decode` takes, for rows of one pair each: the inputs are BOS and every label but the last."""
+def forced_batch(source: Int[Array, "B S"], labels: Int[Array, "B T"]) -> Batch:
+    """Rows of one pair each: the decoder's inputs are BOS and every label but the last."""
     inputs = jnp.concatenate([jnp.full_like(labels[:, :1], BOS), labels[:, :-1]], axis=1)
-    (source_segments, source_places), (segments, places) = map(one_segment, (source, inputs))
-    memory = model.encode(source, source_segments, source_places)
-    return inputs, memory, source_segments, segments, places
+    (source_segments, source_positions), (segments, positions) = map(one_segment, (source, inputs))
+    return Batch(source, source_segments, source_positions, inputs, labels, segments, positions)
 
 
 def one_segment(tokens: Int[Array, "B S"]) -> tuple[Int[Array, "B S"], Int[Array, "B S"]]:

@@ -20,7 +20,7 @@ from transformer.decoding.batches import AHEAD, fill, make_batches
 from transformer.decoding.requests import Request, row_requirements, search_settings, strategy_name, usual_rows
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.search import NEVER, Cache
-from transformer.model.encoder_decoder import Parameters, Transformer, grow_cache, merge, reorder_cache
+from transformer.model import Assembly, Parameters, merge
 
 ROWS = PartitionSpec("rows")
 IN_FLIGHT = 8  # sentences of a batch for each row of a step: when some are complete, others fill the step
@@ -53,13 +53,13 @@ class Hypothesis(NamedTuple):
     is_finished: bool
 
 
-def models_stepper(models: Sequence[Transformer]) -> Stepper:
+def models_stepper(models: Sequence[Assembly]) -> Stepper:
     """The models as search sees them: the mean of their probabilities, of which PAD, UNK and BOS are never chosen."""
 
     def step(
         tokens: Int[Array, "B K"], positions: Int[Array, " B"], caches: tuple[Cache, ...]
     ) -> tuple[Float[Array, "B K V"], tuple[Cache, ...]]:
-        stepped = [model.decode_step(tokens, positions, cache) for model, cache in zip(models, caches, strict=True)]
+        stepped = [model.step(tokens, positions, cache) for model, cache in zip(models, caches, strict=True)]
         each = [jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1) for logits, _ in stepped]
         mean = each[0] if len(each) == 1 else jax.nn.logsumexp(jnp.stack(each), axis=0) - np.log(len(each))
         allowed = np.zeros(mean.shape[-1], np.float32)
@@ -67,10 +67,10 @@ def models_stepper(models: Sequence[Transformer]) -> Stepper:
         return mean + allowed[None, None], tuple(cache for _, cache in stepped)
 
     def reorder(caches: tuple[Cache, ...], parents: Array) -> tuple[Cache, ...]:
-        return tuple(reorder_cache(cache, parents) for cache in caches)
+        return tuple(model.reorder(cache, parents) for model, cache in zip(models, caches, strict=True))
 
     def grow(caches: tuple[Cache, ...], length: int) -> tuple[Cache, ...]:
-        return tuple(grow_cache(cache, length) for cache in caches)
+        return tuple(model.grow(cache, length) for model, cache in zip(models, caches, strict=True))
 
     return Stepper(step, reorder, grow)
 
@@ -85,7 +85,7 @@ def search_sentences(
     batch_size: int = 0,
     announced: Announced = NOTHING,
     devices: Sequence[jax.Device] = (),
-    make_stepper: Callable[[Sequence[Transformer]], Stepper] = models_stepper,
+    make_stepper: Callable[[Sequence[Assembly]], Stepper] = models_stepper,
 ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
     """Batch after batch: the places of its sentences among the requests, and up to `keep` hypotheses of each.
 
@@ -164,7 +164,7 @@ def search_rows(
     settings: Settings,
     mesh: Mesh,
     banned: tuple[tuple[int, ...], ...] = (),
-    make_stepper: Callable[[Sequence[Transformer]], Stepper] = models_stepper,
+    make_stepper: Callable[[Sequence[Assembly]], Stepper] = models_stepper,
 ) -> Hypotheses:
     """Encodes rows of one sentence each, and searches their translations. Rows of limit 0 are left out.
 
@@ -173,13 +173,7 @@ def search_rows(
 
     def search_share(parameters: tuple[Parameters, ...], source: Int[Array, "B S"], rows: Requirements) -> Hypotheses:
         models = [merge(graph, one) for graph, one in zip(graphs, parameters, strict=True)]
-        places = jnp.broadcast_to(jnp.arange(source.shape[1]), source.shape)
-        segments = (source != PAD).astype(jnp.int32)
-        memories = [model.encode(source, segments, places) for model in models]
-        caches = tuple(
-            model.init_cache(memory, segments, beams=settings.beams, length=0)  # the search lets it grow
-            for model, memory in zip(models, memories, strict=True)
-        )
+        caches = tuple(model.begin(source, beams=settings.beams) for model in models)
         stepper = with_rules(make_stepper(models), settings, banned=banned)
         return STRATEGIES[strategy](stepper, ruled_cache(caches, rows, settings), rows, settings)
 

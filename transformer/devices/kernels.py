@@ -12,8 +12,10 @@ import jax.numpy as jnp
 
 from data.errors import InputError
 from transformer.config import Config
-from transformer.model.attention import Kernel, attend, causal_mask, segment_mask
+from transformer.model.attention import KeysValues, attend
 from transformer.model.dense import resolve_precision
+from transformer.model.kernels import Kernel
+from transformer.model.masks import CausalMask, SegmentMask
 
 REPEATS = 20
 REFUSALS = (NotImplementedError, RuntimeError, ValueError)
@@ -89,11 +91,11 @@ def _seconds(config: Config, rows: int, source_length: int, target_length: int, 
     def loss(features, segments):
         (source, target), (source_segments, target_segments) = features, segments
         attended = [
-            attend(query, key, key, mask, precision="bfloat16", kernel=kernel)
+            attend(query, KeysValues(key.swapaxes(2, 3), key), mask, kernel=kernel)
             for query, key, mask in (
-                (source, source, segment_mask(source_segments, source_segments)),
-                (target, target, causal_mask(target_segments)),
-                (target, source, segment_mask(target_segments, source_segments)),
+                (source, source, SegmentMask(source_segments, source_segments)),
+                (target, target, CausalMask(target_segments)),
+                (target, source, SegmentMask(target_segments, source_segments)),
             )
         ]
         return sum(jnp.sum(x, dtype=jnp.float32) for x in attended)

@@ -16,7 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from data.batch import Batch
 from data.errors import InputError
 from transformer.config import Config, DevicesConfig
-from transformer.model.encoder_decoder import Parameters
+from transformer.model import Parameters
 from transformer.training.loss import LossSums
 from transformer.training.optimizer import build_optimizer
 from transformer.training.step import Metrics, TrainState, build_gradient_sums, build_train_step, evaluation_sums

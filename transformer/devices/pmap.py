@@ -13,7 +13,7 @@ from data.batch import Batch
 from data.errors import InputError
 from transformer.config import Config
 from transformer.devices.mesh import check_all_used
-from transformer.model.encoder_decoder import Parameters
+from transformer.model import Parameters
 from transformer.training.loss import LossSums
 from transformer.training.optimizer import build_optimizer
 from transformer.training.step import Metrics, TrainState, build_gradient_sums, build_train_step, evaluation_sums

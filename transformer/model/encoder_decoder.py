@@ -1,34 +1,36 @@
 """The Transformer: an encoder that reads the source, a decoder that writes the target (Vaswani et al. 2017, fig. 1)."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
+from data.batch import PAD, Batch
 from transformer.config import ModelConfig
-from transformer.model.attention import KeysValues, ancestor_mask, causal_mask, segment_mask
+from transformer.model.assembly import BatchSize
+from transformer.model.attention import KeysValues
 from transformer.model.dense import activation_dtype, resolve_precision
+from transformer.model.dropout import DropoutKey, dropout, fold
 from transformer.model.embeddings import Embedding
-from transformer.model.layers import NORMS, DecoderLayer, DropoutKey, EncoderLayer, dropout, fold
+from transformer.model.layers import NORMS, DecoderLayer, EncoderLayer
+from transformer.model.masks import AncestorMask, CausalMask, SegmentMask
 from transformer.model.positions import POSITIONS
-
-Parameters = dict[str, Any]
-"""Nested dicts of float32 arrays, keyed by the names of modules: what is saved, sharded, averaged and updated."""
+from transformer.model.tap import is_tapped, scope
 
 
 class Cache(NamedTuple):
-    """The state of decoding: what each step reads again, and where it stands."""
+    """The state of decoding: what each step reads again, and which hypothesis continues which."""
 
-    source: tuple[KeysValues, ...]
-    source_mask: Bool[Array, "B 1 1 S"]
+    source: tuple[KeysValues, ...]  # of each decoder layer
+    source_segments: Int[Array, "B S"]
     target: tuple[KeysValues, ...]
     ancestors: Int[Array, "B K L"]
 
 
-class Transformer(nnx.Module):
+class EncoderDecoder(nnx.Module):
     """Encoder and decoder. Modules hold parameters and no random state: a dropout key comes in with a training call.
 
     Dropout sites under that key: 0 source and 1 target embeddings, then encoder layers even, decoder layers odd.
@@ -56,6 +58,20 @@ class Transformer(nnx.Module):
             self.encoder_norm = NORMS[config.norm](config.width, rngs=rngs)
             self.decoder_norm = NORMS[config.norm](config.width, rngs=rngs)
 
+    # --- whole targets: training and scoring ---------------------------------------------------------------
+
+    def features(self, batch: Batch, *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:
+        """Encoder and decoder: the features from which the output layer predicts `batch.target_labels`."""
+        memory = self.encode(batch.source, batch.source_segments, batch.source_positions, dropout_key=dropout_key)
+        return self.decode(
+            batch.target_inputs,
+            memory,
+            batch.source_segments,
+            batch.target_segments,
+            batch.target_positions,
+            dropout_key=dropout_key,
+        )
+
     def encode(
         self,
         source: Int[Array, "B S"],
@@ -65,13 +81,13 @@ class Transformer(nnx.Module):
         dropout_key: DropoutKey | None = None,
     ) -> Float[Array, "B S D"]:
         """The encoder: source tokens to vectors that know their sentence (the memory of the decoder)."""
-        embedding = self.target_embedding if self.tied == "all" else self.source_embedding
-        x = self.source_positions.embed(embedding(source), positions)
+        x = self.source_positions.embed(self.embeddings()[0](source), positions)
         x = dropout(x, self.dropout, fold(dropout_key, 0))
-        mask = segment_mask(segments, segments)
+        mask = SegmentMask(segments, segments)
         for number, layer in enumerate(self.encoder):
             key = fold(dropout_key, 2 + 2 * number)
-            x = self.remembered(layer)(x, positions, mask, self.source_positions, dropout_key=key)
+            with scope("encoder"), scope(number):
+                x = self.rematerialized(layer)(x, positions, mask, self.source_positions, dropout_key=key)
         return self.encoder_norm(x) if self.pre_norm else x
 
     def decode(
@@ -87,39 +103,21 @@ class Transformer(nnx.Module):
         """The decoder over whole targets: features from which `logits` predicts each next token."""
         x = self.target_positions.embed(self.target_embedding(target_inputs), target_positions)
         x = dropout(x, self.dropout, fold(dropout_key, 1))
-        self_mask = causal_mask(target_segments)
-        cross_mask = segment_mask(target_segments, source_segments)
+        masks = CausalMask(target_segments), SegmentMask(target_segments, source_segments)
         for number, layer in enumerate(self.decoder):
             key = fold(dropout_key, 3 + 2 * number)
-            x = self.remembered(layer)(
-                x, memory, target_positions, self_mask, cross_mask, self.target_positions, dropout_key=key
-            )
+
+            def run(x, memory, key, layer=layer):
+                source = layer.cross_attention.project_source(memory)
+                return layer(x, source, target_positions, *masks, self.target_positions, dropout_key=key)[0]
+
+            with scope("decoder"), scope(number):
+                x = self.rematerialized(run)(x, memory, key)
         return self.decoder_norm(x) if self.pre_norm else x
 
-    def remembered(self, layer: Callable[..., Array]) -> Callable[..., Array]:
-        """A layer as back-propagation remembers it: all it computed, or its input alone (Chen et al. 2016)."""
-        return jax.checkpoint(layer) if self.rematerialize else layer
-
-    def cross_attention_weights(
-        self,
-        target_inputs: Int[Array, "B T"],
-        memory: Float[Array, "B S D"],
-        source_segments: Int[Array, "B S"],
-        target_segments: Int[Array, "B T"],
-        target_positions: Int[Array, "B T"],
-        *,
-        layer: int,
-    ) -> Float[Array, "B N T S"]:
-        """What each head of one decoder layer, counted from 0, looks at in the source, without dropout.
-
-        The arguments are those of `decode`. Row t is the attention of the position that has read target input t and
-        predicts the token after it. Layers above `layer` are not computed.
-        """
-        x = self.target_positions.embed(self.target_embedding(target_inputs), target_positions)
-        given = target_positions, causal_mask(target_segments), segment_mask(target_segments, source_segments)
-        for below in self.decoder[:layer]:
-            x = below(x, memory, *given, self.target_positions)
-        return self.decoder[layer].cross_attention_weights(x, memory, *given, self.target_positions)
+    def rematerialized(self, layer: Callable[..., Array]) -> Callable[..., Array]:
+        """A layer that back-propagation computes again from its input, if the config asks for it (Chen et al. 2016)."""
+        return jax.checkpoint(layer) if self.rematerialize and not is_tapped() else layer
 
     def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         """The output layer: a score for each token of the vocabulary, before the softmax."""
@@ -129,21 +127,32 @@ class Transformer(nnx.Module):
         """The embedding whose matrix is the output layer's."""
         return self.output_embedding if self.tied == "none" else self.target_embedding
 
-    def init_cache(
-        self, memory: Float[Array, "B S D"], source_segments: Int[Array, "B S"], *, beams: int, length: int
-    ) -> Cache:
-        """A cache for `beams` hypotheses of up to `length` tokens for each sentence, the source projected into it."""
-        rows = memory.shape[0]
-        values = jnp.zeros((rows, self.heads, length * beams, self.head_width), self.dtype)
-        empty = KeysValues(values.swapaxes(2, 3), values)
+    def embeddings(self) -> tuple[Embedding, Embedding]:
+        """The word embeddings of the source and of the target."""
+        return (self.target_embedding if self.tied == "all" else self.source_embedding), self.target_embedding
+
+    @staticmethod
+    def alignment_name(layer: int) -> str:
+        """The name under which `tap` shows the encoder-decoder attention of a decoder layer, counted from 0."""
+        return f"decoder/{layer}/cross_attention/weights"
+
+    # --- one token after the other: search -----------------------------------------------------------------
+
+    def begin(self, source: Int[Array, "B S"], *, beams: int) -> Cache:
+        """The source encoded, and projected for each decoder layer; no target token yet. One sentence a row."""
+        segments = (source != PAD).astype(jnp.int32)
+        positions = jnp.broadcast_to(jnp.arange(source.shape[1]), source.shape)
+        memory = self.encode(source, segments, positions)
+        rows = source.shape[0]
+        values = jnp.zeros((rows, self.heads, 0, self.head_width), self.dtype)
         return Cache(
-            source=tuple(layer.cross_attention.keys_values(memory) for layer in self.decoder),
-            source_mask=(source_segments != 0)[:, None, None, :],
-            target=tuple(empty for _ in self.decoder),
-            ancestors=jnp.zeros((rows, beams, length), jnp.int32),
+            source=tuple(layer.cross_attention.project_source(memory) for layer in self.decoder),
+            source_segments=segments,
+            target=tuple(KeysValues(values.swapaxes(2, 3), values) for _ in self.decoder),
+            ancestors=jnp.zeros((rows, beams, 0), jnp.int32),
         )
 
-    def decode_step(
+    def step(
         self, tokens: Int[Array, "B K"], positions: Int[Array, " B"], cache: Cache
     ) -> tuple[Float[Array, "B K V"], Cache]:
         """Scores of each hypothesis's next token after its newest one, at its row's position, and the new cache.
@@ -153,63 +162,59 @@ class Transformer(nnx.Module):
         _, beams, length = cache.ancestors.shape
         is_new = (jnp.arange(length)[None] == positions[:, None])[:, None]
         ancestors = jnp.where(is_new, jnp.arange(beams)[None, :, None], cache.ancestors)
-        mask = ancestor_mask(ancestors, positions)
+        segments = jnp.broadcast_to(cache.source_segments.max(axis=1, keepdims=True), tokens.shape)
+        masks = AncestorMask(ancestors, positions), SegmentMask(segments, cache.source_segments)
         each = jnp.broadcast_to(positions[:, None], tokens.shape)
         x = self.target_positions.embed(self.target_embedding(tokens), each)
         target = []
-        for layer, source, past in zip(self.decoder, cache.source, cache.target, strict=True):
-            x, written = layer.step(x, source, cache.source_mask, past, mask, positions, self.target_positions)
-            target.append(written)
+        for number, (layer, source, past) in enumerate(zip(self.decoder, cache.source, cache.target, strict=True)):
+            with scope("decoder"), scope(number):
+                x, seen = layer(x, source, each, *masks, self.target_positions, past=past)
+            target.append(seen)
         x = self.decoder_norm(x) if self.pre_norm else x
         return self.logits(x), cache._replace(target=tuple(target), ancestors=ancestors)
 
+    @staticmethod
+    def reorder(cache: Cache, parents: Int[Array, "B K"]) -> Cache:
+        """The cache in which hypothesis k of a sentence continues hypothesis `parents[k]`.
 
-def reorder_cache(cache: Cache, parents: Int[Array, "B K"]) -> Cache:
-    """The cache in which hypothesis k of a sentence goes on from hypothesis `parents[k]`.
+        Only the table of ancestors changes; keys and values stay where they were written.
+        """
+        return cache._replace(ancestors=jnp.take_along_axis(cache.ancestors, parents[:, :, None], axis=1))
 
-    Only the table of ancestors changes; keys and values stay where they were written.
-    """
-    return cache._replace(ancestors=jnp.take_along_axis(cache.ancestors, parents[:, :, None], axis=1))
+    @staticmethod
+    def grow(cache: Cache, length: int) -> Cache:
+        """The cache with room for hypotheses of up to `length` tokens: attention costs what there is room for."""
+        _, beams, present = cache.ancestors.shape
+        room, none = length - present, (0, 0)
 
-
-def grow_cache(cache: Cache, length: int) -> Cache:
-    """The cache with room for hypotheses of up to `length` tokens: attention costs what there is room for."""
-    _, beams, present = cache.ancestors.shape
-    room, none = length - present, (0, 0)
-
-    def pad(past: KeysValues) -> KeysValues:
-        more = (0, room * beams)
-        return KeysValues(jnp.pad(past.keys, (none, none, none, more)), jnp.pad(past.values, (none, none, more, none)))
-
-    ancestors = jnp.pad(cache.ancestors, (none, none, (0, room)))
-    return cache._replace(target=tuple(map(pad, cache.target)), ancestors=ancestors)
-
-
-# --- modules as plain pytrees ----------------------------------------------------------------------------
-
-
-def _renamed(tree: Any, rename: Any) -> Any:
-    return {rename(k): _renamed(v, rename) for k, v in tree.items()} if isinstance(tree, dict) else tree
-
-
-def split(model: Transformer) -> tuple[nnx.GraphDef, Parameters]:
-    """The model's structure, which is static, and its parameters as nested dicts with string keys."""
-    graph, state = nnx.split(model, nnx.Param)
-    return graph, _renamed(nnx.to_pure_dict(state), str)
-
-
-def merge(graph: nnx.GraphDef, parameters: Parameters) -> Transformer:
-    """The model with these parameters: the inverse of `split`."""
-    state = _renamed(parameters, lambda key: int(key) if key.isdigit() else key)
-    return nnx.merge(graph, nnx.State(jax.tree.map(nnx.Param, state)))
-
-
-def abstract(config: ModelConfig, source_vocabulary: int, target_vocabulary: int) -> tuple[nnx.GraphDef, Parameters]:
-    """`split` of a model that is never allocated: shapes and types in place of arrays."""
-    return split(
-        nnx.eval_shape(
-            lambda: Transformer(
-                config, source_vocabulary=source_vocabulary, target_vocabulary=target_vocabulary, rngs=nnx.Rngs(0)
+        def pad(past: KeysValues) -> KeysValues:
+            more = (0, room * beams)
+            return KeysValues(
+                jnp.pad(past.keys, (none, none, none, more)), jnp.pad(past.values, (none, none, more, none))
             )
-        )
-    )
+
+        ancestors = jnp.pad(cache.ancestors, (none, none, (0, room)))
+        return cache._replace(target=tuple(map(pad, cache.target)), ancestors=ancestors)
+
+    # --- arithmetic ----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def forward_flops(config: ModelConfig, target_vocabulary: int, size: BatchSize) -> float:
+        """Operations of a forward pass over the real tokens, by Chowdhery et al. 2022, appendix B.
+
+        A matrix product takes 2 operations for each weight and token; the scores and the weighted sum of an attention
+        take 4 D for each token and key, of which a row's whole length counts, as it is computed. Left out are
+        embeddings, norms, softmax and padding. With F' = 3 F for swiglu and 2 F for the others:
+
+            source token   encoder layers * (8 D^2 + 2 D F' + 4 D S) + decoder layers * 4 D^2
+            target token   decoder layers * (12 D^2 + 2 D F' + 4 D (T + S)) + 2 V D
+        """
+        width = config.width
+        feed_forward = 2 * width * config.feed_forward * (3 if config.activation == "swiglu" else 2)
+        encoder_layer = 8 * width**2 + feed_forward + 4 * width * size.source_length
+        decoder_layer = 12 * width**2 + feed_forward + 4 * width * (size.target_length + size.source_length)
+        keys_values = 4 * width**2
+        source_token = config.encoder_layers * encoder_layer + config.decoder_layers * keys_values
+        target_token = config.decoder_layers * decoder_layer + 2 * target_vocabulary * width
+        return float(size.source_tokens * source_token + size.target_tokens * target_token)

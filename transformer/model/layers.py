@@ -1,57 +1,17 @@
 """What a layer is made of: feed-forward networks, layer normalisation, residual connections, and the two layers."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+from jaxtyping import Array, Float, Int
 
 from transformer.config import ModelConfig
 from transformer.model.attention import KeysValues, MultiHeadAttention
 from transformer.model.dense import Dense, Precision, project
+from transformer.model.dropout import DropoutKey, dropout, fold
+from transformer.model.masks import Mask
 from transformer.model.positions import PositionalEncoding
-
-
-def scrambled(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
-    """Each number with its bits mixed: the two-multiplication hash `lowbias32` (Wellons 2018), a bijection."""
-    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
-    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
-    return x ^ (x >> 16)
-
-
-class DropoutKey(NamedTuple):
-    """What the coins of dropout come from: a key, and which of a batch's equal parts, in their order, the rows are."""
-
-    key: Key[Array, ""]
-    part: Int[Array, ""] | int = 0
-
-    def fold(self, number: Int[Array, ""] | int) -> "DropoutKey":
-        """One of many keys under this one."""
-        return self._replace(key=jax.random.fold_in(self.key, number))
-
-
-@jax.named_scope("dropout")
-def dropout(x: Float[Array, "..."], rate: float, key: DropoutKey | None) -> Float[Array, "..."]:
-    """`x` with a share `rate` of its features set to 0 and the rest scaled up by as much; `x` itself without a key.
-
-    The coin of a feature is its place in the whole batch, hashed twice with a word of the key each time: the same
-    however devices divide the rows. Unlike the numbers of `jax.random`, which took a seventh of a small model's step
-    on a CPU, it is computed where it is used.
-    """
-    if key is None or rate == 0.0:
-        return x
-    first, second = jax.random.bits(key.key, (2,), jnp.uint32)
-    places = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape) + jnp.uint32(x.size) * jnp.uint32(key.part)
-    keep = scrambled(scrambled(places ^ first) ^ second) >= jnp.uint32(round(rate * 2**32))
-    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
-
-
-def fold(key: DropoutKey | None, site: int) -> DropoutKey | None:
-    """The dropout key of one site under `key`; None stays None."""
-    return None if key is None else key.fold(site)
-
+from transformer.model.tap import scope, show
 
 # --- feed-forward networks -------------------------------------------------------------------------------
 
@@ -138,20 +98,18 @@ class Residual(nnx.Module):
         self.norm_position = config.norm_position
         self.dropout = config.dropout
 
-    def __call__(
-        self,
-        x: Float[Array, "B T D"],
-        sublayer: Callable[[Float[Array, "B T D"]], Float[Array, "B T D"]],
-        *,
-        dropout_key: DropoutKey | None = None,
-    ) -> Float[Array, "B T D"]:
-        if self.norm_position == "pre":
-            return x + dropout(sublayer(self.norm(x)), self.dropout, dropout_key)
-        return self.norm(x + dropout(sublayer(x), self.dropout, dropout_key))
-
-    def sublayer_input(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+    def before(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """What the sub-layer is given for `x`."""
+        show("input", lambda: x)
         return self.norm(x) if self.norm_position == "pre" else x
+
+    def after(
+        self, x: Float[Array, "B T D"], added: Float[Array, "B T D"], *, dropout_key: DropoutKey | None = None
+    ) -> Float[Array, "B T D"]:
+        """`x` with what the sub-layer made of it added."""
+        show("added", lambda: added)
+        x = x + dropout(added, self.dropout, dropout_key)
+        return x if self.norm_position == "pre" else self.norm(x)
 
 
 # --- layers ----------------------------------------------------------------------------------------------
@@ -170,19 +128,19 @@ class EncoderLayer(nnx.Module):
         self,
         x: Float[Array, "B S D"],
         positions: Int[Array, "B S"],
-        mask: Bool[Array, "B 1 S S"],
+        mask: Mask,
         encoding: PositionalEncoding,
         *,
         dropout_key: DropoutKey | None = None,
     ) -> Float[Array, "B S D"]:
-        def attend_self(x):
-            return self.self_attention.self_attention(x, positions, mask, encoding)
-
-        def feed(x):
-            return self.feed_forward(x, dropout_key=fold(dropout_key, 2))
-
-        x = self.self_attention_residual(x, attend_self, dropout_key=fold(dropout_key, 0))
-        return self.feed_forward_residual(x, feed, dropout_key=fold(dropout_key, 1))
+        with scope("self_attention"):
+            normal = self.self_attention_residual.before(x)
+            attended, _ = self.self_attention.self_attention(normal, positions, mask, encoding)
+            x = self.self_attention_residual.after(x, attended, dropout_key=fold(dropout_key, 0))
+        with scope("feed_forward"):
+            normal = self.feed_forward_residual.before(x)
+            fed = self.feed_forward(normal, dropout_key=fold(dropout_key, 2))
+            return self.feed_forward_residual.after(x, fed, dropout_key=fold(dropout_key, 1))
 
 
 class DecoderLayer(nnx.Module):
@@ -199,65 +157,29 @@ class DecoderLayer(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "B T D"],
-        memory: Float[Array, "B S D"],
+        source: KeysValues,
         positions: Int[Array, "B T"],
-        self_mask: Bool[Array, "B 1 T T"],
-        cross_mask: Bool[Array, "B 1 T S"],
+        self_mask: Mask,
+        cross_mask: Mask,
         encoding: PositionalEncoding,
         *,
+        past: KeysValues | None = None,
         dropout_key: DropoutKey | None = None,
-    ) -> Float[Array, "B T D"]:
-        def attend_self(x):
-            return self.self_attention.self_attention(x, positions, self_mask, encoding)
+    ) -> tuple[Float[Array, "B T D"], KeysValues]:
+        """The layer over whole targets, or, with `past`, over the newest token of each hypothesis.
 
-        def attend_source(x):
-            return self.cross_attention.cross_attention(x, memory, cross_mask)
-
-        def feed(x):
-            return self.feed_forward(x, dropout_key=fold(dropout_key, 3))
-
-        x = self.self_attention_residual(x, attend_self, dropout_key=fold(dropout_key, 0))
-        x = self.cross_attention_residual(x, attend_source, dropout_key=fold(dropout_key, 1))
-        return self.feed_forward_residual(x, feed, dropout_key=fold(dropout_key, 2))
-
-    def cross_attention_weights(
-        self,
-        x: Float[Array, "B T D"],
-        memory: Float[Array, "B S D"],
-        positions: Int[Array, "B T"],
-        self_mask: Bool[Array, "B 1 T T"],
-        cross_mask: Bool[Array, "B 1 T S"],
-        encoding: PositionalEncoding,
-    ) -> Float[Array, "B N T S"]:
-        """What the layer looks at in the source, head by head, given what `__call__` is given."""
-
-        def attend_self(x):
-            return self.self_attention.self_attention(x, positions, self_mask, encoding)
-
-        x = self.cross_attention_residual.sublayer_input(self.self_attention_residual(x, attend_self))
-        return self.cross_attention.cross_attention_weights(x, memory, cross_mask)
-
-    def step(
-        self,
-        x: Float[Array, "B K D"],
-        source: KeysValues,
-        source_mask: Bool[Array, "B 1 1 S"],
-        cache: KeysValues,
-        cache_mask: Bool[Array, "B 1 K C"],
-        positions: Int[Array, " B"],
-        encoding: PositionalEncoding,
-    ) -> tuple[Float[Array, "B K D"], KeysValues]:
-        """The layer on the newest token of each hypothesis; the cache holds the keys and values of the earlier ones."""
-        written: list[KeysValues] = []
-
-        def attend_self(x):
-            attended, new = self.self_attention.cached_self_attention(x, cache, cache_mask, positions, encoding)
-            written.append(new)
-            return attended
-
-        def attend_source(x):
-            return self.cross_attention.cached_cross_attention(x, source, source_mask)
-
-        x = self.self_attention_residual(x, attend_self)
-        x = self.cross_attention_residual(x, attend_source)
-        return self.feed_forward_residual(x, self.feed_forward), written[0]
+        `source` is `cross_attention.project_source` of the encoder's output. Returns the features, and the keys and
+        values of self-attention: those of the whole target, or the cache with the new tokens in it.
+        """
+        with scope("self_attention"):
+            normal = self.self_attention_residual.before(x)
+            attended, seen = self.self_attention.self_attention(normal, positions, self_mask, encoding, past=past)
+            x = self.self_attention_residual.after(x, attended, dropout_key=fold(dropout_key, 0))
+        with scope("cross_attention"):
+            normal = self.cross_attention_residual.before(x)
+            attended = self.cross_attention.cross_attention(normal, source, cross_mask)
+            x = self.cross_attention_residual.after(x, attended, dropout_key=fold(dropout_key, 1))
+        with scope("feed_forward"):
+            normal = self.feed_forward_residual.before(x)
+            fed = self.feed_forward(normal, dropout_key=fold(dropout_key, 3))
+            return self.feed_forward_residual.after(x, fed, dropout_key=fold(dropout_key, 2)), seen

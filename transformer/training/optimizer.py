@@ -11,7 +11,7 @@ from optax.contrib import ScheduleFreeState, schedule_free
 from optax.contrib import schedule_free_eval_params as averaged
 
 from transformer.config import TrainingConfig
-from transformer.model.encoder_decoder import Parameters
+from transformer.model import Parameters
 
 Schedule = Callable[[Array], Float[Array, ""]]
 

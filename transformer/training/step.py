@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from data.batch import Batch
 from transformer.config import Config
-from transformer.model.encoder_decoder import Parameters, merge
-from transformer.model.layers import DropoutKey
+from transformer.model import Parameters, merge
+from transformer.model.dropout import DropoutKey
 from transformer.training.loss import LossSums, chunked_loss
 from transformer.training.optimizer import SCHEDULES, build_optimizer, gradient_point
 
@@ -56,15 +56,7 @@ def batch_loss(
     The output layer is applied inside the loss, chunk by chunk; `loss.plain_loss` is the formula.
     """
     model = merge(graph, parameters)
-    memory = model.encode(batch.source, batch.source_segments, batch.source_positions, dropout_key=dropout_key)
-    hidden = model.decode(
-        batch.target_inputs,
-        memory,
-        batch.source_segments,
-        batch.target_segments,
-        batch.target_positions,
-        dropout_key=dropout_key,
-    )
+    hidden = model.features(batch, dropout_key=dropout_key)
     weights = (batch.target_segments != 0).astype(jnp.float32)
     table = model.output().table[...]
     with jax.named_scope("loss"):

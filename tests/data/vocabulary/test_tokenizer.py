@@ -160,7 +160,8 @@ def test_a_missing_or_foreign_model_is_refused(tmp_path):
 
 def test_sentencepiece_prints_nothing():
     program = (
-        "from data.config import DataConfig\nfrom data.vocabulary.tokenizer import learn_tokenizer\nfrom data.batch import Pair\n"
+        "from data.config import DataConfig\nfrom data.vocabulary.tokenizer import learn_tokenizer\n"
+        "from data.batch import Pair\n"
         "from data.sources.corpus import Corpus\npairs = [Pair('a b\\0c', 'd\\u2581e')] * 9\n"
         "corpora = [Corpus('', pairs, None, {}, '')]\n"
         "learn_tokenizer(DataConfig(vocabulary_size=270), corpora).encode_source(['zz'])"

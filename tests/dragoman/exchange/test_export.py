@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data.batch import Batch
 from data.errors import InputError
 from data.lines import one_line
 from data.sources import load_corpora
@@ -28,7 +29,7 @@ from tests.support.tiny_run import CONFIG, make_run, tiny_parameters
 from transformer.config import Config, DecodingConfig
 from transformer.decoding.batches import bucket_of
 from transformer.decoding.requests import search_settings
-from transformer.model.encoder_decoder import merge
+from transformer.model import merge
 
 LINES = [pair.source for pair in load_corpora(CONFIG.data, "validation")[0].pairs if len(pair.source) < 13][:24]
 ODD = ["a\u2028b", "", "  ", "▁a▁", "\ufdd0", "😀 é", "a\tb", "</s>", "<0x41>"]
@@ -312,8 +313,8 @@ def test_safetensors_give_equal_logits_when_read_back(run, tmp_path, capsys):
     logits = []
     for values in (translator.parameters, jax.tree.map(jnp.asarray, parameters)):
         model = merge(translator.graph, values)
-        memory = model.encode(row, jnp.ones_like(row), places)
-        logits.append(model.logits(model.decode(row, memory, jnp.ones_like(row), jnp.ones_like(row), places)))
+        ones = jnp.ones_like(row)
+        logits.append(model.output().logits(model.features(Batch(row, ones, places, row, row, ones, places))))
     assert np.array_equal(*logits)
     assert jax.tree.structure(parameters) == jax.tree.structure(translator.parameters)
 

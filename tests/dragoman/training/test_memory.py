@@ -9,7 +9,7 @@ from data.errors import InputError
 from dragoman.training.memory import OutOfMemory, in_more_parts, largest_update, planned_memory, refuse, watch
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices import STRATEGIES
-from transformer.model.encoder_decoder import abstract
+from transformer.model import abstract
 
 VOCABULARY, LENGTH = 40, 16
 

@@ -11,10 +11,10 @@ from data.batch import Batch, TokenPair
 from data.batching.packing import make_batch
 from dragoman.training.meter import Meter
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
+from transformer.devices.flops import known_peak, update_flops
 from transformer.devices.mesh import MeshStrategy
 from transformer.devices.pmap import PmapStrategy
-from transformer.model.encoder_decoder import Transformer, merge, split
-from transformer.model.flops import BatchSize, forward_flops, known_peak, update_flops
+from transformer.model import ASSEMBLIES, BatchSize, build, merge, split
 
 VOCABULARY = 500
 MODEL = ModelConfig(
@@ -23,7 +23,7 @@ MODEL = ModelConfig(
 
 
 def model_parts(config: ModelConfig):
-    return split(Transformer(config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0)))
+    return split(build(config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0)))
 
 
 def make_rows(rows: int, length: int, tokens: int) -> Batch:
@@ -39,8 +39,9 @@ def compiled_forward_flops(config: ModelConfig, rows: int, source_length: int, t
     def forward(parameters, source, target):
         model = merge(graph, parameters)
         segments = jnp.ones_like(source), jnp.ones_like(target)
-        memory = model.encode(source, segments[0], jnp.zeros_like(source))
-        return model.logits(model.decode(target, memory, *segments, jnp.zeros_like(target)))
+        zeros = jnp.zeros_like(source), jnp.zeros_like(target)
+        batch = Batch(source, segments[0], zeros[0], target, target, segments[1], zeros[1])
+        return model.output().logits(model.features(batch))
 
     shapes = [jax.ShapeDtypeStruct((rows, length), jnp.int32) for length in (source_length, target_length)]
     return jax.jit(forward).lower(parameters, *shapes).compile().cost_analysis()["flops"]
@@ -61,7 +62,7 @@ def test_the_operations_counted_are_those_of_the_compiled_program_within_a_tenth
     config = config.model_copy(update=changes)
     rows = 4
     size = BatchSize(rows * source_length, rows * target_length, source_length, target_length)
-    counted = forward_flops(config, VOCABULARY, size)
+    counted = ASSEMBLIES[config.assembly].forward_flops(config, VOCABULARY, size)
     assert counted == pytest.approx(compiled_forward_flops(config, rows, source_length, target_length), rel=0.1)
 
 

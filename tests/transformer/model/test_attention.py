@@ -1,12 +1,13 @@
-"""Our attention against the library's, its gradient included; and the coins of dropout."""
+"""Our attention against the library's, its gradient included; and the random bits of dropout."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from transformer.model.attention import ancestor_mask, attend, causal_mask, segment_mask
-from transformer.model.layers import DropoutKey, dropout
+from transformer.model.attention import KeysValues, attend
+from transformer.model.dropout import DropoutKey, dropout
+from transformer.model.masks import AncestorMask, CausalMask, SegmentMask
 
 SEGMENTS = jnp.array([[1, 1, 2, 2, 2, 0], [1, 1, 1, 1, 1, 1]])
 
@@ -15,19 +16,18 @@ def tensors(*shapes: tuple[int, ...]) -> list[jax.Array]:
     return [jax.random.normal(jax.random.key(n), shape) for n, shape in enumerate(shapes)]
 
 
-@pytest.mark.parametrize("mask", [causal_mask(SEGMENTS), segment_mask(SEGMENTS, SEGMENTS)], ids=["causal", "all"])
+@pytest.mark.parametrize("mask", [CausalMask(SEGMENTS), SegmentMask(SEGMENTS, SEGMENTS)], ids=["causal", "all"])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_attention_and_its_gradients_are_those_of_the_library(mask, with_bias):
     query, key, value, weight = tensors(*[(2, 4, 6, 8)] * 4)
     bias = tensors((2, 4, 6, 6))[0] if with_bias else None
-    weight = weight * (SEGMENTS != 0)[:, None, :, None]
 
     def ours(query, key, value, bias):
-        return jnp.sum(attend(query, key, value, mask, bias=bias) * weight)
+        return jnp.sum(attend(query, KeysValues(key.swapaxes(2, 3), value), mask, bias=bias) * weight)
 
     def library(query, key, value, bias):
         query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
-        attended = jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask)
+        attended = jax.nn.dot_product_attention(query, key, value, bias=bias, mask=mask.visible())
         return jnp.sum(attended.swapaxes(1, 2) * weight)
 
     arguments = (0, 1, 2, 3) if with_bias else (0, 1, 2)
@@ -36,12 +36,19 @@ def test_attention_and_its_gradients_are_those_of_the_library(mask, with_bias):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), found, expected)
 
 
-def test_attention_in_mixed_precision_is_close_to_float32():
-    query, key, value = tensors(*[(2, 4, 6, 8)] * 3)
-    mask = segment_mask(SEGMENTS, SEGMENTS)
-    mixed = attend(query, key, value, mask, precision="bfloat16_float32")
-    assert mixed.dtype == jnp.float32
-    np.testing.assert_allclose(mixed, attend(query, key, value, mask), atol=0.05)
+def test_attention_and_its_gradients_in_bfloat16_are_close_to_float32():
+    query, key, value, weight = tensors(*[(2, 4, 6, 8)] * 4)
+
+    def loss(query, key, value):
+        attended = attend(query, KeysValues(key.swapaxes(2, 3), value), SegmentMask(SEGMENTS, SEGMENTS))
+        assert attended.dtype == query.dtype
+        return jnp.sum(attended.astype(jnp.float32) * weight)
+
+    exact = jax.grad(loss, (0, 1, 2))(query, key, value)
+    rounded = jax.grad(loss, (0, 1, 2))(*(x.astype(jnp.bfloat16) for x in (query, key, value)))
+    for found, expected in zip(rounded, exact, strict=True):
+        assert found.dtype == jnp.bfloat16
+        assert 0 < np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
@@ -51,20 +58,57 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     np.testing.assert_allclose(dropped[dropped != 0], 1 / 0.7, rtol=1e-6)
 
 
-def test_coins_of_dropout_know_nothing_of_their_neighbours_or_of_other_keys():
+def test_random_bits_of_dropout_know_nothing_of_their_neighbours_or_of_other_keys():
     x = jnp.ones((256, 1024))
-    coins = [np.asarray(dropout(x, 0.5, DropoutKey(jax.random.key(seed)))) != 0 for seed in (1, 2)]
+    bits = [np.asarray(dropout(x, 0.5, DropoutKey(jax.random.key(seed)))) != 0 for seed in (1, 2)]
     limit = 5 * 0.5 / x.size**0.5
-    assert abs((coins[0] == coins[1]).mean() - 0.5) < limit
+    assert abs((bits[0] == bits[1]).mean() - 0.5) < limit
     for shift in (1, 2, 3, 64, 1024):
-        flat = coins[0].ravel()
+        flat = bits[0].ravel()
         assert abs((flat[shift:] == flat[:-shift]).mean() - 0.5) < limit
-    assert np.abs(coins[0].mean(0) - 0.5).max() < 6 * 0.5 / 256**0.5
+    assert np.abs(bits[0].mean(0) - 0.5).max() < 6 * 0.5 / 256**0.5
+
+
+def drawn(mask) -> list[str]:
+    return ["".join("x" if seen else "." for seen in row) for row in mask.visible()[0, 0]]
+
+
+def test_masks_are_drawn_as_their_docstrings_draw_them():
+    segments = jnp.array([[1, 1, 2, 2, 0]])
+    assert drawn(SegmentMask(segments, segments)) == ["xx...", "xx...", "..xx.", "..xx.", "....x"]
+    assert drawn(CausalMask(segments)) == ["x....", "xx...", "..x..", "..xx.", "....x"]
+
+
+def rows_of_segments(rows: int, length: int, seed: int) -> np.ndarray:
+    """Rows as packing makes them: sentences end to end, then padding; the first row is empty, the second full."""
+    generator = np.random.default_rng(seed)
+    segments = np.zeros((rows, length), np.int32)
+    for row in range(1, rows):
+        ends = np.sort(generator.integers(1, length + 1, 3)) if row > 1 else np.array([2, 5, length])
+        for segment, (start, end) in enumerate(zip([0, *ends], ends, strict=False), 1):
+            segments[row, start:end] = segment
+    return segments
+
+
+@pytest.mark.parametrize("lengths", [(9, 9), (7, 11), (11, 7)])
+def test_no_query_is_without_a_key_and_ranges_are_the_visible_keys(lengths):
+    query, key = (jnp.asarray(rows_of_segments(6, length, seed=length)) for length in lengths)
+    query = jnp.minimum(query, key.max(1, keepdims=True))  # no sentence has a target and no source
+    masks = [SegmentMask(query, key), SegmentMask(key, key), CausalMask(key)]
+    for mask in masks:
+        visible, ranges = np.asarray(mask.visible()[:, 0]), mask.ranges()
+        columns = np.arange(visible.shape[2])
+        between = (columns >= np.asarray(ranges.first)[..., None]) & (columns < np.asarray(ranges.end)[..., None])
+        segments = np.asarray(mask[0])
+        assert visible.any(-1).all()
+        np.testing.assert_array_equal(between[segments > 0], visible[segments > 0])
+        assert between.any(-1).all()
+        same = segments[..., None] == np.asarray(mask[-1])[:, None]
+        assert not (visible & ~same)[segments > 0].any()
 
 
 def test_the_mask_of_ancestors_shows_each_hypothesis_its_own_past():
     """The example of the docstring, and its second row at an earlier position."""
     ancestors = jnp.array([[[0, 0, 0], [0, 1, 1]]])
-    drawn = ["".join("x" if seen else "." for seen in row) for row in ancestor_mask(ancestors, jnp.array([2]))[0, 0]]
-    assert drawn == ["x.x.x.", "x..x.x"]
-    assert not ancestor_mask(ancestors, jnp.array([1]))[0, 0, :, 4:].any()
+    assert drawn(AncestorMask(ancestors, jnp.array([2]))) == ["x.x.x.", "x..x.x"]
+    assert not AncestorMask(ancestors, jnp.array([1])).visible()[0, 0, :, 4:].any()

@@ -11,7 +11,9 @@ from flax import nnx
 from data.batch import BOS, EOS, Batch, TokenPair
 from data.batching.packing import make_batch
 from transformer.config import ModelConfig
-from transformer.model.encoder_decoder import Transformer, abstract, merge, reorder_cache, split
+from transformer.model import abstract, merge, split
+from transformer.model.encoder_decoder import EncoderDecoder
+from transformer.model.tap import tap
 
 VOCABULARY = 40
 ARCHITECTURES = [
@@ -31,16 +33,12 @@ ARCHITECTURES = [
 PAIRS = [TokenPair([5, 6, 7, EOS], [8, 9, 10]), TokenPair([11, 12, EOS], [13, 14, 15, 16]), TokenPair([17, EOS], [18])]
 
 
-def build(config: ModelConfig) -> Transformer:
-    return Transformer(config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(3))
+def build(config: ModelConfig) -> EncoderDecoder:
+    return EncoderDecoder(config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(3))
 
 
-def logits(model: Transformer, batch: Batch) -> np.ndarray:
-    memory = model.encode(batch.source, batch.source_segments, batch.source_positions)
-    hidden = model.decode(
-        batch.target_inputs, memory, batch.source_segments, batch.target_segments, batch.target_positions
-    )
-    return np.asarray(model.logits(hidden))
+def logits(model: EncoderDecoder, batch: Batch) -> np.ndarray:
+    return np.asarray(model.logits(model.features(batch)))
 
 
 def batch_of(*rows: list[TokenPair], source_length: int = 12, target_length: int = 12, rows_count: int = 0) -> Batch:
@@ -51,7 +49,7 @@ def batch_of(*rows: list[TokenPair], source_length: int = 12, target_length: int
 
 
 @pytest.fixture(params=ARCHITECTURES, ids=lambda c: f"{c.positions}-{c.norm}-{c.norm_position}-{c.activation}-{c.tied}")
-def model(request) -> Transformer:
+def model(request) -> EncoderDecoder:
     return build(request.param)
 
 
@@ -94,25 +92,23 @@ def test_cached_decoding_equals_decoding_the_whole_target(model):
     pair = PAIRS[1]
     batch = batch_of([pair], [PAIRS[0]])
     full = logits(model, batch)
-    memory = model.encode(batch.source, batch.source_segments, batch.source_positions)
-    cache = model.init_cache(memory, batch.source_segments, beams=2, length=12)
+    cache = model.grow(model.begin(batch.source, beams=2), 12)
     for place in range(4):
         tokens = jnp.repeat(batch.target_inputs[:, place : place + 1], 2, axis=1)
-        step, cache = model.decode_step(tokens, jnp.full(len(tokens), place), cache)
+        step, cache = model.step(tokens, jnp.full(len(tokens), place), cache)
         np.testing.assert_allclose(step[:, 0], full[:, place], atol=2e-5)
         np.testing.assert_allclose(step[:, 1], full[:, place], atol=2e-5)
 
 
 def test_a_reordered_cache_continues_the_chosen_parent(model):
     batch = batch_of([PAIRS[0]])
-    memory = model.encode(batch.source, batch.source_segments, batch.source_positions)
 
     def run(prefixes, parents, last):
-        cache = model.init_cache(memory, batch.source_segments, beams=2, length=6)
+        cache = model.grow(model.begin(batch.source, beams=2), 6)
         for place, column in enumerate(itertools.zip_longest(*prefixes)):
-            _, cache = model.decode_step(jnp.array([column], jnp.int32), jnp.array([place]), cache)
-        cache = reorder_cache(cache, jnp.array([parents]))
-        return model.decode_step(jnp.array([last], jnp.int32), jnp.array([len(prefixes[0])]), cache)[0]
+            _, cache = model.step(jnp.array([column], jnp.int32), jnp.array([place]), cache)
+        cache = model.reorder(cache, jnp.array([parents]))
+        return model.step(jnp.array([last], jnp.int32), jnp.array([len(prefixes[0])]), cache)[0]
 
     swapped = run([[BOS, 5], [BOS, 6]], [1, 1], [7, 8])
     direct = run([[BOS, 6], [BOS, 6]], [0, 1], [7, 8])
@@ -146,3 +142,39 @@ def test_lower_precision_stays_near_float32(precision):
     exact = logits(build(config), batch_of(PAIRS))
     rounded = logits(build(config.model_copy(update={"precision": precision})), batch_of(PAIRS))
     assert 0 < np.abs(exact - rounded).max() < 0.05 * np.abs(exact).max()
+
+
+def test_looking_at_a_model_changes_no_bit_and_shows_every_part_of_every_layer(model):
+    batch = batch_of(PAIRS, [PAIRS[0]])
+    expected = model.features(batch)
+    with tap() as shown:
+        np.testing.assert_array_equal(model.features(batch), expected)
+    encoder = {f"encoder/0/{part}/{name}" for part in ("self_attention", "feed_forward") for name in ("input", "added")}
+    decoder = {f"decoder/0/{part}/{name}" for part in ("self_attention", "cross_attention") for name in ("weights",)}
+    assert encoder | decoder <= shown.keys()
+    for name, array in shown.items():
+        if name.endswith("weights"):
+            np.testing.assert_allclose(array.sum(-1), 1.0, atol=1e-5)
+    x, added = shown["encoder/0/self_attention/input"], shown["encoder/0/self_attention/added"]
+    residual = model.encoder[0].self_attention_residual
+    np.testing.assert_array_equal(shown["encoder/0/feed_forward/input"], residual.after(x, added))
+
+
+def test_a_tap_shows_only_what_is_wanted_and_nothing_outside_of_it(model):
+    name = model.alignment_name(0)
+    with tap(lambda shown: shown == name) as shown:
+        model.features(batch_of(PAIRS))
+    seen = dict(shown)
+    model.features(batch_of(PAIRS))
+    assert list(seen) == list(shown) == [name]
+
+
+def test_weights_that_are_shown_are_those_that_attention_uses(model):
+    batch = batch_of(PAIRS)
+    layer = model.decoder[0].cross_attention
+    memory = model.encode(batch.source, batch.source_segments, batch.source_positions)
+    with tap() as shown:
+        model.features(batch)
+    values = layer.project_source(memory).values
+    attended = layer.join_heads(jnp.einsum("BNTS,BNSH->BNTH", shown[model.alignment_name(0)], values))
+    np.testing.assert_allclose(shown["decoder/0/cross_attention/added"], attended, atol=2e-5)

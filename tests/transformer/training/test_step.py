@@ -16,8 +16,8 @@ from dragoman.runs.checkpoint import Checkpointer, restore_optimizer, restore_pa
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices import STRATEGIES
 from transformer.devices.mesh import parameter_spec
-from transformer.model.encoder_decoder import Transformer, abstract, split
-from transformer.model.layers import DropoutKey
+from transformer.model import abstract, build, split
+from transformer.model.dropout import DropoutKey
 from transformer.training.optimizer import OPTIMIZERS
 from transformer.training.step import batch_loss
 
@@ -56,7 +56,7 @@ def batches(count: int) -> list[Batch]:
 
 def start(config: Config):
     graph, parameters = split(
-        Transformer(config.model, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
+        build(config.model, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
     )
     strategy = STRATEGIES[config.devices.strategy](graph, config)
     return strategy, strategy.init_state(parameters)
@@ -138,7 +138,7 @@ def test_an_update_of_rows_that_do_not_divide_by_the_devices_is_that_of_one():
 @pytest.mark.parametrize("optimizer", ["adamw", pytest.param("adafactor", marks=pytest.mark.exhaustive)])
 def test_a_checkpoint_of_any_mapping_restores_on_any_other_exactly(optimizer, tmp_path):
     graph, parameters = split(
-        Transformer(recipe().model, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
+        build(recipe().model, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
     )
     configs = {name: recipe(devices=devices, optimizer=optimizer) for name, devices in MAPPINGS.items()}
     strategies = {name: STRATEGIES[config.devices.strategy](graph, config) for name, config in configs.items()}

@@ -1,0 +1,100 @@
+"""What training and search know of a model: an assembly of layers that predicts a target, whole or token by token."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from data.batch import Batch
+from transformer.config import ModelConfig
+from transformer.model.dropout import DropoutKey
+from transformer.model.embeddings import Embedding
+
+Parameters = dict[str, Any]
+"""Nested dicts of float32 arrays, keyed by the names of modules: what is saved, sharded, averaged and updated."""
+
+Cache = Any
+"""The state of decoding: a pytree of arrays with the rows in front. Only the assembly looks inside."""
+
+
+class BatchSize(NamedTuple):
+    """What the arithmetic of a batch depends on: its real tokens, and the lengths of its rows."""
+
+    source_tokens: float
+    target_tokens: float
+    source_length: int
+    target_length: int
+
+
+@runtime_checkable
+class Assembly(Protocol):
+    """A model as training and search see it.
+
+    `features` serves training and scoring: whole targets at once. `begin`, `step`, `reorder` and `grow` serve search:
+    one token of each hypothesis at a time, from a cache. Both give the same probabilities.
+    """
+
+    def features(self, batch: Batch, *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:
+        """The features from which the output layer predicts `batch.target_labels`. Without a key there is no dropout.
+
+        Features at padding are finite and mean nothing.
+        """
+        ...
+
+    def output(self) -> Embedding:
+        """The output layer: its table holds a vector for each token of the target vocabulary."""
+        ...
+
+    def embeddings(self) -> tuple[Embedding, Embedding]:
+        """The word embeddings of the source and of the target: the same one where they share a table."""
+        ...
+
+    def begin(self, source: Int[Array, "B S"], *, beams: int) -> Cache:
+        """The cache before the first token, with room for none: one source sentence a row, PAD behind it."""
+        ...
+
+    def step(
+        self, tokens: Int[Array, "B K"], positions: Int[Array, " B"], cache: Cache
+    ) -> tuple[Float[Array, "B K V"], Cache]:
+        """The logits of each hypothesis's next token after its newest one, at its row's position, and the new cache."""
+        ...
+
+    @staticmethod
+    def reorder(cache: Cache, parents: Int[Array, "B K"]) -> Cache:
+        """The cache in which hypothesis k of a row continues hypothesis `parents[k]`."""
+        ...
+
+    @staticmethod
+    def grow(cache: Cache, length: int) -> Cache:
+        """The cache with room for hypotheses of `length` tokens."""
+        ...
+
+    @staticmethod
+    def alignment_name(layer: int) -> str:
+        """The name under which `tap` shows how decoder layer `layer`, counted from 0, attends to the source."""
+        ...
+
+    @staticmethod
+    def forward_flops(config: ModelConfig, target_vocabulary: int, size: BatchSize) -> float:
+        """Floating-point operations of a forward pass over the real tokens of a batch."""
+        ...
+
+
+# --- modules as plain pytrees ----------------------------------------------------------------------------
+
+
+def _renamed(tree: Any, rename: Any) -> Any:
+    return {rename(k): _renamed(v, rename) for k, v in tree.items()} if isinstance(tree, dict) else tree
+
+
+def split(model: Assembly) -> tuple[nnx.GraphDef, Parameters]:
+    """The model's structure, which is static, and its parameters as nested dicts with string keys."""
+    graph, state = nnx.split(model, nnx.Param)
+    return graph, _renamed(nnx.to_pure_dict(state), str)
+
+
+def merge(graph: nnx.GraphDef, parameters: Parameters) -> Assembly:
+    """The model with these parameters: the inverse of `split`."""
+    state = _renamed(parameters, lambda key: int(key) if key.isdigit() else key)
+    return nnx.merge(graph, nnx.State(jax.tree.map(nnx.Param, state)))

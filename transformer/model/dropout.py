@@ -1,0 +1,46 @@
+"""Dropout whose random bits belong to a position of the batch, so that they do not depend on the devices."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, UInt32
+
+
+def scrambled(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """Each number with its bits mixed: the two-multiplication hash `lowbias32` (Wellons 2018), a bijection."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)
+
+
+class DropoutKey(NamedTuple):
+    """What the coins of dropout come from: a key, and which of a batch's equal parts, in their order, the rows are."""
+
+    key: Key[Array, ""]
+    part: Int[Array, ""] | int = 0
+
+    def fold(self, number: Int[Array, ""] | int) -> "DropoutKey":
+        """One of many keys under this one."""
+        return self._replace(key=jax.random.fold_in(self.key, number))
+
+
+@jax.named_scope("dropout")
+def dropout(x: Float[Array, "..."], rate: float, key: DropoutKey | None) -> Float[Array, "..."]:
+    """`x` with a share `rate` of its features set to 0 and the rest scaled up by as much; `x` itself without a key.
+
+    The coin of a feature is its place in the whole batch, hashed twice with a word of the key each time: the same
+    however devices divide the rows. Unlike the numbers of `jax.random`, which took a seventh of a small model's step
+    on a CPU, it is computed where it is used.
+    """
+    if key is None or rate == 0.0:
+        return x
+    first, second = jax.random.bits(key.key, (2,), jnp.uint32)
+    places = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape) + jnp.uint32(x.size) * jnp.uint32(key.part)
+    keep = scrambled(scrambled(places ^ first) ^ second) >= jnp.uint32(round(rate * 2**32))
+    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
+
+
+def fold(key: DropoutKey | None, site: int) -> DropoutKey | None:
+    """The dropout key of one site under `key`; None stays None."""
+    return None if key is None else key.fold(site)

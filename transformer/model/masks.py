@@ -1,0 +1,106 @@
+"""Masks: which keys each query may attend to. They come from segments only, and no query is ever left without a key.
+
+A mask has two forms. `visible()` is an array, True where a query may attend to a key: for our own attention. `ranges()`
+gives the first key of each query and the one after its last: for kernels that compute attention without such an array.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+
+class Ranges(NamedTuple):
+    """The keys of each query: from `first` on, up to but not including `end`."""
+
+    first: Int[Array, "B T"]
+    end: Int[Array, "B T"]
+
+
+class SegmentMask(NamedTuple):
+    """A query attends to the keys of its own sentence. Padding, segment 0, attends to padding.
+
+    Two sentences of two tokens in a row, and one column of padding:
+
+        segments 1 1 2 2 0  ->  x x . . .
+                                x x . . .
+                                . . x x .
+                                . . x x .
+                                . . . . x
+
+    Where the keys of a row hold no padding, its padded queries attend to the last key: a query without any key would
+    make the result and the gradient of some kernels NaN. What padding attends to never reaches a real token.
+    """
+
+    query_segments: Int[Array, "B T"]
+    key_segments: Int[Array, "B S"]
+
+    def visible(self) -> Bool[Array, "B 1 T S"]:
+        """True where a query may attend to a key."""
+        same = self.query_segments[:, :, None] == self.key_segments[:, None, :]
+        is_last = jnp.arange(self.key_segments.shape[1]) == self.key_segments.shape[1] - 1
+        is_padding = (self.query_segments == 0)[:, :, None] & is_last[None, None]
+        return (same | is_padding)[:, None]
+
+    def ranges(self) -> Ranges:
+        """The keys of each query as a range: sentences lie end to end, in the order of their segments."""
+        length = self.key_segments.shape[1]
+        order = jnp.where(self.key_segments == 0, jnp.iinfo(jnp.int32).max, self.key_segments)
+        wanted = self.query_segments[:, :, None]
+        first = (order[:, None] < wanted).sum(-1, dtype=jnp.int32)
+        end = (order[:, None] <= wanted).sum(-1, dtype=jnp.int32)
+        real = (self.key_segments != 0).sum(-1, dtype=jnp.int32)[:, None]
+        is_padding = self.query_segments == 0
+        first = jnp.where(is_padding, jnp.minimum(real, length - 1), first)
+        return Ranges(first, jnp.where(is_padding, length, end))
+
+
+class CausalMask(NamedTuple):
+    """`SegmentMask` without the future: a target token attends to itself and to what precedes it in its sentence.
+
+    Columns stand for time, as the tokens of a sentence follow each other in a row:
+
+        segments 1 1 2 2 0  ->  x . . . .
+                                x x . . .
+                                . . x . .
+                                . . x x .
+                                . . . . x
+    """
+
+    segments: Int[Array, "B T"]
+
+    def visible(self) -> Bool[Array, "B 1 T T"]:
+        """True where a query may attend to a key."""
+        length = self.segments.shape[1]
+        past = jnp.tril(jnp.ones((length, length), bool))
+        return SegmentMask(self.segments, self.segments).visible() & past[None, None]
+
+    def ranges(self) -> Ranges:
+        """The keys of each query as a range that ends with itself."""
+        first, _ = SegmentMask(self.segments, self.segments).ranges()
+        length = self.segments.shape[1]
+        return Ranges(first, jnp.broadcast_to(jnp.arange(1, length + 1, dtype=jnp.int32), first.shape))
+
+
+class AncestorMask(NamedTuple):
+    """The last row of `CausalMask` for each hypothesis of a beam, over a cache that holds the keys of all of them.
+
+    At each time the cache has a slot for each of K hypotheses; `ancestors[b, k, l]` is the slot of the hypothesis that
+    k continues. Two hypotheses at position 2; the second continues the first at time 0, and itself at time 1:
+
+        ancestors 0 0 0  ->  x . x . x .
+                  0 1 1      x . . x . x
+    """
+
+    ancestors: Int[Array, "B K L"]
+    positions: Int[Array, " B"]
+
+    def visible(self) -> Bool[Array, "B 1 K S"]:
+        """True where a hypothesis may attend to a slot."""
+        beams, length = self.ancestors.shape[1:]
+        is_ancestor = self.ancestors[..., None] == jnp.arange(beams)[None, None, None]
+        is_past = jnp.arange(length)[None] <= self.positions[:, None]
+        return (is_ancestor & is_past[:, None, :, None]).reshape(-1, 1, beams, length * beams)
+
+
+Mask = SegmentMask | CausalMask | AncestorMask
