@@ -1,8 +1,15 @@
 """The knobs of the text side: which corpus, which vocabulary, which rows."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+ALWAYS = object()  # the knob is as old as the first version
+
+
+def knob(default: Any, *, before: Any = ALWAYS, **field: Any) -> Any:
+    """A pydantic field for a knob. `before`: the value that every run had before the knob was added; never edit it."""
+    return Field(default, json_schema_extra={} if before is ALWAYS else {"before": before}, **field)
 
 
 class Section(BaseModel):

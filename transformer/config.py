@@ -4,13 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from data.config import DataConfig, Section
+from data.config import DataConfig, Section, knob
 
 
 class ModelConfig(Section):
     """The architecture: sizes, and the choice at each part the explainer names."""
 
-    assembly: Literal["encoder_decoder"] = Field("encoder_decoder", description="how the layers are put together")
+    assembly: Literal["encoder_decoder"] = knob(
+        "encoder_decoder", before="encoder_decoder", description="how the layers are put together"
+    )
     encoder_layers: int = Field(6, ge=1, description="layers of the encoder")
     decoder_layers: int = Field(6, ge=1, description="layers of the decoder")
     width: int = Field(512, ge=2, description="features of a token between layers (D), a multiple of heads")

@@ -148,8 +148,21 @@ def flatten(config: Config) -> dict[str, Any]:
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of the knobs that decide what parameters mean: the architecture and the kind of vocabulary."""
-    meaning = config.model.model_dump(exclude=FREE_OF_MEANING) | {"vocabulary": config.data.vocabulary}
+    """SHA-256 of the knobs that decide what parameters mean: the architecture and the kind of vocabulary.
+
+    The knobs of version 0.1.0 are always hashed. A knob added since is hashed only where its value differs from the
+    one that all runs had before it (`before` on its field). So a new knob leaves the hash of every stored checkpoint as
+    it is, and so does a new default of any knob, because a run's config.toml holds every value.
+    """
+    meaning: dict[str, Any] = {"vocabulary": config.data.vocabulary}
+    for name, field in type(config.model).model_fields.items():
+        value, extra = getattr(config.model, name), field.json_schema_extra
+        if name in FREE_OF_MEANING:
+            continue
+        if not isinstance(extra, dict) or "before" not in extra:
+            meaning[name] = value
+        elif value != extra["before"]:
+            meaning[f"model.{name}"] = value
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 
