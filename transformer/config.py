@@ -110,9 +110,12 @@ class TrainingConfig(Section):
     log_every: int = Field(100, ge=1, description="updates between lines in metrics.jsonl")
     save_every: int = Field(1000, ge=1, description="updates between checkpoints")
     validate_every: int = Field(1000, ge=1, description="updates between validations, each followed by a checkpoint")
-    patience: int = Field(0, ge=0, description="validations without better BLEU that end training; 0: never")
+    metric: Literal["bleu", "chrf", "ter", "bleu_lowercased_tokenized"] = Field(
+        "bleu", description="validation score by which checkpoints are kept, averaged and chosen, and training stops"
+    )
+    patience: int = Field(0, ge=0, description="validations without a better score that end training; 0: never")
     keep_last: int = Field(2, ge=1, description="newest checkpoints kept")
-    keep_best: int = Field(5, ge=0, description="checkpoints of best validation BLEU kept, and averaged at the end")
+    keep_best: int = Field(5, ge=0, description="checkpoints of best validation score kept, and averaged at the end")
     validation_sentences: int = Field(0, ge=0, description="validation pairs used, from the first on; 0: all")
 
     @model_validator(mode="after")

@@ -148,7 +148,8 @@ def evaluate(
 def scores(hypotheses: Sequence[str], test_set: TestSet, config: Config) -> dict[str, Any]:
     """Each metric's score and signature."""
     found = {
-        name: metric(hypotheses, test_set.references, config.data.target_language) for name, metric in METRICS.items()
+        name: metric.score(hypotheses, test_set.references, config.data.target_language)
+        for name, metric in METRICS.items()
     }
     return {name: {"score": score.score, "signature": score.signature} for name, score in found.items()}
 

@@ -72,7 +72,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("directory", metavar="DIRECTORY", type=Path, help="where to write; new, or empty")
     parser.add_argument("--format", choices=list(FORMATS), required=True, help="what to write")
     parser.add_argument(
-        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best validation BLEU"
+        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best by validation score"
     )
     only = "(ctranslate2)"
     parser.add_argument(

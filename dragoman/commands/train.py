@@ -22,7 +22,7 @@ from dragoman.evaluation.metrics import METRICS
 from dragoman.runs.checkpoint import Checkpointer
 from dragoman.runs.recipe import read_recipe
 from dragoman.runs.run import Run, check_config, config_hash, file_hash
-from dragoman.training.loop import Text, Trainer, say, warn
+from dragoman.training.loop import Text, Trainer, logged_metrics, say, warn
 from dragoman.training.memory import GIB, OutOfMemory, device_kind, in_more_parts, largest_update, smallest_memory
 from dragoman.translation.translator import Translator
 from transformer.config import Config
@@ -111,10 +111,11 @@ def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
     language, references = translator.config.data.target_language, [pair.target for pair in pairs]
     sources = [pair.source for pair in pairs]
     hypotheses = translator.translate_together(sources, stop, label="test")
-    say(f"\ntest set, {len(pairs)} pairs, checkpoint {translator.checkpoint} (chosen by validation BLEU):")
-    for name, label in (("bleu", "BLEU"), ("chrf", "chrF")):
-        score = METRICS[name](hypotheses, references, language)
-        say(f"  {label} {score.score:.2f}  {score.signature}")
+    chosen_by = METRICS[translator.config.training.metric].label
+    say(f"\ntest set, {len(pairs)} pairs, checkpoint {translator.checkpoint} (chosen by validation {chosen_by}):")
+    for name in logged_metrics(translator.config):
+        score = METRICS[name].score(hypotheses, references, language)
+        say(f"  {METRICS[name].label} {score.score:.2f}  {score.signature}")
     for number in np.linspace(0, len(pairs) - 1, min(EXAMPLES, len(pairs))).astype(int):
         say(f"\n  source      {pairs[number].source}")
         say(f"  translation {hypotheses[number]}")
@@ -170,7 +171,11 @@ def train(config: Config, run: Run) -> int:
         }
         training = config.training
         with Checkpointer(
-            run.checkpoints, keep_last=training.keep_last, keep_best=training.keep_best, hashes=hashes
+            run.checkpoints,
+            keep_last=training.keep_last,
+            keep_best=training.keep_best,
+            metric=training.metric,
+            hashes=hashes,
         ) as checkpointer:
             trainer = fit(config, run, text, checkpointer, stop, hashes)
             with contextlib.suppress(Interrupted):

@@ -62,7 +62,7 @@ def add_file_options(parser: argparse.ArgumentParser, *, chunk: int) -> None:
 def add_search_options(parser: argparse.ArgumentParser) -> None:
     """What is searched with, and what outputs must and must not have; every knob of search stands further down."""
     parser.add_argument(
-        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best validation BLEU"
+        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best by validation score"
     )
     parser.add_argument(
         "--ensemble",

@@ -5,7 +5,6 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 from sacrebleu.metrics import BLEU, CHRF, TER
-from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 from data.errors import InputError
 
@@ -14,7 +13,7 @@ TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
 
 
 class Score(NamedTuple):
-    """A score out of 100 (TER: edits for each 100 words, smaller is better); compare only equal signatures."""
+    """The score of a set of translations; compare only those of equal signatures."""
 
     name: str
     score: float
@@ -41,6 +40,8 @@ def bleu_lowercased_tokenized(hypotheses: Sequence[str], references: Sequence[st
 
     Not comparable with `bleu`, nor with the sacreBLEU that other papers report.
     """
+    from sacremoses import MosesPunctNormalizer, MosesTokenizer  # slow to import, and used here only
+
     normalizer, tokenizer = MosesPunctNormalizer(language), MosesTokenizer(language)
 
     def prepare(lines: Sequence[str]) -> list[str]:
@@ -66,9 +67,22 @@ def _score(name: str, metric: BLEU | CHRF | TER, hypotheses: Sequence[str], refe
     return Score(name, score, str(metric.get_signature()))
 
 
-METRICS: dict[str, Callable[[Sequence[str], Sequence[str], str], Score]] = {
-    "bleu": bleu,
-    "chrf": chrf,
-    "ter": ter,
-    "bleu_lowercased_tokenized": bleu_lowercased_tokenized,
+class Metric(NamedTuple):
+    """A way to score translations: `score(hypotheses, references, language)`, its name in reports, its direction."""
+
+    score: Callable[[Sequence[str], Sequence[str], str], Score]
+    label: str
+    larger_is_better: bool = True
+
+    def is_better(self, score: float, than: float) -> bool:
+        """True if the first of two scores is the better one; equal scores are not."""
+        return score > than if self.larger_is_better else score < than
+
+
+METRICS = {
+    "bleu": Metric(bleu, "BLEU"),
+    "chrf": Metric(chrf, "chrF"),
+    "ter": Metric(ter, "TER", larger_is_better=False),
+    "bleu_lowercased_tokenized": Metric(bleu_lowercased_tokenized, "lower-cased, tokenized BLEU"),
 }
+"""What evaluate.py prints, in this order, and what `training.metric` can name: a new one stands there too."""

@@ -29,7 +29,7 @@ import numpy as np
 from data.errors import InputError
 from dragoman.runs.files import flush
 from dragoman.runs.manifest import FORMAT, Manifest, list_files, read_manifest, verify, write_manifest
-from dragoman.runs.selection import AVERAGE, best, bleu, first_verified, latest, steps
+from dragoman.runs.selection import AVERAGE, best, first_verified, goodness, latest, steps
 from dragoman.runs.storage import (
     Arrays,
     Tree,
@@ -58,9 +58,11 @@ class Checkpointer:
     call it, and process 0 writes.
     """
 
-    def __init__(self, directory: Path, *, keep_last: int, keep_best: int, hashes: dict[str, str]):
+    def __init__(
+        self, directory: Path, *, keep_last: int, keep_best: int, hashes: dict[str, str], metric: str = "bleu"
+    ):
         self.directory = Path(directory)
-        self.keep_last, self.keep_best, self.hashes = keep_last, keep_best, dict(hashes)
+        self.keep_last, self.keep_best, self.metric, self.hashes = keep_last, keep_best, metric, dict(hashes)
         self.is_writer = jax.process_index() == 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -163,7 +165,7 @@ class Checkpointer:
                 shutil.rmtree(path)
 
     def _prune(self, newest: int) -> None:
-        """Delete all but the newest steps and those of best validation BLEU; what cannot be judged stays."""
+        """Delete all but the newest steps and those with the best validation scores; damaged ones stay."""
         scores = {step: score for step in steps(self.directory) if (score := self._score(step)) is not None}
         known = [step for step in scores if step <= newest]  # later ones are damaged, and written again in time
         by_score = sorted((step for step in known if scores[step] > -math.inf), key=lambda step: (-scores[step], -step))
@@ -173,9 +175,9 @@ class Checkpointer:
                 self._remove(self.directory / str(step))
 
     def _score(self, step: int) -> float | None:
-        """Validation BLEU of a step, None if its manifest is damaged."""
+        """How good a step is by its validation score; None if its manifest is damaged."""
         try:
-            return bleu(read_manifest(self.directory / str(step)))
+            return goodness(read_manifest(self.directory / str(step)), self.metric)
         except InputError:
             return None
 

@@ -20,9 +20,9 @@ def find_checkpoint(run: Path, checkpoint: str) -> tuple[Path, Run]:
     home = Run(run)
     if not run.is_dir():
         raise InputError(f"{run}: no such run directory")
-    home.load_config()
+    config = home.load_config()
     if checkpoint == "best":
-        return best_checkpoint(home), home
+        return best_checkpoint(home, config.training.metric), home
     inside = home.checkpoints / checkpoint
     if (checkpoint.isdecimal() or checkpoint == AVERAGE) and inside.is_dir():
         return inside, home
@@ -34,13 +34,13 @@ def find_checkpoint(run: Path, checkpoint: str) -> tuple[Path, Run]:
     )
 
 
-def best_checkpoint(run: Run) -> Path:
-    """The checkpoint of best validation BLEU. A damaged one is refused: a worse one must be asked for."""
+def best_checkpoint(run: Run, metric: str) -> Path:
+    """The checkpoint with the best validation score. InputError if it is damaged: a worse one must be asked for."""
 
     def refuse(problem: str) -> None:
         raise InputError(f"{problem.removesuffix('; skipped')}: restore it, or choose another with --checkpoint")
 
-    found = best(run.checkpoints, warn=refuse)
+    found = best(run.checkpoints, metric=metric, warn=refuse)
     if found is None:
         raise InputError(f"{run.path}: no checkpoint yet: train.py saves the first after training.save_every steps")
     return found

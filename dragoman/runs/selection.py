@@ -9,15 +9,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data.errors import InputError
+from dragoman.evaluation.metrics import METRICS
 from dragoman.runs.manifest import Manifest, read_manifest, verify
 
 AVERAGE = "average"
 Warn = Callable[[str], None]
 
 
-def bleu(manifest: Manifest) -> float:
-    """Validation BLEU of a checkpoint, minus infinity where there is none."""
-    return (manifest.validation or {}).get("bleu", -math.inf)
+def goodness(manifest: Manifest, metric: str) -> float:
+    """The validation score of a checkpoint, negated if smaller is better; minus infinity where there is none."""
+    score = (manifest.validation or {}).get(metric)
+    if score is None:
+        return -math.inf
+    return score if METRICS[metric].larger_is_better else -score
 
 
 def steps(checkpoints: Path) -> list[int]:
@@ -33,20 +37,23 @@ def latest(checkpoints: Path, *, warn: Warn) -> Path | None:
     return first_verified([Path(checkpoints, str(step)) for step in reversed(steps(checkpoints))], warn=warn)
 
 
-def best(checkpoints: Path, *, warn: Warn) -> Path | None:
-    """The checkpoint to translate with: of best validation BLEU, the average if equal; without BLEU the latest step."""
+def best(checkpoints: Path, *, metric: str, warn: Warn) -> Path | None:
+    """The checkpoint to translate with: the one with the best validation score by a metric.
+
+    Among equal scores the average is chosen, then the later step; where none has a score, the latest step.
+    """
     names = [str(step) for step in steps(checkpoints)] + [AVERAGE] * Path(checkpoints, AVERAGE).is_dir()
     ranks = {}
     for path in (Path(checkpoints, name) for name in names):
         try:
-            ranks[path] = rank(read_manifest(path), is_average=path.name == AVERAGE)
+            ranks[path] = rank(read_manifest(path), metric, is_average=path.name == AVERAGE)
         except InputError as error:
             warn(f"{error}; skipped")
     return first_verified(sorted(ranks, key=ranks.__getitem__, reverse=True), warn=warn)
 
 
-def best_steps(checkpoints: Path, count: int, *, warn: Warn) -> list[Path]:
-    """The `count` steps of best validation BLEU that verify, best first, the later of equals first."""
+def best_steps(checkpoints: Path, count: int, *, metric: str, warn: Warn) -> list[Path]:
+    """The `count` steps with the best validation scores that verify, best first, the later of equals first."""
     scored = []
     for path in (Path(checkpoints, str(step)) for step in steps(checkpoints)):
         try:
@@ -54,14 +61,14 @@ def best_steps(checkpoints: Path, count: int, *, warn: Warn) -> list[Path]:
         except InputError as error:
             warn(f"{error}; skipped")
             continue
-        if bleu(manifest) > -math.inf:
-            scored.append((bleu(manifest), manifest.step, path))
+        if goodness(manifest, metric) > -math.inf:
+            scored.append((goodness(manifest, metric), manifest.step, path))
     return [path for _, _, path in sorted(scored, reverse=True)[:count]]
 
 
-def rank(manifest: Manifest, *, is_average: bool) -> tuple[float, bool, int]:
+def rank(manifest: Manifest, metric: str, *, is_average: bool) -> tuple[float, bool, int]:
     """What `best` sorts by: among equal scores the average first, without scores last, then the later step."""
-    score = bleu(manifest)
+    score = goodness(manifest, metric)
     return score, is_average if score > -math.inf else not is_average, manifest.step
 
 

@@ -78,6 +78,16 @@ def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
     return split(model)[1]
 
 
+def logged_metrics(config: Config) -> list[str]:
+    """The metrics of validation and of the report at the end: BLEU, chrF, and the one that chooses if it is another."""
+    return list(dict.fromkeys(("bleu", "chrf", config.training.metric)))
+
+
+def show_scores(scores: dict[str, float]) -> str:
+    """Scores as they are printed: "BLEU 26.44, chrF 49.73"; the loss is left out."""
+    return ", ".join(f"{METRICS[name].label} {score:.2f}" for name, score in scores.items() if name in METRICS)
+
+
 class Trainer:
     """A run in the course of training."""
 
@@ -114,7 +124,7 @@ class Trainer:
         )
         self.batches = iter(stream)
         self.step, self.stale, self.is_validated = 0, 0, True
-        self.best: float | None = None  # validation BLEU
+        self.best: float | None = None  # validation score, by training.metric
 
     def share_of_rows(self, shapes: list[tuple[int, int, int]]) -> Share:
         """What this process takes of each batch; says so where empty rows fill up 1% of an update or more."""
@@ -234,19 +244,16 @@ class Trainer:
             self.run.append_metrics(record)
 
     def validate(self, state: TrainState, writer: SummaryWriter, bar: tqdm) -> dict[str, float]:
-        """Loss, BLEU and chrF on the validation set, by the search that translate.py uses."""
+        """Loss and scores on the validation set, by the search that translate.py uses."""
         parameters = whole(self.strategy.saved(state).parameters)
         scores = {"loss": self.validation_loss(state), **self.validation_scores(parameters)}
         self.append_metrics({"step": self.step, "time": time.time(), **scores})
         for name, value in scores.items():
             writer.add_scalar(f"validation/{name}", value, self.step)
-        self.stale = 0 if self.best is None or scores["bleu"] > self.best else self.stale + 1
-        self.best = scores["bleu"] if self.best is None else max(self.best, scores["bleu"])
-        marker = "" if self.stale else "  (best)"
-        say(
-            f"step {self.step}: validation loss {scores['loss']:.3f}, BLEU {scores['bleu']:.2f}, "
-            f"chrF {scores['chrf']:.2f}{marker}"
-        )
+        score = scores[self.config.training.metric]
+        is_best = self.best is None or METRICS[self.config.training.metric].is_better(score, self.best)
+        self.best, self.stale = (score, 0) if is_best else (self.best, self.stale + 1)
+        say(f"step {self.step}: validation loss {scores['loss']:.3f}, {show_scores(scores)}" + "  (best)" * is_best)
         bar.unpause()
         return scores
 
@@ -256,12 +263,13 @@ class Trainer:
         return float(sum(s.loss for s in sums) / sum(s.tokens for s in sums))
 
     def validation_scores(self, parameters: Parameters) -> dict[str, float]:
-        """BLEU and chrF of the validation set's translations."""
+        """BLEU, chrF and training.metric of the validation set's translations."""
         sources = [pair.source for pair in self.text.validation]
         translator = Translator(self.graph, parameters, self.config, self.text.tokenizer)
         hypotheses = translator.translate_together(sources, self.stop, label="validate")
         references, language = [pair.target for pair in self.text.validation], self.config.data.target_language
-        return {name: METRICS[name](hypotheses, references, language).score for name in ("bleu", "chrf")}
+        names = logged_metrics(self.config)
+        return {name: METRICS[name].score(hypotheses, references, language).score for name in names}
 
     def save(self, state: TrainState, validation: dict[str, float] | None) -> None:
         """Hands the state to the checkpointer, with the place in the data that goes with it."""
@@ -272,7 +280,9 @@ class Trainer:
     def find_best(self) -> list[str]:
         """The names of the checkpoints to average, when the last one is on the disk."""
         self.checkpointer.wait()
-        return [path.name for path in best_steps(self.run.checkpoints, self.config.training.keep_best, warn=warn)]
+        training = self.config.training
+        found = best_steps(self.run.checkpoints, training.keep_best, metric=training.metric, warn=warn)
+        return [path.name for path in found]
 
     def average_best(self) -> None:
         """Averages the best checkpoints (Vaswani et al. 2017, section 6.1) and scores the average on validation."""
@@ -283,4 +293,4 @@ class Trainer:
         scores = self.validation_scores(parameters)
         self.checkpointer.save_average(parameters, steps=[int(path.name) for path in kept], validation=scores)
         names = ", ".join(path.name for path in kept)
-        say(f"average of steps {names}: validation BLEU {scores['bleu']:.2f}, chrF {scores['chrf']:.2f}")
+        say(f"average of steps {names}: validation {show_scores(scores)}")

@@ -94,7 +94,7 @@ class Translator:
     ) -> "Translator":
         """The translator of a run directory, or of a checkpoint inside one, verified. InputError names what is wrong.
 
-        `checkpoint` is "best" (by validation BLEU), "average", a step, or the path of a checkpoint; without a beam or
+        `checkpoint` is "best" (by validation score), "average", a step, or the path of a checkpoint; without a beam or
         a length penalty the run's own are used. `decoding` changes other knobs of that section. The probabilities of
         the runs or checkpoints of `ensemble`, which must have the same vocabulary, are averaged with those of the run.
         """

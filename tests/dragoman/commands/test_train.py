@@ -192,6 +192,19 @@ def test_training_stops_when_validation_no_longer_improves(recipe, tmp_path):
     assert all(later > max(scores[:n]) for n, later in enumerate(scores[1:-1], start=1))
 
 
+def test_the_metric_that_is_named_is_logged_chooses_and_stops(recipe, tmp_path, capsys):
+    """Of TER, less is better: the best of a run is the smallest."""
+    options = ["--training.metric", "ter", "--training.patience", "2", "--training.validate_every", "4"]
+    assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), "--training.steps", "32", *options]) == 0
+    run, output = Run(tmp_path / "run"), capsys.readouterr().out
+    scores = {record["step"]: record["ter"] for record in run.read_metrics() if "ter" in record}
+    best = min(scores, key=lambda step: (scores[step], -step))
+    assert verify(run.checkpoints / str(best)).progress["best"] == min(scores.values())
+    marked = [int(line.split()[1].rstrip(":")) for line in output.split("\n") if line.endswith("  (best)")]
+    assert marked == [step for step in scores if all(scores[step] < scores[s] for s in scores if s < step)]
+    assert "(chosen by validation TER):" in output
+
+
 AUTO = 'training.batch_tokens = "auto"'
 
 

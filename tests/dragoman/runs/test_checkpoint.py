@@ -34,6 +34,7 @@ from dragoman.runs.checkpoint import (
     verify,
 )
 from dragoman.runs.manifest import read_manifest, write_manifest
+from dragoman.runs.selection import best_steps
 from dragoman.runs.storage import name_leaves
 
 HASHES = {"config": "c" * 64, "tokenizer": "t" * 64, "data": "d" * 64}
@@ -301,11 +302,11 @@ def test_the_best_is_of_highest_bleu_the_average_on_a_tie_and_the_latest_without
         forge(tmp_path / name, step=step, validation=None if bleu is None else {"bleu": bleu})
 
     def chosen(warn: Callable[[str], None] = pytest.fail) -> str:
-        path = best(tmp_path, warn=warn)
+        path = best(tmp_path, metric="bleu", warn=warn)
         assert path is not None
         return path.name
 
-    assert best(tmp_path, warn=pytest.fail) is None
+    assert best(tmp_path, metric="bleu", warn=pytest.fail) is None
     place("2", None)
     place("3", None)
     place("average", None)
@@ -322,6 +323,18 @@ def test_the_best_is_of_highest_bleu_the_average_on_a_tie_and_the_latest_without
     (tmp_path / "6" / "manifest.json").write_text("")
     assert chosen(warnings.append) == "5"
     assert [line.rpartition("/")[2].partition(":")[0] for line in warnings] == ["manifest.json", "_METADATA"]
+
+
+def test_a_metric_of_which_less_is_better_chooses_and_keeps_the_smallest(tmp_path: Path) -> None:
+    x = {"x": jnp.ones(2)}
+    with Checkpointer(tmp_path, keep_last=1, keep_best=2, metric="ter", hashes=HASHES) as checkpointer:
+        for step, (bleu, ter) in enumerate(((9.0, 70.0), (8.0, 50.0), (7.0, 60.0), (6.0, 80.0)), start=1):
+            checkpointer.save(step, x, x, progress={}, validation={"bleu": bleu, "ter": ter})
+    assert steps(tmp_path) == [2, 3, 4]
+    assert best(tmp_path, metric="ter", warn=pytest.fail) == tmp_path / "2"
+    assert best_steps(tmp_path, 2, metric="ter", warn=pytest.fail) == [tmp_path / "2", tmp_path / "3"]
+    assert best(tmp_path, metric="bleu", warn=pytest.fail) == tmp_path / "2"
+    assert best(tmp_path, metric="chrf", warn=pytest.fail) == tmp_path / "4"  # none has a score
 
 
 def test_pruning_keeps_the_newest_the_best_and_the_average(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""A choice has one name: what a knob may be set to is what the table of that choice holds."""
+
+from typing import Literal, get_args, get_origin
+
+import pytest
+
+from data.sources import SOURCES
+from dragoman.evaluation.metrics import METRICS
+from dragoman.runs.recipe import KNOBS
+from transformer.devices import STRATEGIES
+from transformer.model import ASSEMBLIES
+from transformer.model.kernels import KERNELS
+from transformer.model.layers import FEED_FORWARDS, NORMS
+from transformer.model.positions import POSITIONS
+from transformer.training.optimizer import OPTIMIZERS, SCHEDULES
+
+TABLES = {
+    "data.corpus": SOURCES,
+    "model.assembly": ASSEMBLIES,
+    "model.activation": FEED_FORWARDS,
+    "model.norm": NORMS,
+    "model.positions": POSITIONS,
+    "model.attention_kernel": {"auto", "xla", *KERNELS},
+    "training.optimizer": OPTIMIZERS,
+    "training.schedule": SCHEDULES,
+    "training.metric": METRICS,
+    "devices.strategy": STRATEGIES,
+}
+"""The table behind each knob that has one."""
+
+WITHOUT_TABLE = {
+    *("data.toy_task", "data.vocabulary", "data.subword_model", "data.normalization", "data.batching"),
+    *("model.norm_position", "model.tied", "model.precision", "decoding.penalty"),
+}
+"""Knobs whose few values the code tells apart by name."""
+
+CHOICES = {name for name, field in KNOBS.items() if get_origin(field.annotation) is Literal}
+
+
+@pytest.mark.parametrize("knob", sorted(TABLES))
+def test_a_knob_offers_what_its_table_holds(knob):
+    assert set(get_args(KNOBS[knob].annotation)) == set(TABLES[knob])
+
+
+def test_each_knob_that_offers_names_has_a_table_or_is_known_to_have_none():
+    assert set(TABLES) | WITHOUT_TABLE == CHOICES
