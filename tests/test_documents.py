@@ -8,7 +8,8 @@ import pytest
 from dragoman.runs.recipe import read_recipe
 from tests.support.paths import ROOT
 
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/scaling.md")]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
 RECIPES = sorted((ROOT / "configs").glob("*.toml"))
 
 
@@ -19,14 +20,16 @@ def test_every_relative_link_leads_to_a_file_that_exists(document):
     assert not missing
 
 
+def test_every_page_is_linked_from_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [page.name for page in PAGES if f"(docs/{page.name})" not in text]
+
+
 def test_the_tables_named_in_the_readme_are_where_it_says():
-    named = re.findall(
-        r"\((transformer|data)/([\w/]*?)(?:\.py)?\): ((?:`[A-Z_]+`(?:, )?)+)",
-        (ROOT / "README.md").read_text(encoding="utf-8"),
-    )
-    tables = {(f"{package}.{module}".replace("/", "."), name) for package, module, names in named
+    named = re.findall(r"\(([\w/]+)\.py\): ((?:`[A-Z_]+`(?:, )?)+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    tables = {(module.removesuffix("/__init__").replace("/", "."), name) for module, names in named
               for name in re.findall(r"`([A-Z_]+)`", names)}  # fmt: skip
-    assert {name for _, name in tables} >= {"STRATEGIES", "SOURCES", "METRICS", "PARTITION_RULES"}
+    assert {name for _, name in tables} >= {"ASSEMBLIES", "COMMANDS", "STRATEGIES", "SOURCES", "METRICS", "PARTITION_RULES"}
     for module, name in tables:
         assert getattr(importlib.import_module(module), name)
 
