@@ -1,4 +1,9 @@
-"""The shape of the repository: one arrow from data/ to transformer/, no dangerous calls, no dead knobs."""
+"""The shape of the repository: three rooms, imports in one direction, no dangerous calls, no knob that nothing reads.
+
+    dragoman -> transformer -> data.batch, data.config, data.errors        dragoman -> data
+
+Nothing points back. Within dragoman, commands/ imports everything else and is imported by nothing.
+"""
 
 import ast
 import subprocess
@@ -13,13 +18,26 @@ from data.sources.corpus import Split
 from tests.support.paths import ROOT
 from transformer.config import Config
 
+ROOMS = ("data", "transformer", "dragoman")
 PROGRAMS = [ROOT / name for name in ("train.py", "translate.py", "evaluate.py")]
-SHARED = {"data.batch", "data.config", "data.errors"}
+CONTRACT = {"data.batch", "data.config", "data.errors"}
+ARRAYS = {"jax", "jaxlib", "flax", "optax", "orbax"}
+
+WITHOUT_A_MODULE = {
+    "tests/test_architecture.py": "the repository as a whole",
+    "tests/test_architecture_page.py": "docs/architecture.md",
+    "tests/test_documents.py": "the documents and recipes",
+    "tests/test_golden_run.py": "a run made by an older version",
+    "tests/benchmarks/test_benchmarks.py": "the scripts in benchmarks/, each through its command line",
+    "tests/dragoman/commands/test_processes.py": "jobs of several processes, through the commands",
+    "tests/dragoman/exchange/test_export.py": "both export formats, through the command",
+}
+"""Tests of no one module: what they are about instead."""
 
 
 def modules(*folders: str) -> list[Path]:
-    """The files of these packages; a program that lies in one joins the two sides as those beside them do."""
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py") if path not in PROGRAMS)
+    """The Python files below these folders."""
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
 def nodes(paths: list[Path]) -> Iterator[tuple[str, ast.AST]]:
@@ -62,12 +80,21 @@ def forbidden_calls(paths: list[Path]) -> Iterator[str]:
             yield f"{where}: {name} runs code from the file: arrays with orbax, everything else as JSON or TOML"
 
 
-def test_the_text_side_imports_no_part_of_the_array_side():
-    array_side = {"jax", "jaxlib", "flax", "optax", "orbax", "transformer"}
-    assert not [found for found in imports(modules("data")) if found[1].partition(".")[0] in array_side]
+def imports_of(*folders: str) -> list[tuple[str, str]]:
+    """What files below these folders import of the three rooms and of JAX and its kin."""
+    return [found for found in imports(modules(*folders)) if found[1].partition(".")[0] in (*ROOMS, *ARRAYS)]
 
 
-def test_the_text_side_works_where_jax_cannot_be_imported():
+def first_two(name: str) -> str:
+    """The first two parts of a dotted name: "data.batch.Pair" -> "data.batch"."""
+    return ".".join(name.split(".")[:2])
+
+
+def test_data_imports_neither_the_other_rooms_nor_jax():
+    assert not [found for found in imports_of("data") if found[1].partition(".")[0] != "data"]
+
+
+def test_data_works_where_jax_cannot_be_imported():
     """Grain looks for JAX and does without it, so that a look at sys.modules would not tell."""
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules("data")]
     program = "import importlib, sys; sys.modules['jax'] = None; [importlib.import_module(n) for n in sys.argv[1:]]"
@@ -75,18 +102,59 @@ def test_the_text_side_works_where_jax_cannot_be_imported():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_array_side_takes_only_the_contract_from_the_text_side():
-    from_data = [found for found in imports(modules("transformer")) if found[1].partition(".")[0] == "data"]
-    assert not [found for found in from_data if ".".join(found[1].split(".")[:2]) not in SHARED]
+def test_transformer_imports_only_the_contract_of_data_and_nothing_of_dragoman():
+    found = [found for found in imports_of("transformer") if found[1].partition(".")[0] in ("data", "dragoman")]
+    assert not [(where, name) for where, name in found if first_two(name) not in CONTRACT]
 
 
-def test_neither_side_imports_the_programs():
-    programs = {"dragoman", *(path.stem for path in PROGRAMS)}
-    assert not [found for found in imports(modules("data", "transformer")) if found[1].partition(".")[0] in programs]
+def test_within_dragoman_nothing_imports_the_commands():
+    found = [found for found in imports_of("dragoman") if first_two(found[1]) == "dragoman.commands"]
+    assert not [where for where, _ in found if not where.startswith(("dragoman/commands/", "dragoman/__main__.py:"))]
+
+
+def test_the_programs_at_the_top_import_only_the_command_line():
+    assert {name for _, name in imports(PROGRAMS)} == {"dragoman.commands.main.run"}
+
+
+def test_no_room_imports_a_program_a_benchmark_or_a_test():
+    outside = {"benchmarks", "tests", *(path.stem for path in PROGRAMS)}
+    assert not [found for found in imports(modules(*ROOMS)) if found[1].partition(".")[0] in outside]
+
+
+def test_every_import_of_our_own_leads_to_a_module_that_exists():
+    """Also those within functions, and those that a type checker would leave alone."""
+    for where, name in imports([*modules(*ROOMS, "benchmarks", "tests"), *PROGRAMS]):
+        if name.partition(".")[0] in ROOMS:
+            paths = [ROOT / dotted.replace(".", "/") for dotted in (name, name.rpartition(".")[0])]
+            found = [path for path in paths if Path(f"{path}.py").is_file() or (path / "__init__.py").is_file()]
+            assert found, f"{where}: no module {name}"
+
+
+def test_every_folder_of_a_room_is_a_package():
+    """What is installed is found by `__init__.py`."""
+    assert not [path for path in modules(*ROOMS) if not (path.parent / "__init__.py").is_file()]
+
+
+def subject(path: Path) -> Path | None:
+    """What a test file is about, by its place: tests/data/test_lines.py -> data/lines.py.
+
+    It is a module or a package, the package of its folder, or a module whose tests are a folder.
+    """
+    folder = ROOT / path.parent.relative_to(ROOT / "tests")
+    name = path.stem.removeprefix("test_")
+    candidates = [folder / f"{name}.py", folder / name / "__init__.py", folder.with_suffix(".py")]
+    if folder.name == name:
+        candidates.append(folder / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def test_tests_mirror_the_packages():
+    without = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py") if subject(path) is None}
+    assert without == set(WITHOUT_A_MODULE)
 
 
 def test_nothing_runs_code_from_files_or_splits_lines_wrongly():
-    assert not list(forbidden_calls(modules("data", "transformer", "dragoman", "benchmarks") + PROGRAMS))
+    assert not list(forbidden_calls(modules(*ROOMS, "benchmarks") + PROGRAMS))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +179,7 @@ def test_the_search_for_forbidden_calls_finds(line, tmp_path, monkeypatch):
 
 
 def test_every_knob_is_read_outside_the_config_files():
-    paths = [path for path in modules("data", "transformer", "dragoman") if path.name != "config.py"]
+    paths = [path for path in modules(*ROOMS) if path.name != "config.py"]
     read = {node.attr for _, node in nodes(paths) if isinstance(node, ast.Attribute)}
     read |= set(get_args(Split))  # sources read getattr(config, split)
     knobs = {

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from data.vocabulary.pieces import SPACE
+
 VARIANTS = 32
 CACHED = 2**18
-SPACE = "\u2581"
 
 
 class SubwordSampler:

@@ -13,23 +13,22 @@ from data.batch import BOS, EOS, PAD, UNK, Pair, TokenPair
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources.corpus import Corpus
-from data.vocabulary.sampling import SPACE, SubwordSampler
+from data.vocabulary.pieces import SPACE, TOKENIZER_FILES
+from data.vocabulary.sampling import SubwordSampler
 
-JOINT = ("tokenizer.model",)
-SEPARATE = ("tokenizer.source.model", "tokenizer.target.model")
 LONGEST_LINE = 65536
 SILENT = 10
 
-# SentencePiece writes a space as U+2581, so that a real U+2581 would come back as a space: it gets an escape.
+# SentencePiece writes a space as SPACE, U+2581. One in the text itself would come back as a space, so it is escaped.
 ESCAPE = "\ufdd0"
-ESCAPED = {ESCAPE: ESCAPE + "0", "\u2581": ESCAPE + "1"}
+ESCAPED = {ESCAPE: ESCAPE + "0", SPACE: ESCAPE + "1"}
 ESCAPES = {ord(key): value for key, value in ESCAPED.items()}
 UNESCAPED = {value: key for key, value in ESCAPED.items()}
 
 
 def escape(text: str) -> str:
     """The text without U+2581, reversibly: "a\\u2581" -> "a\\ufdd01"."""
-    return text.translate(ESCAPES) if "\u2581" in text or ESCAPE in text else text
+    return text.translate(ESCAPES) if SPACE in text or ESCAPE in text else text
 
 
 def unescape(text: str) -> str:
@@ -57,7 +56,8 @@ class Tokenizer:
     @classmethod
     def load(cls, directory: str | Path) -> "Tokenizer":
         """The tokenizer saved in a directory: tokenizer.model, or tokenizer.source.model and tokenizer.target.model."""
-        names = next((names for names in (JOINT, SEPARATE) if Path(directory, names[0]).is_file()), JOINT)
+        kinds = TOKENIZER_FILES.values()
+        names = next((names for names in kinds if Path(directory, names[0]).is_file()), TOKENIZER_FILES["joint"])
         try:
             return cls([Path(directory, name).read_bytes() for name in names])
         except OSError as error:
@@ -67,7 +67,8 @@ class Tokenizer:
 
     def save(self, directory: str | Path) -> None:
         """Write the models where `load` finds them."""
-        for name, model in zip(JOINT if self.is_joint else SEPARATE, self._models, strict=True):
+        names = TOKENIZER_FILES["joint" if self.is_joint else "separate"]
+        for name, model in zip(names, self._models, strict=True):
             Path(directory, name).write_bytes(model)
 
     def encode_source(

@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from data.errors import InputError
-
-WORD_START = "\u2581"
+from data.vocabulary.pieces import SPACE
 
 
 def read_vectors(
@@ -21,7 +20,7 @@ def read_vectors(
 
         pieces ["▁the", "s"], file "2 3\\nthe 1 2 3\\nof 4 5 6"  ->  ids [0], vectors [[1, 2, 3]]
     """
-    wanted = {piece.removeprefix(WORD_START): number for number, piece in reversed(list(enumerate(pieces)))}
+    wanted = {piece.removeprefix(SPACE): number for number, piece in reversed(list(enumerate(pieces)))}
     found: dict[int, np.ndarray] = {}
     try:
         with open(path, "rb") as file:

@@ -4,9 +4,7 @@ python evaluate.py runs/m30k [more runs or checkpoints] --source test.en --refer
 """
 
 import argparse
-import json
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +13,12 @@ from data.errors import InputError
 from data.lines import read_lines
 from data.sources import load_corpora
 from dragoman.commands.options import ArgumentParser
-from dragoman.commands.signals import Interrupted, StopRequest
 from dragoman.evaluation.baselines import copy_source, learn_dictionary, word_for_word
 from dragoman.evaluation.metrics import METRICS
-from dragoman.runs.files import write_atomically
+from dragoman.files import write_json, write_text
+from dragoman.messages import warn
 from dragoman.runs.loading import find_checkpoint
+from dragoman.signals import Interrupted, StopRequest
 from dragoman.translation.translator import Translator, translate
 from transformer.config import Config
 from transformer.devices.compilation import use_compilation_cache
@@ -62,7 +61,7 @@ def main(arguments: list[str]) -> int:
     if results:
         print(table(results))
     if options.json and not stop.requested:
-        write_result(options.json, json.dumps({"results": results}, indent=2, ensure_ascii=False) + "\n")
+        write_json(options.json, {"results": results})
     return stop.exit_status
 
 
@@ -120,7 +119,7 @@ def own_test_sets(config: Config, split: str) -> list[TestSet]:
     for corpus in load_corpora(config.data, "validation" if split == "validation" else "test"):
         for reason, count in corpus.dropped.items():
             if count:
-                print(f"warning: {corpus.name}: {count} pairs left out: {reason}", file=sys.stderr)
+                warn(f"{corpus.name}: {count} pairs left out: {reason}")
         pairs = list(corpus.pairs)
         test_sets.append(TestSet(corpus.name, [pair.source for pair in pairs], [pair.target for pair in pairs]))
     return test_sets
@@ -190,13 +189,4 @@ def save_hypotheses(path: Path, hypotheses: Sequence[str], result: dict[str, Any
     if path.is_dir() or not is_only:
         run = re.sub(r"[^\w.-]+", "-", f"{result['run'].strip('/')}.{result['checkpoint']}.{result['test_set']}")
         path = path / f"{run.strip('-.')}.txt"
-    write_result(path, "".join(line + "\n" for line in hypotheses))
-
-
-def write_result(path: Path, text: str) -> None:
-    """Replace a file, or say in one line why not."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    write_text(path, "".join(line + "\n" for line in hypotheses))

@@ -7,8 +7,6 @@ before it gets its name: see parity.py.
 """
 
 import argparse
-import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +20,9 @@ from data.sources import load_corpora
 from dragoman.commands.options import ArgumentParser, add_config_options, section_overrides
 from dragoman.exchange import FORMATS, Trained
 from dragoman.exchange.ctranslate2_model import QUANTIZATIONS
-from dragoman.exchange.trained import begin, finish, require
-from dragoman.runs.files import write_atomically
+from dragoman.exchange.trained import require
+from dragoman.files import begin_directory, finish_directory, write_json
+from dragoman.messages import tell
 from dragoman.runs.loading import find_checkpoint
 from dragoman.translation.translator import Translator
 from transformer.devices.compilation import use_compilation_cache
@@ -40,11 +39,11 @@ def main(arguments: list[str]) -> int:
     translator = Translator.load(options.run, checkpoint=options.checkpoint, decoding=decoding)
     trained = as_trained(translator)
     lines = [] if options.report == 0 else lines_to_compare(translator, options)
-    partial = begin(options.directory)
+    partial = begin_directory(options.directory)
     if options.format == "ctranslate2":
         FORMATS[options.format](trained, partial, quantization=options.quantization)
     else:
-        print("note: safetensors holds no search: config.json only tells how the run searches", file=sys.stderr)
+        tell("note: safetensors holds no search: config.json only tells how the run searches")
         FORMATS[options.format](trained, partial)
     report = parity_report(translator, trained, partial, lines, options) if lines else {"problems": []}
     if lines:
@@ -52,11 +51,11 @@ def main(arguments: list[str]) -> int:
         if options.json:
             write_json(options.json, report)
     for problem in report["problems"]:
-        print(f"differs: {problem}", file=sys.stderr)
+        tell(f"differs: {problem}")
     if report["problems"]:
-        print(f"error: not exported: {partial} does something else than {options.run}", file=sys.stderr)
+        tell(f"error: not exported: {partial} does something else than {options.run}")
         return 1
-    finish(partial, options.directory)
+    finish_directory(partial, options.directory)
     print(f"exported {options.run}, checkpoint {translator.checkpoint}, as {options.format}: {options.directory}")
     return 0
 
@@ -183,12 +182,3 @@ def table(report: dict[str, Any]) -> str:
     head = f"{report['run']} in CTranslate2 {report['ctranslate2']}, {report['lines']} lines{left_out}"
     lines = [("", list(report["found"])), *rows]
     return "\n".join([head, *(f"{label:50}" + "".join(f"{cell:>14}" for cell in cells) for label, cells in lines)])
-
-
-def write_json(path: Path, report: dict[str, Any]) -> None:
-    """Replace a file, or say in one line why not."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from data.errors import InputError
+from dragoman.messages import tell
 from dragoman.runs.recipe import SECTIONS, alternatives, expected, nearest, toml_value
 
 PLACEHOLDERS: dict[Any, str] = {int: "N", float: "X", bool: "true|false", str: "TEXT"}
@@ -129,7 +130,7 @@ def run_main(main: Callable[[list[str]], int | None]) -> NoReturn:
         status = main(sys.argv[1:]) or 0
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        tell(f"error: {one_line(error)}")
         status = 2
     except KeyboardInterrupt:
         status = 130

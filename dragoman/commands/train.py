@@ -17,12 +17,13 @@ from data.errors import InputError
 from data.sources import Corpus, load_corpora
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
-from dragoman.commands.signals import Interrupted, SharedStop, StopRequest
 from dragoman.evaluation.metrics import METRICS
+from dragoman.messages import say, warn
 from dragoman.runs.checkpoint import Checkpointer
 from dragoman.runs.recipe import read_recipe
 from dragoman.runs.run import Run, check_config, config_hash, file_hash
-from dragoman.training.loop import Text, Trainer, logged_metrics, say, warn
+from dragoman.signals import Interrupted, SharedStop, StopRequest
+from dragoman.training.loop import Text, Trainer, logged_metrics
 from dragoman.training.memory import GIB, OutOfMemory, device_kind, in_more_parts, largest_update, smallest_memory
 from dragoman.translation.translator import Translator
 from transformer.config import Config

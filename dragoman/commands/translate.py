@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from dragoman.commands.messages import Progress, tell
 from dragoman.commands.options import section_overrides
-from dragoman.commands.signals import Interrupted, StopRequest
 from dragoman.commands.translation_options import parse_translation_options
+from dragoman.messages import Progress, tell
+from dragoman.signals import Interrupted, StopRequest
 from dragoman.translation.glossary import has_term, read_glossary, read_words, terms_in
 from dragoman.translation.guard import count_flags, flags
 from dragoman.translation.output.line_stream import LineStream, open_lines

@@ -1,13 +1,11 @@
-"""What every export format is given, and the directory it is written to."""
+"""What every export format is given, and the package it needs."""
 
 import importlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import InputError
-from dragoman.runs.files import flush_tree
 from transformer.config import Config
 from transformer.model import Parameters
 
@@ -32,23 +30,3 @@ def require(package: str) -> Any:
         raise InputError(
             f"--format {package} needs the package {package}, which is not installed: pip install -e '.[{package}]'"
         ) from None
-
-
-def begin(path: Path) -> Path:
-    """An empty directory beside `path`, PATH.partial, which becomes `path` by `finish`."""
-    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
-        raise InputError(f"{path}: exists already, expected a new or empty directory: choose another, or remove it")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"{partial}: cannot be written: {error.strerror}") from None
-    return partial
-
-
-def finish(partial: Path, path: Path) -> None:
-    """Give a complete directory its name, once it is on the disk."""
-    flush_tree(partial)
-    partial.replace(path)

@@ -27,7 +27,7 @@ import jax
 import numpy as np
 
 from data.errors import InputError
-from dragoman.runs.files import flush
+from dragoman.files import flush
 from dragoman.runs.manifest import FORMAT, Manifest, list_files, read_manifest, verify, write_manifest
 from dragoman.runs.selection import AVERAGE, best, first_verified, goodness, latest, steps
 from dragoman.runs.storage import (

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from data.config import Section
 from data.errors import InputError
-from dragoman.runs.files import flush_tree, sha256, walk_files, write_atomically
+from dragoman.files import flush_tree, sha256, walk_files, write_atomically
 
 FORMAT = 1
 NAME = "manifest.json"

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from data.errors import InputError
-from dragoman.runs.files import read_text
+from dragoman.files import read_text
 from transformer.config import Config
 
 NO_OVERRIDES: Mapping[str, str] = types.MappingProxyType({})

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from dragoman.runs.files import file_hash, write_atomically
+from data.vocabulary.pieces import TOKENIZER_FILES
+from dragoman.files import file_hash, write_atomically
 from dragoman.runs.manifest import Manifest
 from dragoman.runs.recipe import KNOBS, read_recipe, show, toml_text
 from transformer.config import Config
@@ -47,9 +48,7 @@ class Run:
 
     def tokenizer_paths(self, config: Config) -> list[Path]:
         """The tokenizer's files: one for a joint vocabulary, else the source's and the target's."""
-        if config.data.vocabulary == "joint":
-            return [self.path / "tokenizer.model"]
-        return [self.path / "tokenizer.source.model", self.path / "tokenizer.target.model"]
+        return [self.path / name for name in TOKENIZER_FILES[config.data.vocabulary]]
 
     def save_config(self, config: Config) -> None:
         """Write the resolved config."""

@@ -1,7 +1,6 @@
 """A run in the course of training: updates, log, validation, checkpoints, and the average of the best."""
 
 import contextlib
-import sys
 import time
 from math import ceil
 from typing import Any, NamedTuple
@@ -18,13 +17,13 @@ from data.errors import InputError
 from data.sources import Corpus
 from data.vocabulary.tokenizer import Tokenizer
 from data.vocabulary.vectors import read_vectors
-from dragoman.commands.messages import tell
-from dragoman.commands.signals import Interrupted, SharedStop
 from dragoman.evaluation.metrics import METRICS
+from dragoman.messages import say, warn
 from dragoman.runs.checkpoint import Checkpointer, average, latest, restore_optimizer, restore_parameters, steps, verify
 from dragoman.runs.run import Run, check_hashes
 from dragoman.runs.selection import best_steps
 from dragoman.runs.storage import whole
+from dragoman.signals import Interrupted, SharedStop
 from dragoman.training.memory import refuse, watch
 from dragoman.training.meter import Meter
 from dragoman.translation.translator import Translator
@@ -33,19 +32,6 @@ from transformer.devices import STRATEGIES
 from transformer.devices.processes import on_first
 from transformer.model import Parameters, abstract, build, split
 from transformer.training.step import TrainState
-
-
-def say(text: str) -> None:
-    """Prints one line of the report without breaking a progress bar; of several processes, the first does."""
-    if jax.process_index() == 0:
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
-
-
-def warn(text: str) -> None:
-    """Prints one line on standard error; of several processes, the first does."""
-    if jax.process_index() == 0:
-        tell(f"warning: {text}")
 
 
 class Text(NamedTuple):

@@ -13,12 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from data.errors import InputError
-from data.vocabulary.sampling import SPACE
+from data.vocabulary.pieces import BYTE, END, SPACE, UNKNOWN
 
 Link = tuple[int, int]  # (source word, target word)
-
-UNKNOWN, END = "<unk>", "</s>"
-BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 # --- pieces and words ------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from data.errors import InputError
 from data.lines import read_lines
+from data.vocabulary.pieces import SPACE
 
 MOST_SPELLINGS = 200
 
@@ -60,7 +61,7 @@ def spellings(word: str, vocabulary: Mapping[str, int]) -> list[tuple[int, ...]]
 
     The word stands after a space: pieces `▁a`, `b`, `▁ab` write "ab" as (▁ab) and (▁a, b).
     """
-    text = "▁" + "▁".join(word.split())
+    text = SPACE + SPACE.join(word.split())
     ways: list[list[tuple[int, ...]]] = [[()], *([] for _ in text)]
     longest = max(map(len, vocabulary))
     for end in range(1, len(text) + 1):

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from dragoman.translation.alignment import END, Link, align_words, word_confidences, word_of_each_piece
+from data.vocabulary.pieces import END
+from dragoman.translation.alignment import Link, align_words, word_confidences, word_of_each_piece
 
 
 class Part(NamedTuple):

@@ -13,11 +13,11 @@ from flax import nnx
 from data.errors import InputError
 from data.lines import one_line
 from data.vocabulary.tokenizer import Tokenizer
-from dragoman.commands.messages import Progress
-from dragoman.commands.signals import Interrupted, SharedStop
+from dragoman.messages import Progress
 from dragoman.runs.checkpoint import restore_parameters, verify
 from dragoman.runs.loading import find_checkpoint, with_decoding
 from dragoman.runs.run import check_hashes, config_hash, file_hash
+from dragoman.signals import Interrupted, SharedStop
 from dragoman.translation.alignment import usual_place, words_of
 from dragoman.translation.consensus import by_expected_utility
 from dragoman.translation.glossary import Term, spellings, terms_in

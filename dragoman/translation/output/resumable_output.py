@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import InputError
+from dragoman.files import flush, write_atomically, writing
 
 FORMAT = 1
 BLOCK = 1 << 20  # bytes read at once
@@ -33,19 +34,8 @@ class Done(NamedTuple):
     input_sha256: str = ""  # over the input's bytes up to the last of these lines; "" before the first
 
 
-@contextlib.contextmanager
-def writing(name: Path | str) -> Iterator[None]:
-    """Within it an OSError is an InputError that calls the file by `name`; a closed pipe stays what it is."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise InputError(f"{name}: cannot be written: {error.strerror}") from None
-
-
 class StreamOutput:
-    """Standard output, a device or a pipe: what is written is gone, and nothing is gone on with."""
+    """Standard output, a device or a pipe: output to it cannot be resumed."""
 
     partial = None
 
@@ -93,14 +83,14 @@ class ResumableOutput:
             self._sha256.update(content)
             self.done = done
             record = {"format": FORMAT, **done._asdict(), "size": self._size, "sha256": self._sha256.hexdigest()}
-            self._replace_journal(json.dumps(record | {"identity": self._identity}, indent=1).encode())
+            write_atomically(self.journal, json.dumps(record | {"identity": self._identity}, indent=1).encode())
 
     def finish(self) -> None:
         """Give the file its name. A journal left behind by a kill in between is of no file, and is not looked at."""
         with writing(self.path):
             self._flush()
             self.partial.replace(self.path)
-            flush_directory(self.path.parent)
+            flush(self.path.parent)
             self.journal.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -149,15 +139,6 @@ class ResumableOutput:
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
-    def _replace_journal(self, content: bytes) -> None:
-        new = self.journal.with_name(self.journal.name + ".new")
-        with new.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new.replace(self.journal)
-        flush_directory(self.journal.parent)
-
 
 Output = StreamOutput | ResumableOutput  # both take a chunk with `write`, and `done` is where to go on
 
@@ -188,12 +169,3 @@ def is_same(stream: io.BufferedIOBase, path: Path) -> bool:
         return os.path.samestat(os.fstat(stream.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-def flush_directory(path: Path) -> None:
-    """Wait until a directory's names are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

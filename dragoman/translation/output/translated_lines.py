@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from data.errors import InputError
-from dragoman.commands.messages import Progress, tell
+from dragoman.messages import Progress, tell
 from dragoman.translation.output.line_stream import LineStream
 from dragoman.translation.output.resumable_output import Done, Output
 

@@ -13,8 +13,8 @@ import pytest
 
 from data.errors import InputError
 from dragoman.commands.options import ArgumentParser, add_config_options, overrides, run_main
-from dragoman.commands.signals import Interrupted, StopRequest
 from dragoman.runs.recipe import KNOBS
+from dragoman.signals import Interrupted, StopRequest
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from dragoman.commands import export as program
 from dragoman.exchange import FORMATS, Trained, ctranslate2_model
 from dragoman.exchange.ctranslate2_model import QUANTIZATIONS, write_ctranslate2
 from dragoman.exchange.safetensors_file import read_safetensors
-from dragoman.exchange.trained import begin
+from dragoman.files import begin_directory, write_json
 from dragoman.translation.translator import Translator
 from tests.support.paths import ROOT
 from tests.support.tiny_run import CONFIG, make_run, tiny_parameters
@@ -428,15 +428,15 @@ def test_nothing_is_written_over(tmp_path):
     (tmp_path / "full" / "file").touch()
     for name in ("full", "full/file"):
         with pytest.raises(InputError, match=f"{name}: exists already, expected a new or empty directory: choose an"):
-            begin(tmp_path / name)
+            begin_directory(tmp_path / name)
     with pytest.raises(InputError, match=r"file/model\.partial: cannot be written: (Not a directory|File exists)"):
-        begin(tmp_path / "full" / "file" / "model")
+        begin_directory(tmp_path / "full" / "file" / "model")
 
 
 def test_a_comparison_that_cannot_be_written_is_told_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"report\.json: cannot be written: (File exists|Not a directory)"):
-        program.write_json(tmp_path / "file" / "report.json", {})
+        write_json(tmp_path / "file" / "report.json", {})
 
 
 def test_every_format_has_an_extra_of_its_name():

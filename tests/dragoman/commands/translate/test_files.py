@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
-from dragoman.commands.signals import Interrupted
+from dragoman.signals import Interrupted
 from dragoman.translation.translator import Translator
 from tests.dragoman.commands.test_processes import free_port
 from tests.support.paths import ROOT

@@ -7,8 +7,8 @@ import pytest
 from data.errors import InputError
 from data.sources import load_corpora
 from data.vocabulary.tokenizer import Tokenizer
-from dragoman.commands.signals import Interrupted
 from dragoman.runs.loading import with_decoding
+from dragoman.signals import Interrupted
 from dragoman.translation.translator import Translator
 from tests.support.forced_decoder import forced_log_probability
 from tests.support.tiny_run import CONFIG, tiny_parameters

@@ -1,9 +1,16 @@
-"""Files that survive a crash: written beside their final name, flushed to the disk, then renamed."""
+"""Reading, hashing and replacing files: what is written survives a crash, and an InputError says what went wrong.
 
+New content is written beside its final name, flushed to the disk, then renamed.
+"""
+
+import contextlib
 import hashlib
+import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from data.errors import InputError
 
@@ -34,6 +41,51 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
     partial.replace(path)
     flush(path.parent)
+
+
+@contextlib.contextmanager
+def writing(name: Path | str) -> Iterator[None]:
+    """Within it an OSError becomes an InputError that calls the file by `name`; a closed pipe stays what it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"{name}: cannot be written: {error.strerror}") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file that a user named, and create its directory; InputError says why it cannot be written."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """As `write_text`, for a value as indented JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def begin_directory(path: Path) -> Path:
+    """An empty directory beside `path`, PATH.partial, which `finish_directory` renames to `path`.
+
+    InputError if something is in the place of `path`, or the directory cannot be made.
+    """
+    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+        raise InputError(f"{path}: exists already, expected a new or empty directory: choose another, or remove it")
+    partial = path.with_name(path.name + ".partial")
+    with writing(partial):
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+    return partial
+
+
+def finish_directory(partial: Path, path: Path) -> None:
+    """Give a complete directory its name, once it is on the disk."""
+    with writing(path):
+        flush_tree(partial)
+        partial.replace(path)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -1,12 +1,31 @@
-"""A bar on standard error, where someone may be watching or will want to look."""
+"""Messages to people: lines on standard output and standard error, and a progress bar, none of which breaks another."""
 
 import sys
 from types import TracebackType
 
+import jax
 from tqdm import tqdm
 
 MANY = 2000  # lines from which progress is shown even where no one may be watching
 PATIENCE = 10.0  # seconds between two looks at it there, and before the first where no one knows how many lines come
+
+
+def say(text: str) -> None:
+    """Print one line of a report on standard output; of several processes, the first does."""
+    if jax.process_index() == 0:
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+
+def warn(text: str) -> None:
+    """Print one line on standard error, marked as a warning; of several processes, the first does."""
+    if jax.process_index() == 0:
+        tell(f"warning: {text}")
+
+
+def tell(text: str) -> None:
+    """Print one line on standard error, whichever process this is."""
+    tqdm.write(text, file=sys.stderr)
 
 
 class Progress:
@@ -42,8 +61,3 @@ class Progress:
                 f"{self._tokens / max(self._bar.format_dict['elapsed'], 1e-3):.0f} tokens/s", refresh=False
             )
             self._bar.update(lines)
-
-
-def tell(message: str) -> None:
-    """One line on standard error, beside any bar."""
-    tqdm.write(message, file=sys.stderr)
