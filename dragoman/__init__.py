@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from dragoman.translation.translator import Translator
 
 __all__ = ["Translator"]
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `Translator` when it is first asked for: a command sets up its process before JAX is imported."""
+    """`Translator`, imported when it is first asked for: a command sets up its process before JAX is imported."""
     if name == "Translator":
         from dragoman.translation.translator import Translator
 

@@ -29,7 +29,14 @@ def test_the_tables_named_in_the_readme_are_where_it_says():
     named = re.findall(r"\(([\w/]+)\.py\): ((?:`[A-Z_]+`(?:, )?)+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     tables = {(module.removesuffix("/__init__").replace("/", "."), name) for module, names in named
               for name in re.findall(r"`([A-Z_]+)`", names)}  # fmt: skip
-    assert {name for _, name in tables} >= {"ASSEMBLIES", "COMMANDS", "STRATEGIES", "SOURCES", "METRICS", "PARTITION_RULES"}
+    assert {name for _, name in tables} >= {
+        "ASSEMBLIES",
+        "COMMANDS",
+        "STRATEGIES",
+        "SOURCES",
+        "METRICS",
+        "PARTITION_RULES",
+    }
     for module, name in tables:
         assert getattr(importlib.import_module(module), name)
 

@@ -1,9 +1,8 @@
 """Write a run for another program: CTranslate2 to translate with, or safetensors to do anything with.
 
-    python -m transformer.export runs/m30k exported/m30k --format ctranslate2 --quantization int8
+    dragoman export runs/m30k exported/m30k --format ctranslate2 --quantization int8
 
-This is a program like translate.py, and joins text and arrays as it does. A CTranslate2 export is compared with the run
-before it gets its name: see parity.py.
+A CTranslate2 export is compared with the run before it gets its name: see dragoman/exchange/parity.py.
 """
 
 import argparse

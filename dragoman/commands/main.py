@@ -1,10 +1,14 @@
-"""The console command: `dragoman train|translate|evaluate|export ...`, and the programs of these names."""
+"""The console command, `dragoman train|translate|evaluate|export ...`, and the programs train.py, translate.py, ..."""
 
+import contextlib
 import importlib
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
+from dragoman import __version__
 from dragoman.commands.huge_pages import HUGE_PAGES, KEPT_PAGES, use_huge_pages
 
 
@@ -26,32 +30,54 @@ COMMANDS = {
 
 
 def main() -> NoReturn:
-    """The console command: runs the command named by the first argument, and exits with its status."""
+    """Run the command that the first argument names, and exit with its status."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
         print(usage())
         sys.exit(0)
+    if name == "--version":
+        print(f"dragoman {__version__}")
+        sys.exit(0)
     if name not in COMMANDS:
-        print(f"error: unknown command {name!r}: expected {', '.join(COMMANDS)}", file=sys.stderr)
+        with exiting_on_interrupt():
+            from dragoman.messages import tell
+            from dragoman.runs.recipe import nearest
+        tell(f"error: unknown command {name!r}{nearest(name, COMMANDS)}")
         sys.exit(2)
     sys.argv[:2] = [f"dragoman {name}"]
     run(name)
 
 
 def usage() -> str:
-    """What the commands are."""
+    """What `dragoman --help` prints."""
     commands = "\n".join(f"  {name:10} {command.summary}" for name, command in COMMANDS.items())
-    return f"usage: dragoman COMMAND ...\n\ncommands:\n{commands}\n\n`dragoman COMMAND --help` explains each of them."
+    return (
+        f"usage: dragoman COMMAND ...\n\ncommands:\n{commands}\n\n`dragoman COMMAND --help` explains each of them; "
+        "`dragoman --version` tells the version."
+    )
 
 
 def run(name: str) -> NoReturn:
-    """Runs one command on the arguments of this process, and exits with its status."""
+    """Run one command on the arguments of this process, and exit with its status."""
     command = COMMANDS[name]
     use_huge_pages(command.allocator)
+    with exiting_on_interrupt():
+        from dragoman.commands.options import run_main
+        from transformer.devices.compilation import use_cores
 
-    from dragoman.commands.options import run_main
-    from transformer.devices.compilation import use_cores
+        if command.has_device_per_core:
+            use_cores()
+        program = importlib.import_module(command.module).main
+    run_main(program)
 
-    if command.has_device_per_core:
-        use_cores()
-    run_main(importlib.import_module(command.module).main)
+
+@contextlib.contextmanager
+def exiting_on_interrupt() -> Iterator[None]:
+    """Within it Ctrl-C ends the process at once with status 130: imports take seconds, and there is nothing to save."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # not where interrupts are ignored, as in a shell's background
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

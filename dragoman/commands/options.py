@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -37,7 +38,11 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def __init__(self, *, prog: str | None = None, description: str | None = None, epilog: str | None = None):
         super().__init__(
-            prog=prog, description=description, epilog=epilog, formatter_class=Formatter, allow_abbrev=False
+            prog=prog or Path(sys.argv[0]).name,
+            description=description,
+            epilog=epilog,
+            formatter_class=Formatter,
+            allow_abbrev=False,
         )
 
     def error(self, message: str) -> NoReturn:

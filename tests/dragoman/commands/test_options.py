@@ -1,12 +1,9 @@
-"""The command line: options from the config, errors in one line, exit statuses, signals."""
+"""The command line: options from the config, errors in one line, exit statuses."""
 
 import argparse
-import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +11,6 @@ import pytest
 from data.errors import InputError
 from dragoman.commands.options import ArgumentParser, add_config_options, overrides, run_main
 from dragoman.runs.recipe import KNOBS
-from dragoman.signals import Interrupted, StopRequest
 
 
 @pytest.fixture
@@ -102,33 +98,6 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert process.stderr is not None
     assert process.stderr.read() == b""
     process.stderr.close()
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_sets_a_flag_and_the_first_one_decides_the_status(number: signal.Signals, status: int) -> None:
-    before = signal.getsignal(number)
-    with StopRequest() as stop:
-        assert (stop.requested, stop.exit_status) == (False, 0)
-        os.kill(os.getpid(), number)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert (stop.requested, stop.exit_status) == (True, status)
-    assert signal.getsignal(number) is before
-
-
-def test_a_signal_interrupts_what_may_wait_for_ever() -> None:
-    read, write = os.pipe()
-    with StopRequest() as stop:
-        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
-        timer.start()
-        with pytest.raises(Interrupted), stop.interrupting():
-            os.read(read, 1)
-        timer.join()
-        assert stop.exit_status == 143
-        os.kill(os.getpid(), signal.SIGTERM)  # outside it is only noted
-        with pytest.raises(Interrupted), stop.interrupting():
-            pytest.fail("begun although a stop was asked for")
-    os.close(read)
-    os.close(write)
 
 
 def test_a_knob_of_every_kind_has_a_placeholder(parser: ArgumentParser) -> None:

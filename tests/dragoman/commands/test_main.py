@@ -1,0 +1,97 @@
+"""The console command: its commands, its help and version, and an interrupt while it starts."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import dragoman
+from dragoman.commands.main import COMMANDS, main
+from tests.support.paths import ROOT
+
+ENVIRONMENT = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}  # without the restart for huge pages
+
+
+def call(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
+    """Status, output and errors of the console command, in this process."""
+    monkeypatch.setattr(sys, "argv", ["/anywhere/bin/dragoman", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    output, errors = capsys.readouterr()
+    return caught.value.code, output, errors
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help_lists_every_command_with_what_it_does(arguments, monkeypatch, capsys):
+    status, output, errors = call(monkeypatch, capsys, *arguments)
+    assert (status, errors) == (0, "")
+    assert output.startswith("usage: dragoman COMMAND ...\n")
+    for name, command in COMMANDS.items():
+        assert f"  {name:10} {command.summary}\n" in output
+
+
+def test_the_version_is_that_of_the_package(monkeypatch, capsys):
+    assert call(monkeypatch, capsys, "--version") == (0, f"dragoman {dragoman.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("trian", "; did you mean train?"),
+        ("evalaute", "; did you mean evaluate?"),
+        ("xyz", "; known are train, translate, evaluate, export"),
+        ("", "; known are train, translate, evaluate, export"),
+    ],
+)
+def test_an_unknown_command_is_told_in_one_line_with_the_nearest(name, hint, monkeypatch, capsys):
+    assert call(monkeypatch, capsys, name) == (2, "", f"error: unknown command {name!r}{hint}\n")
+
+
+def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A program that has run to its end in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_explains_itself_by_the_name_it_was_called_by(name):
+    done = start("-m", "dragoman", name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: dragoman {name} [-h]")
+
+
+def test_the_programs_at_the_top_go_by_their_own_names_and_fail_as_the_commands_do():
+    assert start("train.py", "--help").stdout.startswith("usage: train.py [-h]")
+    for program in (["train.py"], ["-m", "dragoman", "train"]):
+        done = start(*program, "no.toml", "--run", "/no/run")
+        assert (done.returncode, done.stderr) == (2, "error: no.toml: no such file\n")
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["translate.py", "--help"]
+from dragoman.commands.main import run
+run("translate")
+"""
+
+
+@pytest.mark.parametrize("module", ["jax", "dragoman.commands.translate"])
+def test_an_interrupt_while_modules_are_imported_ends_quietly_with_status_130(module):
+    done = start("-c", INTERRUPTED.format(module=module))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_an_interrupt_that_the_shell_ignores_stays_ignored():
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    done = start("-c", ignoring + INTERRUPTED.format(module="jax"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: translate.py ")

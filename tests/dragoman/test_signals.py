@@ -1,0 +1,36 @@
+"""Signals: they set a flag, the first decides the status, and they end a wait that may last for ever."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from dragoman.signals import Interrupted, StopRequest
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_sets_a_flag_and_the_first_one_decides_the_status(number: signal.Signals, status: int) -> None:
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert (stop.requested, stop.exit_status) == (False, 0)
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (stop.requested, stop.exit_status) == (True, status)
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_interrupts_what_may_wait_for_ever() -> None:
+    read, write = os.pipe()
+    with StopRequest() as stop:
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        with pytest.raises(Interrupted), stop.interrupting():
+            os.read(read, 1)
+        timer.join()
+        assert stop.exit_status == 143
+        os.kill(os.getpid(), signal.SIGTERM)  # outside it is only noted
+        with pytest.raises(Interrupted), stop.interrupting():
+            pytest.fail("begun although a stop was asked for")
+    os.close(read)
+    os.close(write)
