@@ -4,11 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from data.config import DataConfig, Section, knob
+from data.config import DataConfig, Facts, Knobs, Section, knob
 
 
-class ModelConfig(Section):
+class ModelConfig(Knobs):
     """The architecture: sizes, and the choice at each part the explainer names."""
+
+    usual = Facts(on_resume="fixed", shapes_parameters=True, changes_translation=True)
 
     assembly: Literal["encoder_decoder"] = knob(
         "encoder_decoder", before="encoder_decoder", description="how the layers are put together"
@@ -30,24 +32,55 @@ class ModelConfig(Section):
         description="one matrix for source, target and output (needs a joint vocabulary), for target and "
         "output, or three of their own",
     )
-    source_vectors: str = Field("", description="pre-trained source word embeddings, word2vec text format; empty: none")
-    target_vectors: str = Field("", description="pre-trained target word embeddings, word2vec text format; empty: none")
-    dropout: float = Field(0.1, ge=0.0, lt=1.0, description="share of features dropped after embedding and sub-layers")
-    activation_dropout: float = Field(0.0, ge=0.0, lt=1.0, description="share dropped inside the feed-forward networks")
-    rematerialize: bool = Field(
+    source_vectors: str = knob(
+        "",
+        description="pre-trained source word embeddings, word2vec text format; empty: none",
+        shapes_parameters=False,
+        changes_translation=False,
+    )
+    target_vectors: str = knob(
+        "",
+        description="pre-trained target word embeddings, word2vec text format; empty: none",
+        shapes_parameters=False,
+        changes_translation=False,
+    )
+    dropout: float = knob(
+        0.1,
+        ge=0.0,
+        lt=1.0,
+        description="share of features dropped after embedding and sub-layers",
+        shapes_parameters=False,
+        changes_translation=False,
+    )
+    activation_dropout: float = knob(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="share dropped inside the feed-forward networks",
+        shapes_parameters=False,
+        changes_translation=False,
+    )
+    rematerialize: bool = knob(
         False,
         description="back-propagation computes each layer again from its input instead of remembering its inside: the "
         "same update in less memory, for more computing; on GPU and TPU (on CPUs, XLA undoes it)",
+        on_resume="free",
+        shapes_parameters=False,
+        changes_translation=False,
     )
-    precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = knob(
         "auto",
         description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "
         "float32; auto: bfloat16 on GPU and TPU, the last on CPUs with bfloat16 instructions, float32 on others",
+        shapes_parameters=False,
     )
-    attention_kernel: Literal["auto", "xla", "cudnn"] = Field(
+    attention_kernel: Literal["auto", "xla", "cudnn"] = knob(
         "auto",
         description="what computes attention in bfloat16 on a GPU: XLA's kernels or cuDNN's; auto: training takes the "
         "faster for its batches, once timed, and keeps it",
+        on_resume="free",
+        shapes_parameters=False,
+        changes_translation=False,
     )
 
     @model_validator(mode="after")
@@ -59,11 +92,16 @@ class ModelConfig(Section):
         return self
 
 
-class TrainingConfig(Section):
+class TrainingConfig(Knobs):
     """The update: how long, how much at a time, how fast, and what is kept."""
 
-    steps: int = Field(
-        100000, ge=1, description="updates; more let a finished run go on, except under the cosine schedule"
+    usual = Facts(on_resume="fixed", shapes_parameters=False, changes_translation=False)
+
+    steps: int = knob(
+        100000,
+        ge=1,
+        description="updates; more let a finished run go on, except under the cosine schedule",
+        on_resume="free",
     )
     batch_tokens: Annotated[int, Field(ge=16)] | Literal["auto"] = Field(
         4096,
@@ -72,10 +110,11 @@ class TrainingConfig(Section):
     batch_tokens_limit: int = Field(
         32768, ge=16, description="most tokens of an update that auto takes: of larger ones, each token teaches less"
     )
-    accumulation: int = Field(
+    accumulation: int = knob(
         1,
         ge=1,
         description="parts an update's batch is computed in, one after the other; doubled where memory runs out",
+        on_resume="free",
     )
     seed: int = Field(1, ge=0, lt=2**31, description="decides initial weights, order, dropout and subword sampling")
     optimizer: Literal["adamw", "adafactor", "schedule_free", "muon"] = Field(
@@ -107,15 +146,21 @@ class TrainingConfig(Section):
     weight_decay: float = Field(0.0, ge=0.0, description="decoupled decay of matrices (norms and biases are spared)")
     clip: float = Field(1.0, ge=0.0, description="largest global gradient norm; 0: no clipping")
     label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="probability spread evenly over the vocabulary (V)")
-    log_every: int = Field(100, ge=1, description="updates between lines in metrics.jsonl")
-    save_every: int = Field(1000, ge=1, description="updates between checkpoints")
+    log_every: int = knob(100, ge=1, description="updates between lines in metrics.jsonl", on_resume="free")
+    save_every: int = knob(1000, ge=1, description="updates between checkpoints", on_resume="free")
     validate_every: int = Field(1000, ge=1, description="updates between validations, each followed by a checkpoint")
-    metric: Literal["bleu", "chrf", "ter", "bleu_lowercased_tokenized"] = Field(
-        "bleu", description="validation score by which checkpoints are kept, averaged and chosen, and training stops"
+    metric: Literal["bleu", "chrf", "ter", "bleu_lowercased_tokenized"] = knob(
+        "bleu",
+        description="validation score by which checkpoints are kept, averaged and chosen, and training stops",
+        before="bleu",
     )
-    patience: int = Field(0, ge=0, description="validations without a better score that end training; 0: never")
-    keep_last: int = Field(2, ge=1, description="newest checkpoints kept")
-    keep_best: int = Field(5, ge=0, description="checkpoints of best validation score kept, and averaged at the end")
+    patience: int = knob(
+        0, ge=0, description="validations without a better score that end training; 0: never", on_resume="free"
+    )
+    keep_last: int = knob(2, ge=1, description="newest checkpoints kept", on_resume="free")
+    keep_best: int = knob(
+        5, ge=0, description="checkpoints of best validation score kept, and averaged at the end", on_resume="free"
+    )
     validation_sentences: int = Field(0, ge=0, description="validation pairs used, from the first on; 0: all")
 
     @model_validator(mode="after")
@@ -133,43 +178,83 @@ class TrainingConfig(Section):
         return self
 
 
-class DecodingConfig(Section):
+class DecodingConfig(Knobs):
     """How translations are searched for: in validation, at the end of training, and the default of translate.py."""
 
-    beam: int = Field(5, ge=1, description="hypotheses kept for each sentence, or samples drawn; 1: greedy")
-    length_penalty: float = Field(
-        1.0, ge=0.0, description="exponent of the length penalty by which scores are divided; 0: plain sums"
+    usual = Facts(on_resume="free", shapes_parameters=False, changes_translation=True)
+
+    beam: int = knob(
+        5, ge=1, description="hypotheses kept for each sentence, or samples drawn; 1: greedy", export="carried"
     )
-    penalty: Literal["gnmt", "power"] = Field(
-        "gnmt", description="length penalty: ((5 + length) / 6) ** exponent, or length ** exponent; EOS counts"
+    length_penalty: float = knob(
+        1.0,
+        ge=0.0,
+        description="exponent of the length penalty by which scores are divided; 0: plain sums",
+        export="carried",
     )
-    patience: float = Field(
-        1.0, gt=0.0, description="beam search ends when patience * beam hypotheses have finished (or by its bound)"
+    penalty: Literal["gnmt", "power"] = knob(
+        "gnmt",
+        description="length penalty: ((5 + length) / 6) ** exponent, or length ** exponent; EOS counts",
+        export="carried",
     )
-    groups: int = Field(1, ge=1, description="diverse beam search: groups into which the beam is divided; 1: none")
-    diversity: float = Field(
-        0.5, ge=0.0, description="with groups: cost of a token for each hypothesis of an earlier group that chose it"
+    patience: float = knob(
+        1.0,
+        gt=0.0,
+        description="beam search ends when patience * beam hypotheses have finished (or by its bound)",
+        export="default_only",
     )
-    sampling: bool = Field(False, description="draw `beam` samples of each sentence, by their probability")
-    temperature: float = Field(1.0, gt=0.0, description="sampling: below 1 likelier tokens, above 1 more surprises")
-    top_k: int = Field(0, ge=0, description="sampling: only the likeliest tokens; 0: all")
-    top_p: float = Field(
-        1.0, gt=0.0, le=1.0, description="sampling: only the likeliest tokens that together have this probability"
+    groups: int = knob(
+        1,
+        ge=1,
+        description="diverse beam search: groups into which the beam is divided; 1: none",
+        export="default_only",
     )
-    seed: int = Field(1, ge=0, lt=2**31, description="sampling: with a line's number, decides its samples")
-    repetition_penalty: float = Field(
-        1.0, ge=1.0, description="log-probabilities of tokens already written are multiplied by it; 1: none"
+    diversity: float = knob(
+        0.5,
+        ge=0.0,
+        description="with groups: cost of a token for each hypothesis of an earlier group that chose it",
+        export="unused",
     )
-    unrepeated: int = Field(0, ge=0, description="no run of so many tokens is written twice; 0: no such rule")
-    minimum_ratio: float = Field(0.0, ge=0.0, description="shortest output in tokens: this, times the source's ...")
-    minimum_length: int = Field(0, ge=0, description="... plus this many tokens")
-    maximum_ratio: float = Field(2.0, ge=0.0, description="longest output in tokens: this, times the source's ...")
-    maximum_extra: int = Field(16, ge=0, description="... plus this many tokens")
-    rows: int = Field(
+    sampling: bool = knob(
+        False, description="draw `beam` samples of each sentence, by their probability", export="default_only"
+    )
+    temperature: float = knob(
+        1.0, gt=0.0, description="sampling: below 1 likelier tokens, above 1 more surprises", export="unused"
+    )
+    top_k: int = knob(0, ge=0, description="sampling: only the likeliest tokens; 0: all", export="unused")
+    top_p: float = knob(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="sampling: only the likeliest tokens that together have this probability",
+        export="unused",
+    )
+    seed: int = knob(
+        1, ge=0, lt=2**31, description="sampling: with a line's number, decides its samples", export="unused"
+    )
+    repetition_penalty: float = knob(
+        1.0,
+        ge=1.0,
+        description="log-probabilities of tokens already written are multiplied by it; 1: none",
+        export="default_only",
+    )
+    unrepeated: int = knob(
+        0, ge=0, description="no run of so many tokens is written twice; 0: no such rule", export="default_only"
+    )
+    minimum_ratio: float = knob(
+        0.0, ge=0.0, description="shortest output in tokens: this, times the source's ...", export="default_only"
+    )
+    minimum_length: int = knob(0, ge=0, description="... plus this many tokens", export="default_only")
+    maximum_ratio: float = knob(
+        2.0, ge=0.0, description="longest output in tokens: this, times the source's ...", export="carried"
+    )
+    maximum_extra: int = knob(16, ge=0, description="... plus this many tokens", export="carried")
+    rows: int = knob(
         0,
         ge=0,
         description="sentences of which each device takes a step at once; fixed, so that a translation never depends "
         "on its neighbours; 0: 8 on CPUs, 128 on others",
+        export="unused",
     )
 
     @model_validator(mode="after")
@@ -185,8 +270,10 @@ class DecodingConfig(Section):
         return self
 
 
-class DevicesConfig(Section):
+class DevicesConfig(Knobs):
     """How one update is laid over the devices; 1 x 1 x 1 is one device on the same path."""
+
+    usual = Facts(on_resume="free", shapes_parameters=False, changes_translation=False)
 
     strategy: Literal["mesh", "pmap"] = Field(
         "mesh", description="jit over a mesh, or the same step replicated by pmap"

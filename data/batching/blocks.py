@@ -21,16 +21,6 @@ from data.errors import InputError
 from data.sources.corpus import Corpus
 from data.vocabulary.tokenizer import Tokenizer
 
-SIGNED = {
-    "subword_sampling",
-    "maximum_tokens",
-    "maximum_ratio",
-    "drop_duplicates",
-    "batching",
-    "row_length",
-    "shuffle_block",
-}
-
 
 class Block(NamedTuple):
     """A block's token pairs, its full batches as (length, rows), and the draws left over."""
@@ -68,7 +58,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
             "rows": [list(item) for item in rows_of.items()],
             "tokenizer": tokenizer.sha256,
             "corpora": [[corpus.fingerprint, corpus.weight] for corpus in corpora],
-            **config.model_dump(include=SIGNED),
+            **config.identity("orders_batches"),
         }
 
     def __iter__(self) -> "BatchIterator":
@@ -135,7 +125,7 @@ class BatchIterator(grain.DatasetIterator[Batch]):
         """On to the next block; InputError after an epoch in which the filters kept nothing."""
         self._idle = 0 if block.pairs else self._idle + 1
         if self._idle >= self._dataset.order.blocks_per_epoch:
-            raise InputError("no training pair passes the filters: see data.maximum_tokens and data.maximum_ratio")
+            raise InputError("no training pair passes the filters: see data.maximum_tokens and data.maximum_side_ratio")
         self._number, self._next, self._carried, self._block = self._number + 1, 0, block.carried, None
 
     def get_state(self) -> dict[str, Any]:

@@ -21,8 +21,8 @@ def is_too_long(pair: TokenPair, config: DataConfig) -> bool:
 
 
 def is_unbalanced(pair: TokenPair, config: DataConfig) -> bool:
-    """Sides that differ by more than `maximum_ratio` in tokens, EOS counted on both."""
-    return config.maximum_ratio > 0 and max(sides(pair)) > config.maximum_ratio * min(sides(pair))
+    """Sides that differ by more than `maximum_side_ratio` in tokens, EOS counted on both."""
+    return config.maximum_side_ratio > 0 and max(sides(pair)) > config.maximum_side_ratio * min(sides(pair))
 
 
 FILTERS: dict[str, Callable[[TokenPair, DataConfig], bool]] = {

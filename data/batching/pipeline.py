@@ -84,7 +84,7 @@ def evaluation_batches(
     """
     tokens = tokenizer.encode_pairs(pairs)
     kept, dropped = keep_pairs(
-        tokens, config.model_copy(update={"maximum_tokens": config.row_length, "maximum_ratio": 0.0})
+        tokens, config.model_copy(update={"maximum_tokens": config.row_length, "maximum_side_ratio": 0.0})
     )
     tokens = [tokens[index] for index in kept]
     batches = []

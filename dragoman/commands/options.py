@@ -85,6 +85,11 @@ def add_config_options(
                 metavar=placeholder(field),
                 help=describe(field, default),
             )
+        for facts in model.facts().values():
+            if "formerly" in facts:
+                group.add_argument(
+                    f"--{section}.{facts['formerly']}", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+                )
 
 
 def add_process_options(parser: argparse.ArgumentParser) -> None:

@@ -200,7 +200,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     connect(arguments.coordinator, arguments.processes, arguments.process)
     run = Run(arguments.run)
-    recipe = arguments.recipe or run.config_path
-    if arguments.recipe is None and not run.config_path.exists():
+    if arguments.recipe is not None:
+        return train(read_recipe(arguments.recipe, overrides(arguments), note=warn), run)
+    if not run.config_path.exists():
         raise InputError(f"{arguments.run} is not a run yet: give a recipe, such as configs/toy.toml, to start it")
-    return train(read_recipe(recipe, overrides(arguments)), run)
+    return train(run.load_config(overrides(arguments)), run)

@@ -36,12 +36,6 @@ POSITIONS: dict[str, dict[str, Any]] = {
     "learned": {},
     "rotary": {"rotary_dim": 0, "rotary_interleave": False, "rotary_base": 10000},  # 0: all features of a head
 }
-# Knobs of the search. EXPORTED ones are what translate.py in the exported directory searches by; CTranslate2 has no
-# equal of those in REFUSED (it shares out the probability of forbidden tokens, and penalises repetition otherwise)
-# unless they are as by default, in which the others do nothing.
-EXPORTED = ("beam", "length_penalty", "penalty", "maximum_ratio", "maximum_extra")
-REFUSED = ("sampling", "groups", "patience", "repetition_penalty", "unrepeated", "minimum_ratio", "minimum_length")
-WITHOUT_EFFECT = ("rows", "diversity", "temperature", "top_k", "top_p", "seed")
 QUANTIZATIONS = ("float32", "float16", "int16", "int8", "int8_float32", "int8_float16")
 STANDALONE = Path(__file__).with_name("standalone.py")
 SHORTEST_TABLE = 1024  # rows of sinusoids, which cost nothing: as far as CTranslate2 reads a source by default
@@ -69,6 +63,7 @@ def write_ctranslate2(trained: Trained, directory: Path, *, quantization: str = 
 def standalone_settings(trained: Trained) -> dict[str, Any]:
     """What translate.py in the exported directory must know: the tokenizer's files and how translations are found."""
     model, data = trained.config.model, trained.config.data
+    carried = {knob for knob, facts in DecodingConfig.facts().items() if facts["export"] == "carried"}
     return {
         "run": trained.run,
         "step": trained.step,
@@ -78,15 +73,19 @@ def standalone_settings(trained: Trained) -> dict[str, Any]:
         "target_tokenizer": trained.tokenizers[-1].name,
         "maximum_tokens": min(data.maximum_tokens, model.maximum_length),
         "maximum_length": model.maximum_length,
-        **trained.config.decoding.model_dump(include=set(EXPORTED)),
+        **trained.config.decoding.model_dump(include=carried),
     }
 
 
 def check_search(decoding: DecodingConfig) -> None:
-    """InputError for a knob by which CTranslate2 cannot search as the run does."""
-    for knob in REFUSED:
+    """InputError for a knob by which CTranslate2 cannot search as the run does.
+
+    CTranslate2 has no equal of knobs whose `export` is "default_only": it shares out the probability of forbidden
+    tokens, and penalises repetition otherwise. At their defaults, those that are "unused" have no effect.
+    """
+    for knob, facts in DecodingConfig.facts().items():
         value, usual = getattr(decoding, knob), DecodingConfig.model_fields[knob].default
-        if value != usual:
+        if facts["export"] == "default_only" and value != usual:
             raise InputError(
                 f"decoding.{knob} is {toml_value(value)}, by which CTranslate2 cannot search as the run does: "
                 f"--decoding.{knob} {toml_value(usual)} exports the run without it"

@@ -1,7 +1,7 @@
 """Recipes: TOML files and command-line overrides to a `Config`, and a `Config` to TOML.
 
-A recipe lists only what differs from the defaults; an override, `model.width` = "256", wins over it. Every failure is
-an InputError of one line that names the file, or the option, and the key.
+A recipe lists only what differs from the defaults; an override, `model.width` = "256", wins over it. A renamed knob may
+go by its former name. Every failure is an InputError of one line that names the file, or the option, and the key.
 """
 
 import difflib
@@ -9,7 +9,7 @@ import json
 import re
 import tomllib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -25,20 +25,69 @@ WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true o
 PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", bool: "true or false values", str: "texts"}
 
 
-def read_recipe(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:
-    """The config a recipe describes, with dotted overrides: `{"model.width": "256"}`."""
+def silent(message: str) -> None:
+    """Drops a note."""
+
+
+def read_recipe(
+    path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES, *, note: Callable[[str], None] = silent
+) -> Config:
+    """The config a recipe describes, with dotted overrides: `{"model.width": "256"}`.
+
+    `note` is called with a line for each knob that goes by its former name.
+    """
+    path = Path(path)
+    return build_config(path, parse(path), overrides, note=note)
+
+
+def read_stored(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:
+    """The config that a run was saved with, perhaps by an earlier version, with dotted overrides.
+
+    A knob that version did not know has the value that all runs had then, which its default need not be.
+    """
     path = Path(path)
     recipe = parse(path)
+    for section, model in SECTIONS.items():
+        values = recipe.setdefault(section, {})
+        for name, facts in model.facts().items():
+            if "before" in facts and isinstance(values, dict):
+                values.setdefault(name, facts["before"])
+    return build_config(path, recipe, overrides)
+
+
+def build_config(
+    path: Path, recipe: dict[str, Any], overrides: Mapping[str, str], *, note: Callable[[str], None] = silent
+) -> Config:
+    """The config of a parsed recipe and overrides; InputError names what is wrong in either."""
+    use_new_names(path, recipe, note=note)
     check_names(path, recipe)
-    for key, text in overrides.items():
+    for option, text in overrides.items():
+        key = RENAMED.get(option, option)
         if key not in KNOBS:
             raise InputError(f"--{key}: unknown option{nearest(f'--{key}', [f'--{known}' for known in KNOBS])}")
+        if key != option:
+            note(f"--{option} is now called --{key}")
+        if key != option and key in overrides:
+            raise InputError(f"--{option} is the former name of --{key}: give one of them")
         section, name = key.split(".")
         recipe.setdefault(section, {})[name] = parse_value(text, KNOBS[key])
     try:
         return Config.model_validate(recipe)
     except ValidationError as error:
-        raise InputError(explain(error, path, overrides)) from None
+        raise InputError(explain(error, path, [RENAMED.get(option, option) for option in overrides])) from None
+
+
+def use_new_names(path: Path, recipe: dict[str, Any], *, note: Callable[[str], None]) -> None:
+    """Put each renamed knob under its present name; InputError if it is there under both."""
+    for old, new in RENAMED.items():
+        (section, former), name = old.split("."), new.split(".")[1]
+        values = recipe.get(section)
+        if not isinstance(values, dict) or former not in values:
+            continue
+        if name in values:
+            raise InputError(f"{path}: {old} is the former name of {new}: give one of them")
+        values[name] = values.pop(former)
+        note(f"{path}: {old} is now called {new}")
 
 
 def parse(path: Path) -> dict[str, Any]:
@@ -60,7 +109,7 @@ def check_names(path: Path, recipe: dict[str, Any]) -> None:
         if section not in SECTIONS:
             raise InputError(f"{path}: unknown key {section}, outside of any section{nearest(section, KNOBS)}")
         if not isinstance(values, dict):
-            raise InputError(f"{path}: {section} must be a section, [{section}], found {show(values)}")
+            raise InputError(f"{path}: {section} must be a section, [{section}], found {quote(values)}")
         for name in values:
             if f"{section}.{name}" not in KNOBS:
                 raise InputError(f"{path}: unknown key {section}.{name}{nearest(f'{section}.{name}', KNOBS)}")
@@ -87,14 +136,14 @@ def parse_value(text: str, field: FieldInfo) -> Any:
     return parsed["value"] if list(parsed) == ["value"] else text
 
 
-def explain(error: ValidationError, path: Path, overrides: Mapping[str, str]) -> str:
+def explain(error: ValidationError, path: Path, overrides: Iterable[str]) -> str:
     """The first error of a config in one line, under the option or the file it is from, and how many more there are."""
     errors = error.errors(include_url=False)
     location, text = errors[0]["loc"], errors[0]["msg"].removeprefix("Value error, ")
     key = ".".join(str(part) for part in location[:2])
     if key in KNOBS:
         found = errors[0]["input"]
-        text = f"{key} must be {expected(KNOBS[key])}, found {show(found)}"
+        text = f"{key} must be {expected(KNOBS[key])}, found {quote(found)}"
     named = [option for option in overrides if re.search(rf"\b{re.escape(option)}\b", text)]
     distinct = {tuple(other["loc"][:2]) for other in errors}
     more = f" (and {len(distinct) - 1} more)" if len(distinct) > 1 else ""
@@ -111,7 +160,7 @@ def expected(field: FieldInfo) -> str:
     if get_origin(field.annotation) is list:
         inner = get_args(field.annotation)[0]
         return f"a list of {PLURALS[inner]}" if inner in PLURALS else "a list of lists of texts"
-    limits = [limit for bound in field.metadata for limit in describe_bound(bound)]
+    limits = [limit for bound in field.metadata for limit in bound_in_words(bound)]
     return WORDS[field.annotation] + (f", {' and '.join(limits)}" if limits else "")
 
 
@@ -122,7 +171,7 @@ def alternatives(field: FieldInfo) -> list[FieldInfo]:
     return [FieldInfo.from_annotation(kind) for kind in get_args(field.annotation)]
 
 
-def describe_bound(bound: Any) -> list[str]:
+def bound_in_words(bound: Any) -> list[str]:
     """One limit of a range in words."""
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     if getattr(bound, "min_length", 0):
@@ -132,14 +181,14 @@ def describe_bound(bound: Any) -> list[str]:
     ]
 
 
-def show(value: Any) -> str:
-    """A found value as it is quoted in a message, cut when it is long."""
+def quote(value: Any) -> str:
+    """A value as a message quotes it, shortened when it is long."""
     text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def toml_text(config: Config) -> str:
-    """The resolved config as TOML, every knob in its section: `read_recipe` gives the same config back."""
+    """The resolved config as TOML, every knob in its section: `read_stored` gives the same config back."""
     sections = config.model_dump()
     lines = ["# The resolved config of this run: enough to repeat it.\n"]
     for section, values in sections.items():
@@ -157,4 +206,10 @@ def toml_value(value: Any) -> str:
 SECTIONS: dict[str, Any] = {name: field.annotation for name, field in Config.model_fields.items()}
 KNOBS = {
     f"{section}.{name}": field for section, model in SECTIONS.items() for name, field in model.model_fields.items()
+}
+RENAMED = {
+    f"{section}.{facts['formerly']}": f"{section}.{name}"
+    for section, model in SECTIONS.items()
+    for name, facts in model.facts().items()
+    if "formerly" in facts
 }

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,10 @@ from data.errors import InputError
 from data.vocabulary.pieces import TOKENIZER_FILES
 from dragoman.files import file_hash, write_atomically
 from dragoman.runs.manifest import Manifest
-from dragoman.runs.recipe import KNOBS, read_recipe, show, toml_text
+from dragoman.runs.recipe import KNOBS, NO_OVERRIDES, SECTIONS, quote, read_stored, toml_text
 from transformer.config import Config
 
 __all__ = ["Run", "check_config", "check_hashes", "config_hash", "file_hash"]
-
-# What may differ when a run is resumed: how long and how often, where and in how many parts it is computed, and how it
-# translates. All else decides what is learned. `data.directory` may, as a run may move: the manifest's hash of the data
-# tells if it is the same.
-MAY_CHANGE = {f"training.{n}" for n in ("steps", "log_every", "save_every", "patience", "keep_last", "keep_best")}
-MAY_CHANGE |= {"data.directory", "model.rematerialize", "model.attention_kernel", "training.accumulation"}
-MAY_CHANGE |= {key for key in KNOBS if key.startswith(("devices.", "decoding."))}
-
-# What must agree for parameters to mean the same: the shape of the model and its vocabulary, but not what only
-# training uses, nor the precision and kernels, which may suit the machine.
-FREE_OF_MEANING = {"dropout", "activation_dropout", "source_vectors", "target_vectors"}
-FREE_OF_MEANING |= {"rematerialize", "precision", "attention_kernel"}
 
 
 class Run:
@@ -55,11 +43,11 @@ class Run:
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.config_path, toml_text(config).encode())
 
-    def load_config(self) -> Config:
-        """The config the run was started with, or last resumed with."""
+    def load_config(self, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:
+        """The config the run was started with, or last resumed with; dotted overrides win over it."""
         if not self.config_path.exists():
             raise InputError(f"{self.path}: not a run: it holds no {self.config_path.name}")
-        return read_recipe(self.config_path)
+        return read_stored(self.config_path, overrides)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -128,15 +116,31 @@ class Run:
 
 
 def check_config(stored: Config, new: Config, *, where: Path) -> None:
-    """InputError names the first knob that differs from the stored config's and may not (see MAY_CHANGE)."""
+    """InputError names the first knob that differs from the stored config's and is fixed when a run resumes."""
     before, after = flatten(stored), flatten(new)
     for key in KNOBS:
-        is_planned = key == "training.steps" and stored.training.schedule == "cosine"  # its fall ends at the last step
-        if before[key] != after[key] and (key not in MAY_CHANGE or is_planned):
+        if before[key] != after[key] and (reason := why_fixed(key, stored)) is not None:
             raise InputError(
-                f"{where}: {key} is {show(before[key])} in this run, found {show(after[key])}: "
+                f"{where}: {key} is {quote(before[key])} in this run, found {quote(after[key])}: {reason}"
                 "set it back, or start another run with --run"
             )
+
+
+def why_fixed(key: str, stored: Config) -> str | None:
+    """The reason why a knob may not change when a run resumes, empty if it needs none; None if it may change."""
+    section, name = key.split(".")
+    if key == "training.steps" and stored.training.schedule == "cosine":
+        return "the cosine schedule falls to 0 at the last step, so the number of steps cannot change under it: "
+    return None if SECTIONS[section].facts()[name]["on_resume"] == "free" else ""
+
+
+def check_planned_steps(manifest: Manifest, config: Config, *, where: Path) -> None:
+    """InputError if a checkpoint was made under the cosine schedule of another number of steps.
+
+    It finds a number that was edited in the run's own config.toml. Checkpoints of version 0.1.0 do not tell.
+    """
+    planned = manifest.progress.get("planned_steps", config.training.steps)
+    check_config(config.with_training({"steps": planned}), config, where=where)
 
 
 def flatten(config: Config) -> dict[str, Any]:
@@ -153,15 +157,7 @@ def config_hash(config: Config) -> str:
     one that all runs had before it (`before` on its field). So a new knob leaves the hash of every stored checkpoint as
     it is, and so does a new default of any knob, because a run's config.toml holds every value.
     """
-    meaning: dict[str, Any] = {"vocabulary": config.data.vocabulary}
-    for name, field in type(config.model).model_fields.items():
-        value, extra = getattr(config.model, name), field.json_schema_extra
-        if name in FREE_OF_MEANING:
-            continue
-        if not isinstance(extra, dict) or "before" not in extra:
-            meaning[name] = value
-        elif value != extra["before"]:
-            meaning[f"model.{name}"] = value
+    meaning = {name: value for _, section in config for name, value in section.identity("shapes_parameters").items()}
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 

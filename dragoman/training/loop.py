@@ -20,7 +20,7 @@ from data.vocabulary.vectors import read_vectors
 from dragoman.evaluation.metrics import METRICS
 from dragoman.messages import say, warn
 from dragoman.runs.checkpoint import Checkpointer, average, latest, restore_optimizer, restore_parameters, steps, verify
-from dragoman.runs.run import Run, check_hashes
+from dragoman.runs.run import Run, check_hashes, check_planned_steps
 from dragoman.runs.selection import best_steps
 from dragoman.runs.storage import whole
 from dragoman.signals import Interrupted, SharedStop
@@ -139,6 +139,7 @@ class Trainer:
         directory = self.run.checkpoints / name
         manifest = verify(directory)
         check_hashes(manifest, hashes, where=directory)
+        check_planned_steps(manifest, self.config, where=directory)
         template = self.strategy.template(self.shapes)
         parameters = restore_parameters(directory, template.parameters)
         optimizer = restore_optimizer(directory, template.optimizer)
@@ -261,6 +262,7 @@ class Trainer:
         """Hands the state to the checkpointer, with the place in the data that goes with it."""
         saved = self.strategy.saved(state)
         progress = {"data": self.batches.get_state(), "best": self.best, "stale": self.stale}
+        progress["planned_steps"] = self.config.training.steps
         self.checkpointer.save(self.step, saved.parameters, saved.optimizer, progress=progress, validation=validation)
 
     def find_best(self) -> list[str]:

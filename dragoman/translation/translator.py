@@ -143,8 +143,11 @@ class Translator:
 
     def identity(self) -> dict[str, Any]:
         """All that decides its translations, by name: parameters, vocabulary, knobs, and what computes."""
-        config = {"maximum_tokens": self.config.data.maximum_tokens, **self.config.model.model_dump()}
-        config |= {name.replace("_", " "): value for name, value in self.config.decoding.model_dump().items()}
+        data, model, decoding = (
+            section.identity("changes_translation")
+            for section in (self.config.data, self.config.model, self.config.decoding)
+        )
+        config = {**data, **model, **{name.replace("_", " "): value for name, value in decoding.items()}}
         device, precision = jax.local_devices()[0], resolve_precision(self.config.model.precision)
         computing = {
             "jax": jax.__version__,

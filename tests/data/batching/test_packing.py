@@ -152,7 +152,7 @@ def test_shares_together_are_the_rows_and_then_empty_ones(total, count, row_mult
 
 def test_filters_count_what_they_drop():
     pairs = [pair_of(3, 3), pair_of(1, 3), pair_of(3, 1), pair_of(5, 3), pair_of(3, 5), pair_of(4, 2)]
-    kept, dropped = keep_pairs(pairs, DataConfig(maximum_tokens=4, maximum_ratio=1.5))
+    kept, dropped = keep_pairs(pairs, DataConfig(maximum_tokens=4, maximum_side_ratio=1.5))
     assert kept == [0]
     assert dropped == {"empty side": 2, "too long": 2, "unbalanced": 1}
     assert keep_pairs(pairs, DataConfig(maximum_tokens=4))[0] == [0, 5]

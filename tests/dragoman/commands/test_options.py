@@ -28,6 +28,13 @@ def test_options_given_are_overrides_and_the_others_are_absent(parser: ArgumentP
     assert (found.recipe, found.run) == ("x.toml", "r")
 
 
+def test_a_renamed_knob_is_taken_by_its_former_name_which_help_leaves_out(parser: ArgumentParser) -> None:
+    found = parser.parse_args(["x.toml", "--run", "r", "--data.maximum_ratio", "3"])
+    assert overrides(found) == {"data.maximum_ratio": "3"}
+    assert "--data.maximum_side_ratio X" in parser.format_help()
+    assert "--data.maximum_ratio" not in parser.format_help()
+
+
 def test_help_lists_every_knob_with_its_range_and_default_and_keeps_the_usage_short(
     parser: ArgumentParser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
