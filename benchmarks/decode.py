@@ -2,20 +2,20 @@
 
     python benchmarks/decode.py runs/m30k test.en --lines 1000 [--beams 5 1] [--peer-python PYTHON]
 
-- Dragoman: `translator.Translator`, text to text, tokenising and detokenising included.
-- CTranslate2: the run exported (transformer/export) in float32 and int8, text to text by the exported translate.py,
-  which has lines sorted by length into batches, as CTranslate2's documentation advises. With n cores it may translate
-  one batch on all of them or n batches on one each: both are tried before the clock starts, and the faster is timed.
-  It runs on CPUs here: on a machine with a GPU leave it out, by --ctranslate2-precision without a value.
-- transformers: `generate` of a MarianMTModel of the same sizes and random weights, in a Python of its own
-  (benchmarks/marian_decode_peer.py), ids to ids: neither tokenising nor detokenising is in its time. Lines are sorted
-  by length; every batch is made to end, by min_new_tokens = max_new_tokens, at the longest output that Dragoman wrote
-  for its lines, which is where a trained model of these outputs would end. In float32, or in bfloat16 on a GPU.
+- Dragoman: `dragoman.Translator`, text to text, with tokenising and detokenising.
+- CTranslate2: the run exported in float32 and int8, text to text by the exported translate.py. That program sorts lines
+  by length into batches, as CTranslate2's documentation advises. With n cores it may translate one batch on all of
+  them, or n batches on one each: both are tried before the clock starts, and the faster is timed. It runs on CPUs here.
+  On a machine with a GPU, leave it out by giving --ctranslate2-precision no value.
+- transformers: `generate` of a MarianMTModel of the same sizes with random weights, in a Python of its own
+  (benchmarks/marian_decode_peer.py). It goes from ids to ids: its time includes neither tokenising nor detokenising.
+  Lines are sorted by length. With min_new_tokens = max_new_tokens, each batch ends at the longest output that Dragoman
+  wrote for its lines, which is where a trained model with these outputs would end. In float32, or in bfloat16 on a GPU.
 
-Each system translates all lines once to compile and warm up, which is told apart; then rounds alternate between the
-systems. Prints a table of medians over the rounds, and one JSON line. Target tokens are counted with their ends; for
-the peer those of Dragoman count, without padding. All cores that the process may use are used: `taskset -c 0,1` gives
-two.
+Each system first translates all lines once, to compile and warm up; that time is reported separately. Then the systems
+take turns. The script prints a table of medians over the rounds, and one JSON line. The end of a sentence counts as a
+target token; for the peer, Dragoman's tokens are counted, without padding. All cores that the process may use are used:
+`taskset -c 0,1` gives it two.
 """
 
 from dragoman.commands.huge_pages import use_huge_pages

@@ -1,9 +1,9 @@
 """A peer for benchmarks/train.py: updates of JoeyNMT by its own trainer, timed one by one.
 
-Runs in an environment of its own, never in the project's: joeynmt 2.3.0, importlib_metadata, subword_nmt and
-sentencepiece 0.2.0. Text, vocabulary, sizes, label smoothing and tokens a batch are those of the others; the loop, the
-batches and the update are JoeyNMT's. The time of an update lasts until the next begins, so that it holds the making of
-a batch.
+It runs in an environment of its own, never in the project's: joeynmt 2.3.0, importlib_metadata, subword_nmt and
+sentencepiece 0.2.0. Text, vocabulary, sizes, label smoothing and tokens in a batch are those of the other systems; the
+loop, the batches and the update are JoeyNMT's. The time of an update lasts until the next one begins, so it includes
+making a batch.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ SPECIAL = 4
 
 
 class TimedTrainer(TrainManager):
-    """JoeyNMT's trainer, which notes when each update begins and how many target tokens it has, and saves nothing."""
+    """JoeyNMT's trainer, recording when each update begins and how many target tokens it has. It saves nothing."""
 
     begun: list[tuple[float, int]]
 
@@ -35,7 +35,7 @@ class TimedTrainer(TrainManager):
 
 
 def write_data(options: Namespace, directory: Path) -> None:
-    """The text, plain, and the vocabulary as JoeyNMT wants them: no special pieces, and no empty lines."""
+    """Writes the text, uncompressed, and the vocabulary as JoeyNMT expects it, without special pieces."""
     for path, side in ((options.source, "source"), (options.target, "target")):
         (directory / f"train.{side}").write_bytes(read(path))
     pieces = sentencepiece.SentencePieceProcessor(model_file=options.tokenizer)

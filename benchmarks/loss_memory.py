@@ -1,10 +1,11 @@
-"""Memory of one update with the chunked loss beside the plain one, which holds all logits.
+"""Memory of one update with the chunked loss, beside the plain one, which holds all logits at once.
 
     python benchmarks/loss_memory.py [RECIPE] [--training.batch_tokens 8192] [--data.vocabulary_size 32000 ...]
 
-Compiles and runs the update of a recipe's training on random text, once with each loss, each in a process of its own.
-Prints what XLA plans for (temporary arrays, and results that take no argument's place), the largest resident memory of
-the process, and one JSON line. The smaller the model beside its vocabulary, the larger the part of the loss.
+Compiles and runs the update of a recipe on random text, once with each loss, each in a process of its own. Prints the
+memory that XLA plans (temporary arrays, and results that do not reuse an argument's memory), the largest resident
+memory of the process, and one JSON line. The smaller the model is compared with its vocabulary, the larger is the
+loss's share.
 """
 
 import argparse

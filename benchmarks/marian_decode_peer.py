@@ -1,8 +1,8 @@
-"""A peer for benchmarks/decode.py: Hugging Face's `generate` on a MarianMTModel of random weights.
+"""A peer for benchmarks/decode.py: Hugging Face's `generate` on a MarianMTModel with random weights.
 
-Runs in an environment of its own (torch, transformers), never in the project's. Reads one JSON object from standard
-input: sizes, beam, threads, and batches of source ids of like length with the number of tokens that each is to
-write. Prints one JSON object with the seconds that all batches took, after one that warmed up.
+It runs in an environment of its own (torch, transformers), never in the project's. It reads one JSON object from
+standard input: sizes, beam, threads, and batches of source ids of similar length, each with the number of tokens to
+write. It prints one JSON object with the seconds that all batches took, after one batch to warm up.
 """
 
 import json

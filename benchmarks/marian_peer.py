@@ -1,8 +1,8 @@
 """A peer for benchmarks/train.py: updates of Hugging Face's MarianMTModel in eager PyTorch, timed one by one.
 
-Runs in an environment of its own (torch, transformers, sentencepiece), never in the project's. The peer gets what a
-careful user would give it: batches of sentences of like length within a budget of target tokens, fused AdamW, tied
-embeddings, label smoothing. Text is tokenised before the clock starts; an epoch is followed by the same batches.
+It runs in an environment of its own (torch, transformers, sentencepiece), never in the project's. The peer gets what a
+careful user would give it: batches of sentences of similar length within a budget of target tokens, fused AdamW, tied
+embeddings, label smoothing. Text is tokenised before the clock starts, and every epoch uses the same batches.
 """
 
 import random
@@ -21,7 +21,7 @@ def lines(path: str) -> list[str]:
 
 
 def group(pairs: list[tuple[list[int], list[int]]], budget: int) -> list[list[tuple[list[int], list[int]]]]:
-    """Batches of sentences of like length with at most `budget` target tokens, padding counted, in random order."""
+    """Batches of sentences of similar length in random order, each with at most `budget` target tokens and padding."""
     batches: list[list[tuple[list[int], list[int]]]] = [[]]
     for pair in sorted(pairs, key=lambda pair: (len(pair[1]), len(pair[0]))):
         if len(pair[1]) * (len(batches[-1]) + 1) > budget:
@@ -32,7 +32,7 @@ def group(pairs: list[tuple[list[int], list[int]]], budget: int) -> list[list[tu
 
 
 def pad(rows: list[list[int]], value: int) -> torch.Tensor:
-    """Rows as one tensor, filled up to the longest."""
+    """Rows as one tensor, padded to the longest."""
     longest = max(map(len, rows))
     return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
 

@@ -1,4 +1,4 @@
-"""What the peers of the benchmarks share: their command line, their clock and their answer.
+"""What the benchmarks' peers share: their command line, their clock and their answer.
 
 The scripts beside this one import it in environments of their own, which have torch and nothing of the project.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-LONGEST = 127  # tokens of a sentence, without its end
+LONGEST = 127  # tokens of a sentence, without EOS
 WARM_UP = 5  # updates before those that count
 
 
@@ -37,7 +37,7 @@ def read(path: str) -> bytes:
 
 
 def now() -> float:
-    """Seconds, when a GPU has done all that it was given: PyTorch only queues it."""
+    """The time in seconds, after a GPU has finished its work: PyTorch only queues it."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()

@@ -1,11 +1,11 @@
-"""An estimate, from arithmetic alone, of what an update of a recipe costs on many devices. Nothing is measured here.
+"""An estimate, by arithmetic alone, of what an update of a recipe costs on many devices. Nothing is measured here.
 
     python benchmarks/scaling.py [configs/wmt14-en-de-big.toml]
 
-For each cluster of CASES: memory on a device, floating-point operations, bytes sent, and the time of a step if compute
-reaches UTILISATION of the data sheet's peak and nothing is sent while computing. Parameters are counted from the real
-model, by shape, without allocating it; everything else is a formula of a function here. Prints a table and one JSON
-line; docs/scaling.md shows the table.
+For each cluster in CASES: memory on a device, floating-point operations, bytes sent, and the time of an update if
+computing reaches UTILISATION of the data sheet's peak and sending overlaps nothing. Parameters are counted from the
+real model, by shape, without allocating it. Everything else is a formula of a function here. Prints a table and one
+JSON line; docs/scaling.md shows the table.
 """
 
 import json
@@ -27,7 +27,7 @@ GIGA, TERA = 1e9, 1e12
 
 
 class Device(NamedTuple):
-    """Figures of a public data sheet. `ring` is what a device sends in a second along a ring through all of them."""
+    """Figures of a public data sheet. `ring`: bytes a second that a device sends along a ring of all devices."""
 
     name: str
     flops: float  # bfloat16, dense

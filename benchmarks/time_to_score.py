@@ -2,22 +2,21 @@
 
     python benchmarks/time_to_score.py runs/adamw-1 runs/adamw-2 runs/muon-1 ... --validation 39.5 [--target 39.0]
 
-Reads finished runs; nothing is trained. A run counts as stopped at its first checkpoint whose validation BLEU is X or
-more, for X of `--validation`, which has to be fixed before the test set is looked at. Of the runs of one optimiser,
-the one that needs the fewest updates, then the one of better validation BLEU there, is the tuned one. Only its
-checkpoint is scored on the run's own test set, so that the test set chooses nothing. `--target` is told against
-lower-cased tokenised BLEU.
+The script reads finished runs and trains nothing. A run counts as stopped at its first checkpoint with a validation
+BLEU of `--validation` or more. Fix that number before you look at the test set. Among the runs of one optimiser, the
+tuned one needs the fewest updates, and among equals has the better validation BLEU. Only its checkpoint is scored on
+the run's own test set, so the test set chooses nothing. `--target` is compared with lower-cased, tokenised BLEU.
 
-Train the runs with `--training.keep_last 1000`, which keeps every checkpoint. Where the first validation that reached X
-has no checkpoint any more, the next one that has counts, and is marked. Averages are left out: they are made when
-training has ended.
+Train the runs with `--training.keep_last 1000`, which keeps every checkpoint. If the first validation that reached the
+score no longer has a checkpoint, the next one that has counts, and is marked. Averages are left out, because they are
+made after training.
 
-- decay and of: the weight decay, and the updates that the run was planned for.
-- minutes: from the start to the end of that validation, by the clock of metrics.jsonl: with compilation, all
-  validations, checkpoints, and any pause in which the run was stopped. What came before the log's first line was not
-  logged, and is told by the usual pace and the compilation in that line; reading text and starting are left out.
-- training: the updates at the usual pace, the median over stretches of the log without a validation in them: without
-  compilation, validation and pauses.
+- decay and of: the weight decay, and the number of updates that the run was planned for.
+- minutes: from the start to the end of that validation, by the times in metrics.jsonl. This includes compilation, all
+  validations, checkpoints, and any pause. The time before the log's first line is estimated from the usual pace and the
+  compilation in that line. Reading the text and starting up are left out.
+- training: the updates at the usual pace, which is the median over stretches of the log without a validation. It leaves
+  out compilation, validation and pauses.
 """
 
 import json

@@ -2,10 +2,10 @@
 
     python benchmarks/translate_memory.py RUN [--lines 100000] [--text FILE]
 
-Feeds translate.py with the lines of a text over and over (default: numbered words), reads what it writes, and asks
-the system for its resident memory along the way. The lines that come out must be those that the first lines gave, in
-the same order. Prints a table and one JSON line; exits with status 1 if, from a tenth of the lines on, memory grew by
-2% or more, or a line differs. Linux only: memory is read from /proc.
+Feeds translate.py the lines of a text over and over (by default numbered words), reads what it writes, and asks the
+system for its resident memory along the way. Repeated lines must get the same translations, in the same order. Prints a
+table and one JSON line. Exits with status 1 if a line differs, or if memory grew by 2% or more after the first tenth of
+the lines. Linux only: memory is read from /proc.
 """
 
 import json
@@ -22,8 +22,8 @@ from data.lines import read_lines
 from dragoman.commands.options import ArgumentParser, run_main
 
 PROGRAM = Path(__file__).parent.parent / "translate.py"
-MARKS = 20  # looks at the memory
-LIMIT = 1.02  # largest part of the memory after a tenth of the lines
+MARKS = 20  # how often memory is measured
+LIMIT = 1.02  # of the memory after a tenth of the lines
 
 
 def main(arguments: list[str]) -> int:
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
 
 def feed(pipe: BinaryIO, text: list[str], count: int) -> None:
-    """Write so many lines, going round in the text."""
+    """Writes `count` lines, repeating the text."""
     with pipe:
         for number in range(count):
             pipe.write(text[number % len(text)].encode() + b"\n")
