@@ -27,16 +27,18 @@ from transformer.config import Config
 from transformer.devices.mesh import MeshStrategy
 from transformer.model import build, split
 from transformer.model.dense import resolve_precision
-from transformer.training import step as training
+from transformer.training import cross_entropy
 from transformer.training.loss import chunked_loss, plain_loss
+from transformer.training.placement import OneDevice
+from transformer.training.step import build_train_step
 
 MEGA = 1e6
 
 
-def plain(hidden, table, labels, weights, smoothing, precision):
+def plain(hidden, table, labels, weights, smoothing, precision, vocabulary):
     """`plain_loss` in the place of `chunked_loss`; its product is in float32 under every policy."""
     del precision
-    return plain_loss(hidden, table, labels, weights, smoothing=smoothing)
+    return plain_loss(hidden, table, labels, weights, smoothing=smoothing, vocabulary=vocabulary)
 
 
 LOSSES = {"plain": plain, "chunked": chunked_loss}
@@ -56,16 +58,17 @@ def full_batch(tokens: int, length: int, vocabulary: int) -> Batch:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Compiles and runs one update with one loss. Only the loss in training's own step is exchanged."""
-    training.chunked_loss = LOSSES[options.loss]
+    """Compiles and runs one update with one loss. Only the loss in training's own objective is exchanged."""
+    cross_entropy.chunked_loss = LOSSES[options.loss]
     config = recipe(options)
     vocabulary = config.data.vocabulary_size
     sizes = {"source_vocabulary": vocabulary, "target_vocabulary": vocabulary}
     graph, parameters = split(build(config.model, **sizes, rngs=nnx.Rngs(0)))
-    state = MeshStrategy(graph, config).init_state(parameters)
+    strategy = MeshStrategy(graph, config)
+    state = strategy.init_state(parameters)
     del parameters
     batch, key = full_batch(config.training.batch_tokens, config.data.row_length, vocabulary), jax.random.key(0)
-    update = training.build_train_step(config, training.build_gradient_sums(graph, config))
+    update = build_train_step(graph, config.training, strategy.optimizer, OneDevice())
     step = jax.jit(update, donate_argnums=0).lower(state, batch, key).compile()
     plan = step.memory_analysis()
     state, metrics = step(state, batch, key)

@@ -16,7 +16,7 @@ import jax
 from dragoman.commands.options import ArgumentParser, run_main
 from dragoman.runs.recipe import read_recipe
 from transformer.config import Config, ModelConfig
-from transformer.devices.mesh import parameter_spec
+from transformer.devices.sharding import parameter_spec
 from transformer.model import abstract
 from transformer.training.loss import CHUNK_TOKENS
 

@@ -94,6 +94,7 @@ class Meter:
             "step": step,
             "time": time.time(),
             "loss": sum(row.loss * row.tokens for row in rows) / tokens,
+            **{name: sum(row.extra[name] * row.tokens for row in rows) / tokens for name in rows[-1].extra},
             "learning_rate": rows[-1].learning_rate,
             "gradient_norm": rows[-1].gradient_norm,
             "target_tokens_per_second": tokens / seconds,

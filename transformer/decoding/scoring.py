@@ -128,7 +128,7 @@ def score_rows(
     model = merge(graph, parameters)
     hidden = model.features(forced_batch(source, labels))
     output = model.output()
-    return label_log_probabilities(hidden, output.table[...], labels, output.precision)
+    return label_log_probabilities(hidden, output.table[...], labels, output.precision, output.vocabulary)
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "layer"))

@@ -1,10 +1,8 @@
-"""How one update is laid over the devices: a mesh with a table of who holds what, or replicas under pmap.
+"""`jit` over a mesh of devices (data, fsdp, tensor).
 
-Losses and gradients are sums over real tokens, divided once: every strategy gives the single-device update.
+Losses and gradients are sums over real tokens, divided once: every mesh gives the single-device update.
 """
 
-import re
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,35 +10,22 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key
 
 from data.batch import Batch
 from data.errors import InputError
 from transformer.config import Config, DevicesConfig
+from transformer.devices.padding import on_true_sizes, padded_shapes, replicated_rows, resized, true_shapes
+from transformer.devices.sharding import ROW_AXES, parameter_shardings, specs_over_rows, sum_gradients, unsharded
 from transformer.model import Parameters
-from transformer.training.loss import LossSums
+from transformer.model.dropout import DropoutKey
+from transformer.training.loss import Sums
 from transformer.training.optimizer import build_optimizer
-from transformer.training.step import Metrics, TrainState, build_gradient_sums, build_train_step, evaluation_sums
+from transformer.training.placement import RowGradients, RowSums
+from transformer.training.step import Metrics, TrainState, build_eval_step, build_train_step
 
-PARTITION_RULES = (
-    (r"embedding/table$", PartitionSpec("tensor", "fsdp")),
-    (r"attention/(query|key|value)/kernel$", PartitionSpec("fsdp", "tensor")),
-    (r"attention/(query|key|value)/bias$", PartitionSpec("tensor")),
-    (r"attention/output/kernel$", PartitionSpec("tensor", "fsdp")),
-    (r"feed_forward/(up|gate)/kernel$", PartitionSpec("fsdp", "tensor")),
-    (r"feed_forward/(up|gate)/bias$", PartitionSpec("tensor")),
-    (r"feed_forward/down/kernel$", PartitionSpec("tensor", "fsdp")),
-    (r"", PartitionSpec()),
-)
-"""Which mesh axes share each dimension of a parameter, by its path; the first pattern that is found decides."""
-
-ROW_AXES = ("data", "fsdp")
-ROWS = PartitionSpec(ROW_AXES)
-"""Rows of a batch are shared by the devices of both axes."""
-
-
-def parameter_spec(path: str) -> PartitionSpec:
-    """The mesh axes that share the parameter at `path`, such as decoder/0/feed_forward/up/kernel."""
-    return next(spec for pattern, spec in PARTITION_RULES if re.search(pattern, path))
+BY_ROW = PartitionSpec(ROW_AXES)
+EVERYWHERE = PartitionSpec()
 
 
 def build_mesh(config: DevicesConfig) -> Mesh:
@@ -67,7 +52,7 @@ def check_all_used(count: int, config: DevicesConfig) -> None:
         )
 
 
-def share_of_rows(mesh: Mesh) -> tuple[int, int]:
+def process_share(mesh: Mesh) -> tuple[int, int]:
     """Which of how many equal parts of a batch's rows, in their order, this process holds; (0, 1) is all of them.
 
     Where the mesh deals rows out to processes in another way, or twice, every process makes all of them.
@@ -84,129 +69,82 @@ def share_of_rows(mesh: Mesh) -> tuple[int, int]:
     return (parts.index({jax.process_index()}), count) if is_in_parts else (0, 1)
 
 
-def map_parameters(function: Callable[[str, Any], Any], parameters: Parameters) -> Parameters:
-    """`function(path, parameter)` of each parameter."""
-    return jax.tree_util.tree_map_with_path(
-        lambda keys, parameter: function("/".join(key.key for key in keys), parameter), parameters
-    )
-
-
-def _fits(shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> bool:
-    return all(axis is None or size % mesh.shape[axis] == 0 for size, axis in zip(shape, spec, strict=False))
-
-
-def _shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
-    """Where each parameter lies. InputError when a dimension does not divide by the devices that share it."""
-
-    def sharding(path, parameter):
-        spec = parameter_spec(path)
-        if not _fits(parameter.shape, spec, mesh):
-            raise InputError(
-                f"parameter {path} of shape {parameter.shape} does not divide over devices.fsdp {mesh.shape['fsdp']} "
-                f"and devices.tensor {mesh.shape['tensor']}: change these or the model's sizes"
-            )
-        return NamedSharding(mesh, spec)
-
-    return map_parameters(sharding, parameters)
-
-
-def shared_by_fsdp(mesh: Mesh, path: str) -> int | None:
-    """The dimension of the parameter at `path` that the fsdp axis shares out; None where each device has all of it."""
-    if mesh.shape["fsdp"] == 1:
-        return None
-    return next((number for number, axis in enumerate(parameter_spec(path)) if axis == "fsdp"), None)
-
-
-def gather_over_fsdp(mesh: Mesh, parameters: Parameters) -> Parameters:
-    """Whole parameters on each device of the fsdp axis. The gradient of this adds up and shares out again."""
-
-    def whole(path, parameter):
-        dimension = shared_by_fsdp(mesh, path)
-        return parameter if dimension is None else jax.lax.all_gather(parameter, "fsdp", axis=dimension, tiled=True)
-
-    return map_parameters(whole, parameters)
-
-
-def add_up_gradients(mesh: Mesh, gradients: Parameters) -> Parameters:
-    """The sums over all rows of gradients that each device has of its own rows: see `gather_over_fsdp`."""
-
-    def total(path, gradient):
-        return jax.lax.psum(gradient, ROW_AXES if shared_by_fsdp(mesh, path) is None else "data")
-
-    return map_parameters(total, gradients)
-
-
-def specs_over_rows(mesh: Mesh, parameters: Parameters) -> Parameters:
-    """How the devices that share out rows share out parameters."""
-
-    def spec(path, parameter):
-        del parameter
-        dimension = shared_by_fsdp(mesh, path)
-        return PartitionSpec() if dimension is None else PartitionSpec(*[None] * dimension, "fsdp")
-
-    return map_parameters(spec, parameters)
-
-
-class MeshStrategy:
-    """`jit` over a mesh: arrays know where they lie.
+class MeshPlacement:
+    """Rows shared over the axes data and fsdp, parameters over fsdp and tensor.
 
     What is computed of rows is computed where they lie, by a program for the rows of one device (`shard_map`), with
     its communication written out; the communication of the tensor axis, and of the optimizer, is added by XLA.
     """
 
-    def __init__(self, graph: nnx.GraphDef, config: Config):
-        self.mesh = build_mesh(config.devices)
-        self.row_devices = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
-        self.row_share = share_of_rows(self.mesh)
-        self.device_count = self.mesh.size
-        self.optimizer = build_optimizer(config.training)
-        gather, add_up = partial(gather_over_fsdp, self.mesh), partial(add_up_gradients, self.mesh)
+    def __init__(self, mesh: Mesh):
+        self.mesh = mesh
         # An axis left to XLA, even of one device, is one that cuDNN's attention cannot be compiled beside.
-        by_hand = set(ROW_AXES) if self.mesh.shape["tensor"] > 1 else set(self.mesh.axis_names)
-        on_rows = partial(jax.shard_map, mesh=self.mesh, axis_names=by_hand, check_vma=False)
-        one_device, everywhere = build_gradient_sums(graph, config, gather=gather), PartitionSpec()
+        by_hand = set(ROW_AXES) if mesh.shape["tensor"] > 1 else set(mesh.axis_names)
+        self._on_rows = partial(jax.shard_map, mesh=mesh, axis_names=by_hand, check_vma=False)
 
-        def sums_of_rows(parameters, batch, key, part):
-            sums, gradients = one_device(parameters, batch, key, part[0])
-            return jax.lax.psum(sums, ROW_AXES), add_up(gradients)
+    def unsharded(self, parameters: Parameters) -> Parameters:
+        """Parameters gathered over the fsdp axis."""
+        return unsharded(self.mesh, parameters)
 
-        def gradient_sums(parameters, batch, key):
-            held = specs_over_rows(self.mesh, parameters)
-            mapped = on_rows(sums_of_rows, in_specs=(held, ROWS, everywhere, ROWS), out_specs=(everywhere, held))
-            return mapped(parameters, batch, key, jnp.arange(self.row_devices))
+    def sum_over_rows(self, function: RowSums, parameters: Parameters, batch: Batch) -> Sums:
+        """The sum of the function's results over the devices that share rows."""
 
-        def evaluate_rows(parameters, batch):
-            return jax.lax.psum(evaluation_sums(graph, gather(parameters), batch), ROW_AXES)
+        def of_device(parameters, rows):
+            return jax.lax.psum(function(parameters, rows), ROW_AXES)
 
-        def evaluate(parameters, batch):
-            specs = specs_over_rows(self.mesh, parameters), ROWS
-            return on_rows(evaluate_rows, in_specs=specs, out_specs=everywhere)(parameters, batch)
+        specs = specs_over_rows(self.mesh, parameters), BY_ROW
+        return self._on_rows(of_device, in_specs=specs, out_specs=EVERYWHERE)(parameters, batch)
 
-        self._train = jax.jit(build_train_step(config, gradient_sums), donate_argnums=0)
-        self._evaluate = jax.jit(evaluate)
+    def sum_gradients_over_rows(
+        self, function: RowGradients, parameters: Parameters, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Any, Parameters]:
+        """The sums of the function's results and gradients over the devices that share rows."""
+
+        def of_device(parameters, rows, key, number):
+            sums, gradients = function(parameters, rows, DropoutKey(key, number[0]))
+            return jax.lax.psum(sums, ROW_AXES), sum_gradients(self.mesh, gradients)
+
+        held = specs_over_rows(self.mesh, parameters)
+        mapped = self._on_rows(of_device, in_specs=(held, BY_ROW, EVERYWHERE, BY_ROW), out_specs=(EVERYWHERE, held))
+        return mapped(parameters, batch, key, jnp.arange(self.mesh.shape["data"] * self.mesh.shape["fsdp"]))
+
+
+class MeshStrategy:
+    """Training on a mesh: arrays know where they lie, and tables are padded while they lie there."""
+
+    def __init__(self, graph: nnx.GraphDef, config: Config):
+        self.graph, self.mesh = graph, build_mesh(config.devices)
+        self.row_devices = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+        self.row_share = process_share(self.mesh)
+        self.device_count = self.mesh.size
+        optimizer, placement = build_optimizer(config.training), MeshPlacement(self.mesh)
+        self.optimizer = on_true_sizes(optimizer, graph) if optimizer.depends_on_shape else optimizer
+        self._train = jax.jit(build_train_step(graph, config.training, self.optimizer, placement), donate_argnums=0)
+        self._evaluate = jax.jit(build_eval_step(graph, config.training, placement))
 
     def init_state(self, parameters: Parameters) -> TrainState:
         """The state before the first update."""
-        parameters = jax.device_put(parameters, _shardings(self.mesh, parameters))
-        # A compiled function would be free to lay out or alias its results as it likes; the template decides instead.
-        optimizer = jax.device_put(self.optimizer.init(parameters), self._optimizer_shardings(parameters))
+        shapes = padded_shapes(self.graph, parameters, self.mesh)
+        parameters = jax.device_put(jax.tree.map(resized, parameters, shapes), parameter_shardings(self.mesh, shapes))
+        # A compiled function would be free to lay out or alias its results as it likes; the layout decides instead.
+        optimizer = jax.device_put(self.optimizer.init(parameters), self._optimizer_shardings(shapes))
         return TrainState(parameters, optimizer, self._replicate(jnp.zeros((), jnp.int32)))
 
     def template(self, parameters: Parameters) -> TrainState:
-        """Shapes, types and places of a state, for `restore`."""
-        state = TrainState(
-            parameters, jax.eval_shape(self.optimizer.init, parameters), jax.ShapeDtypeStruct((), jnp.int32)
-        )
-        shardings = TrainState(
-            _shardings(self.mesh, parameters),
-            self._optimizer_shardings(parameters),
-            NamedSharding(self.mesh, PartitionSpec()),
-        )
-        return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, shardings)
+        """Shapes, types and places of a state in a checkpoint, for `restore`: tables in their true size."""
+        shapes = true_shapes(self.graph, parameters)
+        state = TrainState(shapes, jax.eval_shape(self.optimizer.init, shapes), jax.ShapeDtypeStruct((), jnp.int32))
+
+        def as_saved(x, held):
+            sharding = held.sharding if x.shape == held.shape else replicated_rows(held.sharding)
+            return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+        return jax.tree.map(as_saved, state, self._layout(parameters))
 
     def restore(self, parameters: Parameters, optimizer: Any, step: int) -> TrainState:
         """The state of a checkpoint, read with `template`."""
-        return TrainState(parameters, optimizer, self._replicate(jnp.asarray(step, jnp.int32)))
+        state = TrainState(parameters, optimizer, self._replicate(jnp.asarray(step, jnp.int32)))
+        return jax.tree.map(resized, state, self._layout(parameters))
 
     def train_step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         """One update. `state` is donated: use only the new one afterwards."""
@@ -214,36 +152,47 @@ class MeshStrategy:
 
     def compile(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Compiled:
         """The update of a batch of so many rows, compiled but not run; `parameters` are shapes."""
-        row = jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=NamedSharding(self.mesh, ROWS))
+        row = jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=NamedSharding(self.mesh, BY_ROW))
         batch = Batch._make([row] * len(Batch._fields))
-        return self._train.lower(self.template(parameters), batch, jax.random.key(0)).compile()
+        return self._train.lower(self._layout(parameters), batch, jax.random.key(0)).compile()
 
-    def eval_step(self, state: TrainState, batch: Batch) -> LossSums:
+    def eval_step(self, state: TrainState, batch: Batch) -> Sums:
         """The loss of a batch, without dropout or smoothing."""
         return self._evaluate(state.parameters, self._place(batch))
 
     def saved(self, state: TrainState) -> TrainState:
-        """The state as checkpoints hold it."""
-        return state
+        """The state as checkpoints hold it: tables in their true size."""
+        return jax.tree.map(resized, state, self.template(state.parameters))
+
+    def _layout(self, parameters: Parameters) -> TrainState:
+        """Shapes, types and places of a state on the mesh."""
+        shapes = padded_shapes(self.graph, parameters, self.mesh)
+        state = TrainState(shapes, jax.eval_shape(self.optimizer.init, shapes), jax.ShapeDtypeStruct((), jnp.int32))
+        shardings = TrainState(
+            parameter_shardings(self.mesh, shapes),
+            self._optimizer_shardings(shapes),
+            NamedSharding(self.mesh, EVERYWHERE),
+        )
+        return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, shardings)
 
     def _replicate(self, x: jax.Array) -> jax.Array:
-        return jax.device_put(x, NamedSharding(self.mesh, PartitionSpec()))
+        return jax.device_put(x, NamedSharding(self.mesh, EVERYWHERE))
 
     def _place(self, batch: Batch) -> Batch:
-        sharding, parts = NamedSharding(self.mesh, ROWS), self.row_share[1]
+        sharding, parts = NamedSharding(self.mesh, BY_ROW), self.row_share[1]
 
         def place(rows):
             return jax.make_array_from_process_local_data(sharding, rows, (len(rows) * parts, *rows.shape[1:]))
 
         return jax.tree.map(place, batch)
 
-    def _optimizer_shardings(self, parameters: Parameters) -> Any:
-        """Moments lie where their parameter lies; whatever else an optimiser keeps is on every device."""
+    def _optimizer_shardings(self, shapes: Parameters) -> Any:
+        """Moments lie where their parameter lies; whatever else an optimizer keeps is on every device."""
         of_parameter = {
             tuple(key.key for key in keys): (leaf.shape, sharding)
             for (keys, leaf), (_, sharding) in zip(
-                jax.tree_util.tree_leaves_with_path(parameters),
-                jax.tree_util.tree_leaves_with_path(_shardings(self.mesh, parameters)),
+                jax.tree_util.tree_leaves_with_path(shapes),
+                jax.tree_util.tree_leaves_with_path(parameter_shardings(self.mesh, shapes)),
                 strict=True,
             )
         }
@@ -251,6 +200,6 @@ class MeshStrategy:
         def sharding(keys, leaf):
             path = tuple(key.key for key in keys if isinstance(key, jax.tree_util.DictKey))
             shape, where = of_parameter.get(path, (None, None))
-            return where if shape == leaf.shape else NamedSharding(self.mesh, PartitionSpec())
+            return where if shape == leaf.shape else NamedSharding(self.mesh, EVERYWHERE)
 
-        return jax.tree_util.tree_map_with_path(sharding, jax.eval_shape(self.optimizer.init, parameters))
+        return jax.tree_util.tree_map_with_path(sharding, jax.eval_shape(self.optimizer.init, shapes))

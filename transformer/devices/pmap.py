@@ -8,20 +8,43 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key
 
 from data.batch import Batch
 from data.errors import InputError
 from transformer.config import Config
 from transformer.devices.mesh import check_all_used
 from transformer.model import Parameters
-from transformer.training.loss import LossSums
+from transformer.model.dropout import DropoutKey
+from transformer.training.loss import Sums
 from transformer.training.optimizer import build_optimizer
-from transformer.training.step import Metrics, TrainState, build_gradient_sums, build_train_step, evaluation_sums
+from transformer.training.placement import RowGradients, RowSums
+from transformer.training.step import Metrics, TrainState, build_eval_step, build_train_step
+
+AXIS = "data"
 
 
 def own(replicas: jax.Array) -> jax.Array:
     """This process's first of the equal values that `pmap` gives, without asking other processes."""
     return replicas.addressable_data(0)[0]
+
+
+class ReplicaPlacement:
+    """Whole parameters on each device, inside a function that `pmap` maps over slices of the rows."""
+
+    def unsharded(self, parameters: Parameters) -> Parameters:
+        """The parameters themselves."""
+        return parameters
+
+    def sum_over_rows(self, function: RowSums, parameters: Parameters, batch: Batch) -> Sums:
+        """The sum of the function's results over the devices."""
+        return jax.lax.psum(function(parameters, batch), AXIS)
+
+    def sum_gradients_over_rows(
+        self, function: RowGradients, parameters: Parameters, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Any, Parameters]:
+        """The sums of the function's results and gradients over the devices."""
+        return jax.lax.psum(function(parameters, batch, DropoutKey(key, jax.lax.axis_index(AXIS))), AXIS)
 
 
 class PmapStrategy:
@@ -36,26 +59,11 @@ class PmapStrategy:
         self.local_count = sum(device.process_index == jax.process_index() for device in self.devices)
         self.row_devices = self.device_count = count
         self.row_share = (jax.process_index(), jax.process_count())
-        self.optimizer = build_optimizer(config.training)
-
-        one_device = build_gradient_sums(graph, config)
-
-        def gradient_sums(parameters, batch, key):
-            return jax.lax.psum(one_device(parameters, batch, key, jax.lax.axis_index("data")), "data")
-
-        step = build_train_step(config, gradient_sums)
-
-        def train_step(state, batch, key):
-            state, metrics = step(state, batch, key)
-            slots, source_tokens = jax.lax.psum((metrics.slots, metrics.source_tokens), "data")
-            return state, metrics._replace(slots=slots, source_tokens=source_tokens)
-
-        def eval_step(parameters, batch):
-            return jax.lax.psum(evaluation_sums(graph, parameters, batch), "data")
-
-        mapped = partial(jax.pmap, axis_name="data", devices=self.devices)
+        self.optimizer, placement = build_optimizer(config.training), ReplicaPlacement()
+        mapped = partial(jax.pmap, axis_name=AXIS, devices=self.devices)
+        train_step = build_train_step(graph, config.training, self.optimizer, placement)
         self._train = mapped(train_step, in_axes=(0, 0, None), donate_argnums=0)
-        self._evaluate = mapped(eval_step)
+        self._evaluate = mapped(build_eval_step(graph, config.training, placement))
 
     def init_state(self, parameters: Parameters) -> TrainState:
         """The state before the first update."""
@@ -85,13 +93,13 @@ class PmapStrategy:
         copies = jax.tree.map(lambda x: jax.ShapeDtypeStruct((self.local_count, *x.shape), x.dtype), given)
         return self._train.lower(*copies, jax.random.key(0)).compile()
 
-    def eval_step(self, state: TrainState, batch: Batch) -> LossSums:
+    def eval_step(self, state: TrainState, batch: Batch) -> Sums:
         """The loss of a batch, without dropout or smoothing."""
         return jax.tree.map(own, self._evaluate(state.parameters, self._split(batch)))
 
     def saved(self, state: TrainState) -> TrainState:
         """The state as checkpoints hold it: one array in place of equal ones, on all devices."""
-        everywhere = NamedSharding(Mesh(np.array(self.devices), ("data",)), PartitionSpec())
+        everywhere = NamedSharding(Mesh(np.array(self.devices), (AXIS,)), PartitionSpec())
 
         def one(replicas):
             copies = [shard.data[0] for shard in replicas.addressable_shards]

@@ -15,7 +15,10 @@ def scrambled(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
 
 
 class DropoutKey(NamedTuple):
-    """What the coins of dropout come from: a key, and which of a batch's equal parts, in their order, the rows are."""
+    """What decides the random bits of dropout: a key, and `part`, the slice of the batch that these rows are.
+
+    The slices are equal, and `part` only numbers the features of their rows on, so that no two share a random bit.
+    """
 
     key: Key[Array, ""]
     part: Int[Array, ""] | int = 0

@@ -9,12 +9,15 @@ from transformer.model.dense import Precision, activation_dtype, contract
 
 
 class Embedding(nnx.Module):
-    """One vector of D features for each of V tokens, scaled by sqrt(D) on the way in (Vaswani et al. 2017, 3.4)."""
+    """One vector of D features for each of V tokens, scaled by sqrt(D) on the way in (Vaswani et al. 2017, 3.4).
+
+    `vocabulary` is V; the table may have more rows, which no token has, while devices share it (devices/padding.py).
+    """
 
     def __init__(self, vocabulary: int, width: int, *, precision: Precision, rngs: nnx.Rngs):
         initialize = nnx.initializers.normal(width**-0.5)
         self.table = nnx.Param(initialize(rngs.params(), (vocabulary, width), jnp.float32))
-        self.precision = precision
+        self.vocabulary, self.precision = vocabulary, precision
 
     @jax.named_scope("embedding")
     def __call__(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
@@ -24,5 +27,5 @@ class Embedding(nnx.Module):
 
     def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         """The output layer: the product of each feature vector with every token's embedding, in float32."""
-        flat = contract(x.reshape(-1, x.shape[-1]), self.table[...], 1, 1, self.precision)
+        flat = contract(x.reshape(-1, x.shape[-1]), self.table[...], 1, 1, self.precision)[:, : self.vocabulary]
         return flat.reshape(*x.shape[:2], -1)

@@ -1,4 +1,8 @@
-"""The loss: label-smoothed cross-entropy of real target tokens, as a sum and a count."""
+"""The arithmetic of the loss: label-smoothed cross-entropy of real target tokens, as a sum and a count.
+
+A table may have more rows than the vocabulary has tokens, so that devices can share it (see devices/padding.py). The
+rest of its rows mean nothing: probabilities, and the spread of label smoothing, are over the vocabulary alone.
+"""
 
 from functools import partial
 from typing import NamedTuple
@@ -10,14 +14,18 @@ from jaxtyping import Array, Float, Int
 from transformer.model.dense import Precision, contract
 
 CHUNK_TOKENS = 512
-"""Target tokens whose logits exist at one time on a device."""
+"""Target tokens whose logits a device holds at a time."""
 
 
-class LossSums(NamedTuple):
-    """What a loss adds up to: divide only after summing over rows, accumulation steps and devices."""
+class Sums(NamedTuple):
+    """What an objective adds up to: divide only after summing over rows, accumulation steps and devices.
+
+    `extra` are further sums to log, by name; only `loss` is differentiated.
+    """
 
     loss: Float[Array, ""]
     tokens: Float[Array, ""]
+    extra: dict[str, Float[Array, ""]]
 
 
 def smoothed_cross_entropy(
@@ -30,13 +38,13 @@ def smoothed_cross_entropy(
         loss = logsumexp(logits) - (1 - smoothing) * logits[label] - smoothing * mean(logits)
     """
     logits = logits.astype(jnp.float32)
-    return _from_partition(logits, jax.nn.logsumexp(logits, axis=-1), labels, smoothing)
+    return _from_partition(logits, jax.nn.logsumexp(logits, axis=-1), logits.mean(-1), labels, smoothing)
 
 
-def _from_partition(logits, log_partition, labels, smoothing):
-    """`smoothed_cross_entropy`, given what it divides by."""
+def _from_partition(logits, log_partition, mean, labels, smoothing):
+    """`smoothed_cross_entropy`, given what it divides by and the mean of the logits."""
     label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-    return log_partition - (1 - smoothing) * label_logits - smoothing * logits.mean(-1)
+    return log_partition - (1 - smoothing) * label_logits - smoothing * mean
 
 
 def plain_loss(
@@ -46,9 +54,10 @@ def plain_loss(
     weights: Float[Array, "B T"],
     *,
     smoothing: float,
+    vocabulary: int,
 ) -> Float[Array, ""]:
     """The sum of smoothed cross-entropies, written plainly: holds all logits. The measure of `chunked_loss`."""
-    logits = jnp.einsum("BTD,VD->BTV", hidden.astype(jnp.float32), table)
+    logits = jnp.einsum("BTD,VD->BTV", hidden.astype(jnp.float32), table[:vocabulary])
     return jnp.sum(smoothed_cross_entropy(logits, labels, smoothing) * weights)
 
 
@@ -74,20 +83,35 @@ def _chunk_count(shape: tuple[int, ...]) -> int:
     return next((n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= CHUNK_TOKENS), length)
 
 
-def _chunk_loss(hidden, table, labels, weights, smoothing, precision):
-    """The loss of one chunk and, from the same logits, its gradient with respect to them."""
+def _chunk_logits(hidden, table, precision, vocabulary):
+    """Logits of one chunk, -inf for the rows of the table that are no token, and their mean over the vocabulary.
+
+    Columns are masked rather than cut off, since devices may share them out.
+    """
     logits = contract(hidden, table, 1, 1, precision)
+    if vocabulary == table.shape[0]:
+        return logits, logits.mean(-1)
+    is_token = (jnp.arange(table.shape[0]) < vocabulary)[None]
+    return jnp.where(is_token, logits, -jnp.inf), jnp.where(is_token, logits, 0).sum(-1) / vocabulary
+
+
+def _chunk_loss(hidden, table, labels, weights, smoothing, precision, vocabulary):
+    """The loss of one chunk and, from the same logits, its gradient with respect to them."""
+    logits, mean = _chunk_logits(hidden, table, precision, vocabulary)
     highest = logits.max(-1, keepdims=True)
     exponents = jnp.exp(logits - highest)
     partition = exponents.sum(-1, keepdims=True)
     log_partition = (jnp.log(partition) + highest)[:, 0]
-    loss = jnp.sum(_from_partition(logits, log_partition, labels, smoothing) * weights)
-    is_label = labels[:, None] == jnp.arange(logits.shape[1])[None]
-    wanted = smoothing / logits.shape[1] + (1 - smoothing) * is_label
+    loss = jnp.sum(_from_partition(logits, log_partition, mean, labels, smoothing) * weights)
+    columns = jnp.arange(logits.shape[1])[None]
+    spread = smoothing / vocabulary
+    if vocabulary < logits.shape[1]:
+        spread = spread * (columns < vocabulary)
+    wanted = spread + (1 - smoothing) * (labels[:, None] == columns)
     return loss, (exponents / partition - wanted) * weights[:, None]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def chunked_loss(
     hidden: Float[Array, "B T D"],
     table: Float[Array, "V D"],
@@ -95,8 +119,9 @@ def chunked_loss(
     weights: Float[Array, "B T"],
     smoothing: float,
     precision: Precision,
+    vocabulary: int,
 ) -> Float[Array, ""]:
-    """The sum of smoothed cross-entropies of `hidden @ table.T`, equal to `plain_loss` up to rounding.
+    """The sum of smoothed cross-entropies of `hidden @ table[:vocabulary].T`, equal to `plain_loss` up to rounding.
 
     The logits of a chunk of tokens are formed, turned into loss and gradient while they are at hand, and dropped:
     memory grows with the chunk, not with the batch, and nothing is computed twice.
@@ -105,17 +130,22 @@ def chunked_loss(
 
     def add(total, chunk):
         hidden, labels, weights = chunk
-        logits = contract(hidden, table, 1, 1, precision)
-        return total + jnp.sum(smoothed_cross_entropy(logits, labels, smoothing) * weights), None
+        logits, mean = _chunk_logits(hidden, table, precision, vocabulary)
+        losses = _from_partition(logits, jax.nn.logsumexp(logits, axis=-1), mean, labels, smoothing)
+        return total + jnp.sum(losses * weights), None
 
     chunks = (_chunks(hidden, count), _chunks(labels, count), _chunks(weights, count))
     return jax.lax.scan(add, jnp.zeros((), jnp.float32), chunks)[0]
 
 
 def label_log_probabilities(
-    hidden: Float[Array, "B T D"], table: Float[Array, "V D"], labels: Int[Array, "B T"], precision: Precision
+    hidden: Float[Array, "B T D"],
+    table: Float[Array, "V D"],
+    labels: Int[Array, "B T"],
+    precision: Precision,
+    vocabulary: int,
 ) -> Float[Array, "B T"]:
-    """The log-probability of each label under softmax(hidden @ table.T), chunk by chunk as in `chunked_loss`.
+    """The log-probability of each label under softmax(hidden @ table[:vocabulary].T), in the chunks of `chunked_loss`.
 
     By log_softmax, as in search, which keeps more digits of a probability near 1 than the cross-entropy does.
     """
@@ -123,23 +153,22 @@ def label_log_probabilities(
 
     def score(chunk):
         hidden, labels = chunk
-        log_probabilities = jax.nn.log_softmax(contract(hidden, table, 1, 1, precision), axis=-1)
+        log_probabilities = jax.nn.log_softmax(_chunk_logits(hidden, table, precision, vocabulary)[0], axis=-1)
         return jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)[:, 0]
 
     return _unchunk(jax.lax.map(score, (_chunks(hidden, count), _chunks(labels, count))), labels.shape[0])
 
 
-# What the forward pass keeps for the backward pass is the gradient itself, formed while a chunk's logits are at hand;
-# all that is left to do then is to scale it.
+# The forward pass forms the gradient itself, while a chunk's logits are at hand; the backward pass only scales it.
 
 
-def _forward(hidden, table, labels, weights, smoothing, precision):
+def _forward(hidden, table, labels, weights, smoothing, precision, vocabulary):
     count = _chunk_count(labels.shape)
 
     def add(sums, chunk):
         hidden, labels, weights = chunk
         total, turned = sums  # the table's gradient as D x V: the other way, each chunk's logits would be transposed
-        loss, logits_gradient = _chunk_loss(hidden, table, labels, weights, smoothing, precision)
+        loss, logits_gradient = _chunk_loss(hidden, table, labels, weights, smoothing, precision, vocabulary)
         hidden_gradient = contract(logits_gradient, table, 1, 0, precision).astype(hidden.dtype)
         turned = turned + contract(hidden, logits_gradient, 0, 0, precision)
         return (total + loss, turned), hidden_gradient
@@ -150,8 +179,8 @@ def _forward(hidden, table, labels, weights, smoothing, precision):
     return loss, (_unchunk(hidden_gradient, labels.shape[0]), turned.T)
 
 
-def _backward(smoothing, precision, gradients, scale):
-    del smoothing, precision
+def _backward(smoothing, precision, vocabulary, gradients, scale):
+    del smoothing, precision, vocabulary
     hidden_gradient, table_gradient = gradients
     return (hidden_gradient * scale).astype(hidden_gradient.dtype), table_gradient * scale, None, None
 

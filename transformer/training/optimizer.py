@@ -1,7 +1,8 @@
-"""Optimisers and learning-rate schedules, as optax transformations."""
+"""Update rules, as optax transformations with a gradient point. To add one: a function, and its line in OPTIMIZERS."""
 
 from collections.abc import Callable
 from operator import not_
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,36 +13,24 @@ from optax.contrib import schedule_free_eval_params as averaged
 
 from transformer.config import TrainingConfig
 from transformer.model import Parameters
-
-Schedule = Callable[[Array], Float[Array, ""]]
+from transformer.training.schedules import SCHEDULES, Schedule
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 
 
-def inverse_square_root(config: TrainingConfig) -> Schedule:
-    """Linear warm-up to the peak, then peak * sqrt(warmup / step): Vaswani et al. 2017, eq. 3, scaled to its peak."""
-    warmup = max(config.warmup_steps, 1)
-    return lambda step: config.learning_rate * jnp.minimum((step + 1) / warmup, jnp.sqrt(warmup / (step + 1)))
+class Optimizer(NamedTuple):
+    """An optax transformation, together with the point at which it wants its gradients."""
 
+    init: Callable[[Parameters], optax.OptState]
+    update: Callable[[Parameters, optax.OptState, Parameters], tuple[Parameters, optax.OptState]]
+    gradient_point: Callable[[Parameters, optax.OptState], Parameters] = lambda parameters, state: parameters
+    """Where the next gradient is taken, given the parameters to evaluate and save: at these, by most rules.
 
-def cosine(config: TrainingConfig) -> Schedule:
-    """Linear warm-up to the peak, then half a cosine down to 0 at the last step (Loshchilov and Hutter 2017, eq. 5)."""
-
-    def rate(step):
-        warm = jnp.minimum((step + 1) / max(config.warmup_steps, 1), 1.0)
-        share = (step + 1 - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-        return config.learning_rate * warm * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(share, 0.0, 1.0)))
-
-    return rate
-
-
-def constant(config: TrainingConfig) -> Schedule:
-    """Linear warm-up to the peak, and on at the peak."""
-    return lambda step: config.learning_rate * jnp.minimum((step + 1) / max(config.warmup_steps, 1), 1.0)
-
-
-SCHEDULES = {"inverse_square_root": inverse_square_root, "cosine": cosine, "constant": constant}
+    A function of what a checkpoint holds, so that a resumed run takes its gradients at the very same point.
+    """
+    depends_on_shape: bool = False
+    """Whether the update of an embedding's value depends on the table's size: such a rule must not see padded rows."""
 
 
 def is_matrix(parameters: Parameters) -> Parameters:
@@ -59,21 +48,34 @@ def is_other(parameters: Parameters) -> Parameters:
     return jax.tree.map(not_, is_hidden_matrix(parameters))
 
 
-def adamw(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
-    """AdamW (Loshchilov and Hutter 2019, algorithm 2)."""
+def adam_with_decay(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
+    """AdamW as optax has it."""
     return optax.adamw(
         schedule, b1=config.beta1, b2=config.beta2, eps=1e-9, weight_decay=config.weight_decay, mask=is_matrix
     )
 
 
-def adafactor(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
-    """Adafactor (Shazeer and Stern 2018, algorithm 4) with the recipe's schedule in place of its relative steps."""
-    return optax.adafactor(
+def adamw(config: TrainingConfig, schedule: Schedule) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2)."""
+    return Optimizer(*adam_with_decay(config, schedule))
+
+
+def adafactor(config: TrainingConfig, schedule: Schedule) -> Optimizer:
+    """Adafactor (Shazeer and Stern 2018, algorithm 4) with the recipe's schedule in place of its relative steps.
+
+    optax decays weights by a rate of their own, whatever the learning rate; here it is rate * decay, as in AdamW.
+    """
+
+    def decay(step: Array) -> Float[Array, ""]:
+        return config.weight_decay * schedule(step)
+
+    rule = optax.adafactor(
         schedule,
         multiply_by_parameter_scale=False,
-        weight_decay_rate=config.weight_decay or None,
+        weight_decay_rate=decay if config.weight_decay else None,
         weight_decay_mask=is_matrix,
     )
+    return Optimizer(rule.init, rule.update, depends_on_shape=True)
 
 
 def orthogonalized(matrix: Float[Array, "M N"]) -> Float[Array, "M N"]:
@@ -94,7 +96,7 @@ def orthogonalized(matrix: Float[Array, "M N"]) -> Float[Array, "M N"]:
     return x if rows <= columns else x.T
 
 
-def muon(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
+def muon(config: TrainingConfig, schedule: Schedule) -> Optimizer:
     """Muon for hidden matrices (Jordan et al. 2024), and AdamW for the rest.
 
     The mean gradient of a matrix [in, out], with Nesterov's step ahead, is made nearly orthogonal and multiplied by
@@ -111,13 +113,14 @@ def muon(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransforma
         optax.add_decayed_weights(config.weight_decay),
         optax.scale_by_learning_rate(schedule),
     )
-    return optax.chain(optax.masked(matrices, is_hidden_matrix), optax.masked(adamw(config, schedule), is_other))
+    others = adam_with_decay(config, schedule)
+    return Optimizer(*optax.chain(optax.masked(matrices, is_hidden_matrix), optax.masked(others, is_other)))
 
 
-def schedule_free_adamw(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
+def schedule_free_adamw(config: TrainingConfig, schedule: Schedule) -> Optimizer:
     """Schedule-Free AdamW (Defazio et al. 2024, algorithm 1): an average of the updates in place of a falling rate.
 
-        y = (1 - beta1) z + beta1 x                   the gradient is taken here: `gradient_point`
+        y = (1 - beta1) z + beta1 x                   the gradient is taken here: `interpolated`
         z = z - rate (adam(gradient(y)) + decay y)
         x = (1 - c) x + c z                           with c = rate^2 / (sum of rate^2 so far)
 
@@ -137,7 +140,7 @@ def schedule_free_adamw(config: TrainingConfig, schedule: Schedule) -> optax.Gra
         moved = averaged(state, optax.apply_updates(point, updates))
         return jax.tree.map(jnp.subtract, moved, parameters), state
 
-    return optax.GradientTransformation(inner.init, update)
+    return Optimizer(inner.init, update, interpolated)
 
 
 def interpolated(parameters: Parameters, state: ScheduleFreeState) -> Parameters:
@@ -145,19 +148,20 @@ def interpolated(parameters: Parameters, state: ScheduleFreeState) -> Parameters
     return jax.tree.map(lambda x, z: state.b1 * x + (1.0 - state.b1) * z, parameters, state.z)
 
 
-OPTIMIZERS = {"adamw": adamw, "adafactor": adafactor, "schedule_free": schedule_free_adamw, "muon": muon}
+OPTIMIZERS: dict[str, Callable[[TrainingConfig, Schedule], Optimizer]] = {
+    "adamw": adamw,
+    "adafactor": adafactor,
+    "schedule_free": schedule_free_adamw,
+    "muon": muon,
+}
 
 
-def build_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
+def build_optimizer(config: TrainingConfig) -> Optimizer:
     """The recipe's update rule, after clipping gradients to a global norm (Pascanu et al. 2013, algorithm 1)."""
-    update = OPTIMIZERS[config.optimizer](config, SCHEDULES[config.schedule](config))
-    return optax.chain(optax.clip_by_global_norm(config.clip), update) if config.clip else optax.chain(update)
-
-
-def gradient_point(parameters: Parameters, state: optax.OptState) -> Parameters:
-    """Where the next gradient is taken: at the parameters themselves, except by Schedule-Free.
-
-    A function of what a checkpoint holds, so that a resumed run takes its gradients at the very same point.
-    """
-    rule = state[-1]
-    return interpolated(parameters, rule) if isinstance(rule, ScheduleFreeState) else parameters
+    rule = OPTIMIZERS[config.optimizer](config, SCHEDULES[config.schedule](config))
+    transformation = optax.GradientTransformation(rule.init, rule.update)
+    clipping = [optax.clip_by_global_norm(config.clip)] if config.clip else []
+    init, update = optax.chain(*clipping, transformation)
+    return rule._replace(
+        init=init, update=update, gradient_point=lambda parameters, state: rule.gradient_point(parameters, state[-1])
+    )

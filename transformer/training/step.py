@@ -1,4 +1,4 @@
-"""One update: forward, loss, back-propagation, optimiser. Pure functions of (state, batch)."""
+"""One update, from top to bottom: loss, back-propagation, optimizer. Pure functions of (state, batch, key)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,17 +10,21 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from data.batch import Batch
-from transformer.config import Config
+from transformer.config import TrainingConfig
 from transformer.model import Parameters, merge
 from transformer.model.dropout import DropoutKey
-from transformer.training.loss import LossSums, chunked_loss
-from transformer.training.optimizer import SCHEDULES, build_optimizer, gradient_point
+from transformer.training.cross_entropy import cross_entropy
+from transformer.training.loss import Sums
+from transformer.training.objective import OBJECTIVES
+from transformer.training.optimizer import Optimizer
+from transformer.training.placement import Placement
+from transformer.training.schedules import SCHEDULES
 
 
 class TrainState(NamedTuple):
     """All that an update changes: plain pytrees of arrays.
 
-    `parameters` are those to evaluate, save and translate with; gradients are taken at `optimizer.gradient_point`.
+    `parameters` are those to evaluate, save and translate with; gradients are taken at `Optimizer.gradient_point`.
     """
 
     parameters: Parameters
@@ -29,9 +33,13 @@ class TrainState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What an update reports. `tokens` counts real target tokens; padding is the rest of the batch's target `slots`."""
+    """What an update reports. `tokens` counts real target tokens; padding is the rest of the batch's target `slots`.
+
+    `extra` are the objective's further sums by name, divided by `tokens` as the loss is.
+    """
 
     loss: Float[Array, ""]
+    extra: dict[str, Float[Array, ""]]
     gradient_norm: Float[Array, ""]
     learning_rate: Float[Array, ""]
     tokens: Float[Array, ""]
@@ -39,110 +47,98 @@ class Metrics(NamedTuple):
     source_tokens: Float[Array, ""]
 
 
-GradientSums = Callable[[Parameters, Batch, Key[Array, ""]], tuple[LossSums, Parameters]]
-"""The loss of a batch and its gradients, as sums over real target tokens, given the key of dropout."""
-
-
-def batch_loss(
-    graph: nnx.GraphDef,
-    parameters: Parameters,
-    batch: Batch,
-    *,
-    smoothing: float,
-    dropout_key: DropoutKey | None = None,
-) -> LossSums:
-    """Encoder, decoder, output layer and loss of a batch, summed over its real target tokens.
-
-    The output layer is applied inside the loss, chunk by chunk; `loss.plain_loss` is the formula.
-    """
-    model = merge(graph, parameters)
-    hidden = model.features(batch, dropout_key=dropout_key)
-    weights = (batch.target_segments != 0).astype(jnp.float32)
-    table = model.output().table[...]
-    with jax.named_scope("loss"):
-        loss = chunked_loss(hidden, table, batch.target_labels, weights, smoothing, model.output().precision)
-    return LossSums(loss, weights.sum())
-
-
-def accumulate(
-    function: Callable[[Parameters, Batch, DropoutKey], LossSums],
-    parameters: Parameters,
-    batch: Batch,
-    key: DropoutKey,
-    parts: int,
-) -> tuple[LossSums, Parameters]:
-    """Sums of `function(parameters, batch, key)` and of its gradients over `parts` slices of the batch's rows.
-
-    Only one slice is in memory at a time. Slice a holds rows a, a + parts, ...: each device has rows of every slice.
-    """
-
-    def loss_and_sums(parameters: Parameters, part: Batch, key: DropoutKey) -> tuple[Array, LossSums]:
-        sums = function(parameters, part, key)
-        return sums.loss, sums
-
-    gradients_of = jax.value_and_grad(loss_and_sums, has_aux=True)
-
-    def one(part: Batch, number: Array | int) -> tuple[LossSums, Parameters]:
-        (_, sums), gradients = gradients_of(parameters, part, key.fold(number))
-        return sums, gradients
-
-    if parts == 1:
-        return one(batch, 0)
-    slices = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
-    zeros = (LossSums(jnp.zeros(()), jnp.zeros(())), jax.tree.map(jnp.zeros_like, parameters))
-
-    def add(total, slice_and_number):
-        return jax.tree.map(jnp.add, total, one(*slice_and_number)), None
-
-    return jax.lax.scan(add, zeros, (slices, jnp.arange(parts)))[0]
-
-
-def build_gradient_sums(
-    graph: nnx.GraphDef, config: Config, *, gather: Callable[[Parameters], Parameters] = lambda parameters: parameters
-) -> Callable[..., tuple[LossSums, Parameters]]:
-    """`GradientSums` on one device; with `part`, of those rows that are this part of a batch's equal ones, in order.
-
-    `gather` brings parameters together that devices share out, before they are used.
-    """
-    training = config.training
-
-    def loss(parameters, batch, key):
-        return batch_loss(graph, gather(parameters), batch, smoothing=training.label_smoothing, dropout_key=key)
-
-    def gradient_sums(parameters, batch, key, part=0):
-        return accumulate(loss, parameters, batch, DropoutKey(key, part), training.accumulation)
-
-    return gradient_sums
-
-
 def build_train_step(
-    config: Config, gradient_sums: GradientSums
+    graph: nnx.GraphDef, config: TrainingConfig, optimizer: Optimizer, placement: Placement
 ) -> Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]:
     """The update as a pure function."""
-    optimizer = build_optimizer(config.training)
-    schedule = SCHEDULES[config.training.schedule](config.training)
+    objective, schedule = OBJECTIVES[config.objective], SCHEDULES[config.schedule](config)
 
     def train_step(state, batch, key):
         key = jax.random.fold_in(key, state.step)
-        point = gradient_point(state.parameters, state.optimizer)
-        sums, gradients = gradient_sums(point, batch, key)
-        gradients = jax.tree.map(lambda gradient: gradient / jnp.maximum(sums.tokens, 1.0), gradients)
+        point = optimizer.gradient_point(state.parameters, state.optimizer)
+
+        def of_slice(parameters, rows, key):
+            return objective(merge(graph, placement.unsharded(parameters)), rows, config, key)
+
+        def of_device(parameters, rows, key):
+            sums, gradients = accumulate(of_slice, parameters, rows, key, config.accumulation)
+            return (sums, count_slots(rows)), gradients
+
+        (sums, counts), gradients = placement.sum_gradients_over_rows(of_device, point, batch, key)
+        loss, extra, gradients = per_token((sums.loss, sums.extra, gradients), sums.tokens)
         with jax.named_scope("optimizer"):
             updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.parameters)
             parameters = optax.apply_updates(state.parameters, updates)
         metrics = Metrics(
-            loss=sums.loss / jnp.maximum(sums.tokens, 1.0),
+            loss=loss,
+            extra=extra,
             gradient_norm=optax.tree.norm(gradients),
             learning_rate=jnp.asarray(schedule(state.step), jnp.float32),
             tokens=sums.tokens,
-            slots=jnp.asarray(batch.target_segments.size, jnp.float32),
-            source_tokens=jnp.sum(batch.source_segments != 0, dtype=jnp.float32),
+            **counts,
         )
         return TrainState(parameters, optimizer_state, state.step + 1), metrics
 
     return train_step
 
 
-def evaluation_sums(graph: nnx.GraphDef, parameters: Parameters, batch: Batch) -> LossSums:
-    """The cross-entropy of a batch without dropout or label smoothing, as sums."""
-    return batch_loss(graph, parameters, batch, smoothing=0.0)
+def accumulate(
+    function: Callable[[Parameters, Batch, DropoutKey], Sums],
+    parameters: Parameters,
+    batch: Batch,
+    key: DropoutKey,
+    count: int,
+) -> tuple[Sums, Parameters]:
+    """Sums of `function(parameters, batch, key)`, and the gradients of its loss, over `count` slices of the rows.
+
+    Only one slice is in memory at a time. Slice n holds rows n, n + count, ...: each device has rows of every slice.
+    """
+
+    def loss_and_sums(parameters: Parameters, rows: Batch, key: DropoutKey) -> tuple[Array, Sums]:
+        sums = function(parameters, rows, key)
+        return sums.loss, sums
+
+    gradients_of = jax.value_and_grad(loss_and_sums, has_aux=True)
+
+    def of_slice(rows: Batch, number: Array | int) -> tuple[Sums, Parameters]:
+        (_, sums), gradients = gradients_of(parameters, rows, key.fold(number))
+        return sums, gradients
+
+    if count == 1:
+        return of_slice(batch, 0)
+    slices = jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch)
+    shapes = jax.eval_shape(function, parameters, jax.tree.map(lambda x: x[0], slices), key)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes, parameters))
+
+    def add(total, slice_and_number):
+        return jax.tree.map(jnp.add, total, of_slice(*slice_and_number)), None
+
+    return jax.lax.scan(add, zeros, (slices, jnp.arange(count)))[0]
+
+
+def per_token(sums: tuple, tokens: Float[Array, ""]) -> tuple:
+    """Each sum divided by the real target tokens; 0 for a batch without any."""
+    return jax.tree.map(lambda total: total / jnp.maximum(tokens, 1.0), sums)
+
+
+def count_slots(batch: Batch) -> dict[str, Float[Array, ""]]:
+    """Target slots of a batch, padding counted, and its real source tokens."""
+    return {
+        "slots": jnp.asarray(batch.target_segments.size, jnp.float32),
+        "source_tokens": jnp.sum(batch.source_segments != 0, dtype=jnp.float32),
+    }
+
+
+def build_eval_step(
+    graph: nnx.GraphDef, config: TrainingConfig, placement: Placement
+) -> Callable[[Parameters, Batch], Sums]:
+    """The cross-entropy of a batch without dropout or label smoothing, as a pure function."""
+    plain = config.model_copy(update={"label_smoothing": 0.0})
+
+    def of_device(parameters, rows):
+        return cross_entropy(merge(graph, placement.unsharded(parameters)), rows, plain)
+
+    def eval_step(parameters, batch):
+        return placement.sum_over_rows(of_device, parameters, batch)
+
+    return eval_step

@@ -10,19 +10,20 @@ from flax import nnx
 
 from data.batch import BOS, EOS, PAD, UNK, Batch, TokenPair
 from data.batching.packing import make_batch
-from data.config import DataConfig
 from data.errors import InputError
 from dragoman.translation.alignment import Link, Place, align_words, choose_layer, usual_place
 from tests.transformer.model.test_encoder_decoder import ARCHITECTURES, VOCABULARY, build
-from transformer.config import Config, DecodingConfig, ModelConfig, TrainingConfig
+from transformer.config import DecodingConfig, ModelConfig, TrainingConfig
 from transformer.decoding.requests import Request
 from transformer.decoding.scoring import ForcedPair, attend_pairs, forced_pair, longest_side, score_pairs
 from transformer.decoding.searcher import Model, search_sentences
-from transformer.model import Parameters, split
+from transformer.model import Parameters, merge, split
 from transformer.model.attention import KeysValues, attend, attention_weights
 from transformer.model.masks import CausalMask
+from transformer.training.cross_entropy import cross_entropy
 from transformer.training.optimizer import build_optimizer
-from transformer.training.step import TrainState, batch_loss, build_gradient_sums, build_train_step
+from transformer.training.placement import OneDevice
+from transformer.training.step import TrainState, build_train_step
 
 LONGEST = 40
 ROWS = 8
@@ -100,7 +101,8 @@ def test_the_forced_score_of_a_hypothesis_is_its_score_in_search(beam):
 def test_the_sum_of_scores_is_the_loss_of_training_without_smoothing(config):
     pairs = [TokenPair([5, 6, 7, EOS], [8, 9, 10]), TokenPair([17, EOS], [18] * 20)]
     batch: Batch = make_batch([[pair] for pair in pairs], source_length=24, target_length=24, rows_count=2)
-    sums = batch_loss(*model(config), jax.tree.map(jnp.asarray, batch), smoothing=0.0)
+    training = TrainingConfig(label_smoothing=0.0)
+    sums = cross_entropy(merge(*model(config)), jax.tree.map(jnp.asarray, batch), training)
     found = scores([forced_pair(*pair) for pair in pairs], config)
     assert [len(row) for row in found] == [4, 21]
     assert -sum(float(row.sum()) for row in found) == pytest.approx(float(sums.loss), rel=1e-5)
@@ -185,11 +187,9 @@ def test_a_model_that_reverses_letters_looks_at_the_letter_that_it_writes():
         return [TokenPair([*row, EOS], row[::-1]) for row in rows]
 
     config = CONFIG.model_copy(update={"decoder_layers": 1, "dropout": 0.0})
-    data = DataConfig(maximum_tokens=8, row_length=8)
     training = TrainingConfig(learning_rate=0.01, warmup_steps=50, schedule="cosine", steps=STEPS, label_smoothing=0.0)
-    recipe = Config(data=data, model=config, training=training)
     graph, parameters = split(build(config))
-    step = jax.jit(build_train_step(recipe, build_gradient_sums(graph, recipe)))
+    step = jax.jit(build_train_step(graph, training, build_optimizer(training), OneDevice()))
     state = TrainState(parameters, build_optimizer(training).init(parameters), jnp.int32(0))
     for _ in range(STEPS):
         rows = [[pair] for pair in draw(64)]

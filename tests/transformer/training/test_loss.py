@@ -38,10 +38,10 @@ def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, s
     hidden, table, labels, weights = inputs(rows, length)
 
     def chunked(hidden, table):
-        return chunked_loss(hidden, table, labels, weights, smoothing, "float32")
+        return chunked_loss(hidden, table, labels, weights, smoothing, "float32", 50)
 
     def plain(hidden, table):
-        return plain_loss(hidden, table, labels, weights, smoothing=smoothing)
+        return plain_loss(hidden, table, labels, weights, smoothing=smoothing, vocabulary=50)
 
     value, gradients = jax.jit(jax.value_and_grad(chunked, argnums=(0, 1)))(hidden, table)
     expected, expected_gradients = jax.value_and_grad(plain, argnums=(0, 1))(hidden, table)
@@ -59,7 +59,7 @@ def test_few_logits_exist_at_a_time(monkeypatch):
 
 def test_tokens_without_weight_have_no_gradient():
     hidden, table, labels, weights = inputs(4, 8)
-    gradient = jax.grad(lambda h: chunked_loss(h, table, labels, weights, 0.1, "float32"))(hidden)
+    gradient = jax.grad(lambda h: chunked_loss(h, table, labels, weights, 0.1, "float32", 50))(hidden)
     assert np.abs(gradient[weights == 0]).max() == 0
     assert (np.abs(gradient[weights == 1]).max(axis=-1) > 0).all()
 
@@ -67,9 +67,8 @@ def test_tokens_without_weight_have_no_gradient():
 @pytest.mark.parametrize("precision", ["bfloat16", "bfloat16_float32"])
 def test_lower_precision_keeps_the_loss_near(precision):
     hidden, table, labels, weights = inputs(8, 8)
-    exact = chunked_loss(hidden, table, labels, weights, 0.1, "float32")
-    rounded, gradient = jax.jit(jax.value_and_grad(lambda h: chunked_loss(h, table, labels, weights, 0.1, precision)))(
-        hidden
-    )
+    exact = chunked_loss(hidden, table, labels, weights, 0.1, "float32", 50)
+    loss = jax.jit(jax.value_and_grad(lambda h: chunked_loss(h, table, labels, weights, 0.1, precision, 50)))
+    rounded, gradient = loss(hidden)
     np.testing.assert_allclose(rounded, exact, rtol=0.02)
     assert np.isfinite(gradient).all()

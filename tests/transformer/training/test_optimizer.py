@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from transformer.config import TrainingConfig
-from transformer.training.optimizer import OPTIMIZERS, SCHEDULES, build_optimizer, gradient_point, orthogonalized
+from transformer.training.optimizer import OPTIMIZERS, build_optimizer, orthogonalized
+from transformer.training.schedules import SCHEDULES
 
 
 def rates(schedule: str, steps: list[int]) -> list[float]:
@@ -28,11 +29,11 @@ def test_after_the_warm_up_each_falls_by_its_formula():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weight_decay_shrinks_matrices_and_spares_vectors(name):
     optimizer = build_optimizer(
-        TrainingConfig(optimizer=name, weight_decay=0.1, learning_rate=0.1, warmup_steps=0, schedule="constant")
+        TrainingConfig(optimizer=name, weight_decay=0.3, learning_rate=0.1, warmup_steps=0, schedule="constant")
     )
     parameters = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((2,))}
     updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, parameters), optimizer.init(parameters), parameters)
-    assert (updates["kernel"] < 0).all()
+    np.testing.assert_allclose(updates["kernel"], -0.1 * 0.3, rtol=1e-5)  # learning rate * decay * parameter
     np.testing.assert_array_equal(updates["bias"], 0.0)
 
 
@@ -135,7 +136,7 @@ def test_the_three_sequences_of_schedule_free_are_those_of_its_formulas_written_
     mean_square, weights = np.zeros((2, 3)), 0.0
     for step in range(1, 7):
         y = 0.2 * z + 0.8 * x
-        point = gradient_point(parameters, state)
+        point = optimizer.gradient_point(parameters, state)
         np.testing.assert_allclose(point["kernel"], y, rtol=1e-4, atol=1e-6)
         updates, state = optimizer.update({"kernel": point["kernel"] - goal}, state, parameters)
         parameters = {"kernel": parameters["kernel"] + updates["kernel"]}
@@ -153,7 +154,7 @@ def test_the_three_sequences_of_schedule_free_are_those_of_its_formulas_written_
 def test_other_rules_take_their_gradient_at_the_parameters(name):
     parameters = {"kernel": jnp.ones((2, 2))}
     optimizer = build_optimizer(steady(optimizer=name))
-    assert gradient_point(parameters, optimizer.init(parameters)) is parameters
+    assert optimizer.gradient_point(parameters, optimizer.init(parameters)) is parameters
 
 
 @pytest.mark.parametrize(

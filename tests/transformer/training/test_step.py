@@ -9,67 +9,25 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from data.batch import EOS, Batch, TokenPair
-from data.batching.packing import make_batch
-from data.config import DataConfig
 from dragoman.runs.checkpoint import Checkpointer, restore_optimizer, restore_parameters
-from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
+from tests.support.tiny_update import (
+    LENGTH,
+    MAPPINGS,
+    ROWS,
+    VOCABULARY,
+    assert_same_parameters,
+    batches,
+    fit,
+    recipe,
+    start,
+)
+from transformer.config import Config, DevicesConfig
 from transformer.devices import STRATEGIES
-from transformer.devices.mesh import parameter_spec
-from transformer.model import abstract, build, split
+from transformer.devices.sharding import parameter_spec
+from transformer.model import abstract, build, merge, split
 from transformer.model.dropout import DropoutKey
+from transformer.training.cross_entropy import cross_entropy
 from transformer.training.optimizer import OPTIMIZERS
-from transformer.training.step import batch_loss
-
-VOCABULARY, ROWS, LENGTH = 40, 16, 8
-
-
-def recipe(*, dropout: float = 0.0, devices: DevicesConfig | None = None, **training) -> Config:
-    model = ModelConfig(
-        encoder_layers=1,
-        decoder_layers=1,
-        width=32,
-        heads=4,
-        feed_forward=64,
-        maximum_length=16,
-        dropout=dropout,
-        precision="float32",
-    )
-    defaults = {"learning_rate": 0.01, "warmup_steps": 4, "schedule": "constant"} | training
-    data = DataConfig(maximum_tokens=16, row_length=16)
-    return Config(data=data, model=model, training=TrainingConfig(**defaults), devices=devices or DevicesConfig(data=1))
-
-
-def batches(count: int) -> list[Batch]:
-    """Batches of copies whose rows have 1 to 7 tokens, so that the slices of a batch differ in real tokens."""
-    random = np.random.default_rng(0)
-
-    def pair() -> TokenPair:
-        tokens = random.integers(4, VOCABULARY, random.integers(1, LENGTH)).tolist()
-        return TokenPair([*tokens, EOS], tokens)
-
-    return [
-        make_batch([[pair()] for _ in range(ROWS)], source_length=LENGTH, target_length=LENGTH, rows_count=ROWS)
-        for _ in range(count)
-    ]
-
-
-def start(config: Config):
-    graph, parameters = split(
-        build(config.model, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
-    )
-    strategy = STRATEGIES[config.devices.strategy](graph, config)
-    return strategy, strategy.init_state(parameters)
-
-
-def fit(config: Config, steps: int = 20, *, rows: int = ROWS):
-    """The state and the losses of updates on batches filled up with empty rows, as training fills them up."""
-    (strategy, state), losses = start(config), []
-    for batch in batches(steps):
-        batch = jax.tree.map(lambda x: np.pad(x[:rows], ((0, ROWS - rows), (0, 0))), batch)
-        state, metrics = strategy.train_step(state, batch, jax.random.key(7))
-        losses.append(float(metrics.loss))
-    return jax.device_get(strategy.saved(state)), losses
 
 
 def dict_path(path) -> tuple[str, ...]:
@@ -81,14 +39,6 @@ def dict_path_leaves(tree) -> dict[tuple[str, ...], jax.Array]:
     return {dict_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def assert_same_parameters(state, expected, tolerance=1e-5):
-    """Each array is that expected but for this part of its length, which float32 sums in another order may lose."""
-    expected = dict(jax.tree_util.tree_leaves_with_path(expected.parameters))
-    for path, x in jax.tree_util.tree_leaves_with_path(state.parameters):
-        error = np.linalg.norm(x - expected[path]) / max(np.linalg.norm(expected[path]), 1e-2)
-        assert error <= tolerance, f"{jax.tree_util.keystr(path)}: {error:.1e}"
-
-
 @pytest.fixture(scope="module")
 def one_device():
     return fit(recipe())
@@ -98,15 +48,6 @@ def one_device():
 def test_the_loss_of_copying_falls(optimizer):
     _, losses = fit(recipe(optimizer=optimizer), steps=60)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-
-
-MAPPINGS = {
-    "one": DevicesConfig(data=1),
-    "data": DevicesConfig(data=8),
-    "fsdp": DevicesConfig(data=1, fsdp=8),
-    "mixed": DevicesConfig(data=2, fsdp=2, tensor=2),
-    "pmap": DevicesConfig(strategy="pmap", data=8),
-}
 
 
 @pytest.mark.parametrize("name", ["data", "fsdp", "mixed", "pmap"])
@@ -303,7 +244,8 @@ def test_back_propagation_keeps_less_than_half_where_layers_are_computed_again()
         batch = jax.tree.map(jnp.asarray, batches(1)[0])
 
         def loss(parameters):
-            return batch_loss(graph, parameters, batch, smoothing=0.1, dropout_key=DropoutKey(jax.random.key(7))).loss
+            key = DropoutKey(jax.random.key(7))
+            return cross_entropy(merge(graph, parameters), batch, config.training, key).loss
 
         backward = jax.eval_shape(lambda parameters: jax.vjp(loss, parameters)[1], parameters)
         return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(backward))

@@ -1,0 +1,94 @@
+"""Which devices of a mesh share each dimension of a parameter, and how those that share rows exchange parameters."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from data.errors import InputError
+from transformer.model import Parameters
+
+PARTITION_RULES = (
+    (r"embedding/table$", PartitionSpec("tensor", "fsdp")),
+    (r"attention/(query|key|value)/kernel$", PartitionSpec("fsdp", "tensor")),
+    (r"attention/(query|key|value)/bias$", PartitionSpec("tensor")),
+    (r"attention/output/kernel$", PartitionSpec("tensor", "fsdp")),
+    (r"feed_forward/(up|gate)/kernel$", PartitionSpec("fsdp", "tensor")),
+    (r"feed_forward/(up|gate)/bias$", PartitionSpec("tensor")),
+    (r"feed_forward/down/kernel$", PartitionSpec("tensor", "fsdp")),
+    (r"", PartitionSpec()),
+)
+"""Which mesh axes share each dimension of a parameter, by its path; the first pattern that is found decides."""
+
+ROW_AXES = ("data", "fsdp")
+"""The mesh axes whose devices share the rows of a batch."""
+
+
+def parameter_spec(path: str) -> PartitionSpec:
+    """The mesh axes that share the parameter at `path`, such as decoder/0/feed_forward/up/kernel."""
+    return next(spec for pattern, spec in PARTITION_RULES if re.search(pattern, path))
+
+
+def map_parameters(function: Callable[[str, Any], Any], parameters: Parameters) -> Parameters:
+    """`function(path, parameter)` of each parameter."""
+    return jax.tree_util.tree_map_with_path(
+        lambda keys, parameter: function("/".join(key.key for key in keys), parameter), parameters
+    )
+
+
+def _fits(shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> bool:
+    return all(axis is None or size % mesh.shape[axis] == 0 for size, axis in zip(shape, spec, strict=False))
+
+
+def parameter_shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
+    """Where each parameter lies. InputError when a dimension does not divide by the devices that share it."""
+
+    def sharding(path, parameter):
+        spec = parameter_spec(path)
+        if not _fits(parameter.shape, spec, mesh):
+            raise InputError(
+                f"parameter {path} of shape {parameter.shape} does not divide over devices.fsdp {mesh.shape['fsdp']} "
+                f"and devices.tensor {mesh.shape['tensor']}: change these or the model's sizes"
+            )
+        return NamedSharding(mesh, spec)
+
+    return map_parameters(sharding, parameters)
+
+
+def fsdp_dimension(mesh: Mesh, path: str) -> int | None:
+    """The dimension of the parameter at `path` that the fsdp axis shares; None where each device has all of it."""
+    if mesh.shape["fsdp"] == 1:
+        return None
+    return next((number for number, axis in enumerate(parameter_spec(path)) if axis == "fsdp"), None)
+
+
+def unsharded(mesh: Mesh, parameters: Parameters) -> Parameters:
+    """Whole parameters on each device of the fsdp axis. The transpose of this adds up gradients and scatters them."""
+
+    def gathered(path, parameter):
+        dimension = fsdp_dimension(mesh, path)
+        return parameter if dimension is None else jax.lax.all_gather(parameter, "fsdp", axis=dimension, tiled=True)
+
+    return map_parameters(gathered, parameters)
+
+
+def sum_gradients(mesh: Mesh, gradients: Parameters) -> Parameters:
+    """The sums over all rows of what each device has: those that `unsharded` scattered are summed over fsdp already."""
+
+    def total(path, gradient):
+        return jax.lax.psum(gradient, ROW_AXES if fsdp_dimension(mesh, path) is None else "data")
+
+    return map_parameters(total, gradients)
+
+
+def specs_over_rows(mesh: Mesh, parameters: Parameters) -> Parameters:
+    """How the devices that share rows share parameters."""
+
+    def spec(path, parameter):
+        del parameter
+        dimension = fsdp_dimension(mesh, path)
+        return PartitionSpec() if dimension is None else PartitionSpec(*[None] * dimension, "fsdp")
+
+    return map_parameters(spec, parameters)
