@@ -12,7 +12,9 @@ from transformer.model import ASSEMBLIES
 from transformer.model.kernels import KERNELS
 from transformer.model.layers import FEED_FORWARDS, NORMS
 from transformer.model.positions import POSITIONS
-from transformer.training.optimizer import OPTIMIZERS, SCHEDULES
+from transformer.training.objective import OBJECTIVES
+from transformer.training.optimizer import OPTIMIZERS
+from transformer.training.schedules import SCHEDULES
 
 TABLES = {
     "data.corpus": SOURCES,
@@ -21,6 +23,7 @@ TABLES = {
     "model.norm": NORMS,
     "model.positions": POSITIONS,
     "model.attention_kernel": {"auto", "xla", *KERNELS},
+    "training.objective": OBJECTIVES,
     "training.optimizer": OPTIMIZERS,
     "training.schedule": SCHEDULES,
     "training.metric": METRICS,

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -58,7 +59,7 @@ def _with_rows(sizes: dict[str, int], parameters: Parameters) -> Parameters:
     return map_parameters(shape, parameters)
 
 
-def resized(x: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+def resized(x: jax.Array | np.ndarray, like: jax.ShapeDtypeStruct) -> jax.Array | np.ndarray:
     """`x`, with rows of 0 added or its last rows cut off where `like` has another number of them, lying as it does."""
     return x if x.shape == like.shape else _resized(x, like.shape[0], like.sharding)
 

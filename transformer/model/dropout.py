@@ -23,27 +23,26 @@ class DropoutKey(NamedTuple):
     key: Key[Array, ""]
     part: Int[Array, ""] | int = 0
 
-    def fold(self, number: Int[Array, ""] | int) -> "DropoutKey":
-        """One of many keys under this one."""
+    def fold_slice(self, number: Int[Array, ""] | int) -> "DropoutKey":
+        """The key of one slice of the rows, of those that are computed one after the other."""
         return self._replace(key=jax.random.fold_in(self.key, number))
 
 
 @jax.named_scope("dropout")
 def dropout(x: Float[Array, "..."], rate: float, key: DropoutKey | None) -> Float[Array, "..."]:
-    """`x` with a share `rate` of its features set to 0 and the rest scaled up by as much; `x` itself without a key.
+    """`x` with a fraction `rate` of its features set to 0 and the rest divided by 1 - `rate`; `x` itself without a key.
 
-    The coin of a feature is its place in the whole batch, hashed twice with a word of the key each time: the same
-    however devices divide the rows. Unlike the numbers of `jax.random`, which took a seventh of a small model's step
-    on a CPU, it is computed where it is used.
+    The random bits of a feature are its index in the whole batch, hashed twice with a word of the key each time: the
+    same however devices divide the rows. Unlike the numbers of `jax.random`, they are computed where they are used.
     """
     if key is None or rate == 0.0:
         return x
     first, second = jax.random.bits(key.key, (2,), jnp.uint32)
-    places = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape) + jnp.uint32(x.size) * jnp.uint32(key.part)
-    keep = scrambled(scrambled(places ^ first) ^ second) >= jnp.uint32(round(rate * 2**32))
+    indices = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape) + jnp.uint32(x.size) * jnp.uint32(key.part)
+    keep = scrambled(scrambled(indices ^ first) ^ second) >= jnp.uint32(round(rate * 2**32))
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
-def fold(key: DropoutKey | None, site: int) -> DropoutKey | None:
+def fold_site(key: DropoutKey | None, site: int) -> DropoutKey | None:
     """The dropout key of one site under `key`; None stays None."""
-    return None if key is None else key.fold(site)
+    return None if key is None else key._replace(key=jax.random.fold_in(key.key, site))

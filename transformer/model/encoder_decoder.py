@@ -13,7 +13,7 @@ from transformer.config import ModelConfig
 from transformer.model.assembly import BatchSize
 from transformer.model.attention import KeysValues
 from transformer.model.dense import activation_dtype, resolve_precision
-from transformer.model.dropout import DropoutKey, dropout, fold
+from transformer.model.dropout import DropoutKey, dropout, fold_site
 from transformer.model.embeddings import Embedding
 from transformer.model.layers import NORMS, DecoderLayer, EncoderLayer
 from transformer.model.masks import AncestorMask, CausalMask, SegmentMask
@@ -82,10 +82,10 @@ class EncoderDecoder(nnx.Module):
     ) -> Float[Array, "B S D"]:
         """The encoder: source tokens to vectors that know their sentence (the memory of the decoder)."""
         x = self.source_positions.embed(self.embeddings()[0](source), positions)
-        x = dropout(x, self.dropout, fold(dropout_key, 0))
+        x = dropout(x, self.dropout, fold_site(dropout_key, 0))
         mask = SegmentMask(segments, segments)
         for number, layer in enumerate(self.encoder):
-            key = fold(dropout_key, 2 + 2 * number)
+            key = fold_site(dropout_key, 2 + 2 * number)
             with scope("encoder"), scope(number):
                 x = self.rematerialized(layer)(x, positions, mask, self.source_positions, dropout_key=key)
         return self.encoder_norm(x) if self.pre_norm else x
@@ -102,10 +102,10 @@ class EncoderDecoder(nnx.Module):
     ) -> Float[Array, "B T D"]:
         """The decoder over whole targets: features from which `logits` predicts each next token."""
         x = self.target_positions.embed(self.target_embedding(target_inputs), target_positions)
-        x = dropout(x, self.dropout, fold(dropout_key, 1))
+        x = dropout(x, self.dropout, fold_site(dropout_key, 1))
         masks = CausalMask(target_segments), SegmentMask(target_segments, source_segments)
         for number, layer in enumerate(self.decoder):
-            key = fold(dropout_key, 3 + 2 * number)
+            key = fold_site(dropout_key, 3 + 2 * number)
 
             def run(x, memory, key, layer=layer):
                 source = layer.cross_attention.project_source(memory)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 from transformer.config import ModelConfig
 from transformer.model.attention import KeysValues, MultiHeadAttention
 from transformer.model.dense import Dense, Precision, project
-from transformer.model.dropout import DropoutKey, dropout, fold
+from transformer.model.dropout import DropoutKey, dropout, fold_site
 from transformer.model.masks import Mask
 from transformer.model.positions import PositionalEncoding
 from transformer.model.tap import scope, show
@@ -136,11 +136,11 @@ class EncoderLayer(nnx.Module):
         with scope("self_attention"):
             normal = self.self_attention_residual.before(x)
             attended, _ = self.self_attention.self_attention(normal, positions, mask, encoding)
-            x = self.self_attention_residual.after(x, attended, dropout_key=fold(dropout_key, 0))
+            x = self.self_attention_residual.after(x, attended, dropout_key=fold_site(dropout_key, 0))
         with scope("feed_forward"):
             normal = self.feed_forward_residual.before(x)
-            fed = self.feed_forward(normal, dropout_key=fold(dropout_key, 2))
-            return self.feed_forward_residual.after(x, fed, dropout_key=fold(dropout_key, 1))
+            fed = self.feed_forward(normal, dropout_key=fold_site(dropout_key, 2))
+            return self.feed_forward_residual.after(x, fed, dropout_key=fold_site(dropout_key, 1))
 
 
 class DecoderLayer(nnx.Module):
@@ -174,12 +174,12 @@ class DecoderLayer(nnx.Module):
         with scope("self_attention"):
             normal = self.self_attention_residual.before(x)
             attended, seen = self.self_attention.self_attention(normal, positions, self_mask, encoding, past=past)
-            x = self.self_attention_residual.after(x, attended, dropout_key=fold(dropout_key, 0))
+            x = self.self_attention_residual.after(x, attended, dropout_key=fold_site(dropout_key, 0))
         with scope("cross_attention"):
             normal = self.cross_attention_residual.before(x)
             attended = self.cross_attention.cross_attention(normal, source, cross_mask)
-            x = self.cross_attention_residual.after(x, attended, dropout_key=fold(dropout_key, 1))
+            x = self.cross_attention_residual.after(x, attended, dropout_key=fold_site(dropout_key, 1))
         with scope("feed_forward"):
             normal = self.feed_forward_residual.before(x)
-            fed = self.feed_forward(normal, dropout_key=fold(dropout_key, 3))
-            return self.feed_forward_residual.after(x, fed, dropout_key=fold(dropout_key, 2)), seen
+            fed = self.feed_forward(normal, dropout_key=fold_site(dropout_key, 3))
+            return self.feed_forward_residual.after(x, fed, dropout_key=fold_site(dropout_key, 2)), seen

@@ -101,7 +101,7 @@ def accumulate(
     gradients_of = jax.value_and_grad(loss_and_sums, has_aux=True)
 
     def of_slice(rows: Batch, number: Array | int) -> tuple[Sums, Parameters]:
-        (_, sums), gradients = gradients_of(parameters, rows, key.fold(number))
+        (_, sums), gradients = gradients_of(parameters, rows, key.fold_slice(number))
         return sums, gradients
 
     if count == 1:

@@ -6,6 +6,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -44,10 +45,24 @@ def one_device():
     return fit(recipe())
 
 
+def unigram_entropy(labels: np.ndarray) -> float:
+    """The least cross-entropy of a model that knows how often each token occurs, and not the source."""
+    counts = np.unique(labels, return_counts=True)[1]
+    return -np.sum(counts / counts.sum() * np.log(counts / counts.sum()))
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_loss_of_copying_falls(optimizer):
-    _, losses = fit(recipe(optimizer=optimizer), steps=60)
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+def test_copying_is_learned_by_looking_at_the_source(optimizer):
+    *training, held_out = batches(121, vocabulary=10)
+    strategy, state = start(recipe(optimizer=optimizer), vocabulary=10)
+    for batch in training:
+        state, _ = strategy.train_step(state, batch, jax.random.key(7))
+    sources = ("source", "source_segments", "source_positions")
+    of_others = held_out._replace(**{name: np.roll(getattr(held_out, name), 1, axis=0) for name in sources})
+    sums, sums_of_others = strategy.eval_step(state, held_out), strategy.eval_step(state, of_others)
+    entropy = unigram_entropy(held_out.target_labels[held_out.target_segments != 0])
+    assert sums.loss / sums.tokens < 0.5 * entropy
+    assert sums_of_others.loss / sums_of_others.tokens > entropy
 
 
 @pytest.mark.parametrize("name", ["data", "fsdp", "mixed", "pmap"])
@@ -58,13 +73,26 @@ def test_eight_devices_give_the_update_of_one_and_repeat_it_bit_for_bit(name, on
     jax.tree.map(np.testing.assert_array_equal, state, fit(recipe(devices=MAPPINGS[name]))[0])
 
 
+def first_gradient(config: Config, seed: int = 7) -> np.ndarray:
+    """The gradient of the first update, but for a factor: AdamW's mean gradient, before it is divided by its size."""
+    strategy, state = start(config)
+    state, _ = strategy.train_step(state, batches(1)[0], jax.random.key(seed))
+    means = optax.tree.get(jax.device_get(strategy.saved(state)).optimizer, "mu")
+    return np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(means)])
+
+
+def distance(gradient: np.ndarray, expected: np.ndarray) -> float:
+    return np.linalg.norm(gradient - expected) / np.linalg.norm(expected)
+
+
 @pytest.mark.parametrize("name", ["data", "fsdp", "mixed", "pmap"])
 def test_dropout_on_eight_devices_is_that_of_one(name):
-    """Other masks would show in the losses. Adam enlarges the rounding of gradients that dropout brings near zero."""
-    expected, expected_losses = fit(recipe(dropout=0.3, learning_rate=0.001))
-    state, losses = fit(recipe(dropout=0.3, learning_rate=0.001, devices=MAPPINGS[name]))
-    np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
-    assert_same_parameters(state, expected, tolerance=1e-4)
+    """Parameters would not do to compare: Adam enlarges the rounding of gradients near zero to whole updates."""
+    expected = first_gradient(recipe(dropout=0.3))
+    assert distance(first_gradient(recipe(dropout=0.3), seed=8), expected) > 0.1  # other masks
+    assert distance(first_gradient(recipe(dropout=0.3, devices=MAPPINGS[name])), expected) < 1e-5
+    losses, other_losses = (fit(recipe(dropout=0.3, devices=MAPPINGS[each]), steps=4)[1] for each in ("one", name))
+    np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
 
 
 def test_an_update_of_rows_that_do_not_divide_by_the_devices_is_that_of_one():
