@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
+from dragoman.commands import train
 from dragoman.runs.checkpoint import Checkpointer, parameters_sha256, restore_optimizer, restore_parameters
+from tests.support.paths import ROOT
 from tests.support.tiny_update import MAPPINGS, assert_same_parameters, batches, fit, recipe, start
 from transformer.config import DevicesConfig
 from transformer.devices import STRATEGIES
@@ -118,3 +120,12 @@ def test_a_width_that_does_not_divide_is_still_refused():
     config = recipe(devices=DevicesConfig(data=1, fsdp=3))
     with pytest.raises(InputError, match=r"of shape \(57, 32\) does not divide over devices.fsdp 3"):
         start(config, PIECES)
+
+
+@pytest.mark.slow
+def test_the_toy_recipe_trains_translates_and_saves_its_57_pieces_on_two_by_two_devices(tmp_path):
+    run, mesh = tmp_path / "run", ["--devices.data", "1", "--devices.fsdp", "2", "--devices.tensor", "2"]
+    short = ["--training.steps", "4", "--training.batch_tokens", "256", "--training.validation_sentences", "8"]
+    assert train.main([str(ROOT / "configs/toy.toml"), "--run", str(run), *mesh, *short]) == 0
+    table = restore_parameters(run / "checkpoints" / "4")["target_embedding"]["table"]
+    assert table.shape == (PIECES, 64)
