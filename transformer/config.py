@@ -117,7 +117,9 @@ class TrainingConfig(Knobs):
         on_resume="free",
     )
     seed: int = Field(1, ge=0, lt=2**31, description="decides initial weights, order, dropout and subword sampling")
-    objective: Literal["cross_entropy"] = Field("cross_entropy", description="what training minimises")
+    objective: Literal["cross_entropy"] = knob(
+        "cross_entropy", description="what training minimises", before="cross_entropy"
+    )
     optimizer: Literal["adamw", "adafactor", "schedule_free", "muon"] = Field(
         "adamw",
         description="update rule; schedule_free: AdamW that averages its updates, with schedule constant; "
