@@ -124,9 +124,13 @@ def file_hash(paths: Sequence[Path]) -> str:
     return hashlib.sha256("".join(sha256(path) for path in paths).encode()).hexdigest()
 
 
-def walk_files(directory: Path) -> Iterator[str]:
-    """The names of all files below a directory, relative, in order; InputError for a link, a pipe or a device."""
-    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+def walk_files(directory: Path, first: str = "") -> Iterator[str]:
+    """The names of all files below a directory, relative, in order; InputError for a link, a pipe or a device.
+
+    With `first`, only the entry of that name in the directory, and what is below it.
+    """
+    entries = (entry for entry in os.scandir(directory) if first in ("", entry.name))
+    for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.is_symlink():
             raise InputError(f"{entry.path}: is a link; a checkpoint holds plain files only")
         if entry.is_dir():

@@ -1,5 +1,8 @@
 """Save, verify, choose, restore and average checkpoints: nothing unverified is ever loaded.
 
+Whatever is loaded was hashed first, file by file, and is compared as arrays with the hash of those saved. A translation
+needs the parameters only: a damaged optimizer state does not stop it. Resuming needs every file.
+
     checkpoints/STEP/         an update: parameters/ optimizer/ manifest.json
     checkpoints/average/      the mean of several: parameters/ manifest.json
     checkpoints/NAME.partial  being written;  NAME.removed  being deleted: both are cleared when a Checkpointer opens
@@ -29,17 +32,17 @@ import numpy as np
 from data.errors import InputError
 from dragoman.files import flush
 from dragoman.runs.manifest import FORMAT, Manifest, list_files, read_manifest, verify, write_manifest
-from dragoman.runs.selection import AVERAGE, best, first_verified, goodness, latest, steps
+from dragoman.runs.selection import AVERAGE, best, first_good, goodness, latest, steps
 from dragoman.runs.storage import (
     Arrays,
     Tree,
     check_finite,
-    describe,
     digest,
     name_leaves,
     nest,
-    place,
+    put_on_devices,
     read_arrays,
+    reason,
     to_host,
     write_arrays,
 )
@@ -130,13 +133,13 @@ class Checkpointer:
             verify(partial)
         except Exception as error:
             shutil.rmtree(partial, ignore_errors=True)
-            raise InputError(f"{self.directory / name}: could not be saved: {describe(error)}") from error
+            raise InputError(f"{self.directory / name}: could not be saved: {reason(error)}") from error
         try:
             self._publish(partial)
             if name != AVERAGE:
                 self._prune(int(name))
         except OSError as error:
-            raise InputError(f"{self.directory / name}: could not take its place: {describe(error)}") from error
+            raise InputError(f"{self.directory / name}: could not take its place: {reason(error)}") from error
 
     def _publish(self, partial: Path) -> None:
         """Give a complete checkpoint its final name; one of that name steps aside first."""
@@ -159,7 +162,7 @@ class Checkpointer:
         for path in sorted(self.directory.iterdir()):
             if not LEFTOVER.fullmatch(path.name):
                 continue
-            if path.suffix == ".partial" and first_verified([path], warn=lambda _: None):
+            if path.suffix == ".partial" and first_good([path], verify, warn=lambda _: None):
                 self._publish(path)
             else:
                 shutil.rmtree(path)
@@ -182,24 +185,31 @@ class Checkpointer:
             return None
 
 
-def restore_parameters(directory: Path, template: Tree | None = None) -> Tree:
+def restore_parameters(directory: Path, template: Tree | None = None, *, verified: Manifest | None = None) -> Tree:
     """The parameters of a checkpoint, verified, laid out as a template of `jax.ShapeDtypeStruct` says.
+
+    `verified` is what `verify` returned, if it was called already: then the files are not hashed a second time.
+    InputError for damaged parameters; the optimizer state may be damaged or missing.
 
     A leaf's sharding may be of any mesh; without one it goes to the default device. Without a template: nested dicts of
     NumPy arrays, which is for checkpoints of one's own making only, as their sizes are then not known beforehand.
     """
     directory = Path(directory)
-    arrays = load(directory, "parameters", verify(directory).parameters_sha256, template)
-    return nest(arrays) if template is None else place(arrays, template)
+    try:
+        manifest = verified or verify(directory, "parameters")
+    except InputError as error:
+        raise InputError(f"{error}: restore it, or choose another with --checkpoint") from None
+    arrays = load(directory, "parameters", manifest.parameters_sha256, template)
+    return nest(arrays) if template is None else put_on_devices(arrays, template)
 
 
-def restore_optimizer(directory: Path, template: Tree) -> Tree:
+def restore_optimizer(directory: Path, template: Tree, *, verified: Manifest | None = None) -> Tree:
     """The optimizer state of a checkpoint, as `restore_parameters`."""
     directory = Path(directory)
-    expected = verify(directory).optimizer_sha256
-    if expected is None:
+    manifest = verified or verify(directory, "optimizer")
+    if manifest.optimizer_sha256 is None:
         raise InputError(f"{directory}: holds no optimizer state: training cannot go on from an average")
-    return place(load(directory, "optimizer", expected, template), template)
+    return put_on_devices(load(directory, "optimizer", manifest.optimizer_sha256, template), template)
 
 
 def load(directory: Path, item: str, expected: str, template: Tree | None) -> Arrays:
@@ -218,7 +228,8 @@ def average(directories: Sequence[Path]) -> Tree:
     template = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in one.items()}
     sums = {name: array.astype(np.float64) for name, array in one.items()}
     for directory in directories[1:]:
-        for name, array in load(Path(directory), "parameters", verify(directory).parameters_sha256, template).items():
+        expected = verify(directory, "parameters").parameters_sha256
+        for name, array in load(Path(directory), "parameters", expected, template).items():
             sums[name] += array
     return nest({name: (total / len(directories)).astype(template[name].dtype) for name, total in sums.items()})
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from dragoman.evaluation.metrics import METRICS
-from dragoman.runs.manifest import Manifest, read_manifest, verify
+from dragoman.runs.manifest import Manifest, check_sizes, read_manifest, verify
 
 AVERAGE = "average"
 Warn = Callable[[str], None]
@@ -34,13 +34,14 @@ def steps(checkpoints: Path) -> list[int]:
 
 def latest(checkpoints: Path, *, warn: Warn) -> Path | None:
     """The highest step that verifies; `warn` is told of each one skipped, with the file at fault."""
-    return first_verified([Path(checkpoints, str(step)) for step in reversed(steps(checkpoints))], warn=warn)
+    return first_good([Path(checkpoints, str(step)) for step in reversed(steps(checkpoints))], verify, warn=warn)
 
 
 def best(checkpoints: Path, *, metric: str, warn: Warn) -> Path | None:
     """The checkpoint to translate with: the one with the best validation score by a metric.
 
-    Among equal scores the average is chosen, then the later step; where none has a score, the latest step.
+    Among equal scores the average is chosen, then the later step; where none has a score, the latest step. One whose
+    parameters have files missing or cut is skipped; their contents are verified when they are loaded.
     """
     names = [str(step) for step in steps(checkpoints)] + [AVERAGE] * Path(checkpoints, AVERAGE).is_dir()
     ranks = {}
@@ -49,15 +50,16 @@ def best(checkpoints: Path, *, metric: str, warn: Warn) -> Path | None:
             ranks[path] = rank(read_manifest(path), metric, is_average=path.name == AVERAGE)
         except InputError as error:
             warn(f"{error}; skipped")
-    return first_verified(sorted(ranks, key=ranks.__getitem__, reverse=True), warn=warn)
+    candidates = sorted(ranks, key=ranks.__getitem__, reverse=True)
+    return first_good(candidates, lambda path: check_sizes(path, "parameters"), warn=warn)
 
 
 def best_steps(checkpoints: Path, count: int, *, metric: str, warn: Warn) -> list[Path]:
-    """The `count` steps with the best validation scores that verify, best first, the later of equals first."""
+    """The `count` steps with the best validation scores and intact parameters, best first; a tie goes to the later."""
     scored = []
     for path in (Path(checkpoints, str(step)) for step in steps(checkpoints)):
         try:
-            manifest = verify(path)
+            manifest = verify(path, "parameters")
         except InputError as error:
             warn(f"{error}; skipped")
             continue
@@ -72,11 +74,11 @@ def rank(manifest: Manifest, metric: str, *, is_average: bool) -> tuple[float, b
     return score, is_average if score > -math.inf else not is_average, manifest.step
 
 
-def first_verified(candidates: Sequence[Path], *, warn: Warn) -> Path | None:
-    """The first checkpoint that verifies; `warn` is told of those before it."""
+def first_good(candidates: Sequence[Path], check: Callable[[Path], Manifest], *, warn: Warn) -> Path | None:
+    """The first checkpoint that passes a check; `warn` is told of those before it."""
     for path in candidates:
         try:
-            verify(path)
+            check(path)
             return path
         except InputError as error:
             warn(f"{error}; skipped")

@@ -1,7 +1,8 @@
 """Arrays on disk: any pytree as named host arrays, hashed, written and read by orbax.
 
-A pytree is stored by the names of its leaves, `encoder/layers/0/kernel`, as nested plain dicts; lists, tuples and
-optax states take their structure from the template they are restored into, so no class name is ever written or read.
+A pytree is stored by the names of its leaves, `encoder/0/self_attention/query/kernel`, as nested plain dicts; lists,
+tuples and optax states take their structure from the template they are restored into, so no class name is ever written
+or read.
 
 Arrays are gathered on the host before they are written, so the files do not depend on the mesh they came from, and one
 process can write them. It costs host memory for one copy of parameters and optimizer state.
@@ -51,7 +52,7 @@ def to_host(tree: Tree) -> Arrays:
     for leaf in leaves.values():
         if isinstance(leaf, jax.Array) and leaf.is_fully_addressable:
             leaf.copy_to_host_async()
-    return {name: gather(leaf) for name, leaf in leaves.items()}
+    return {name: host_copy(leaf) for name, leaf in leaves.items()}
 
 
 def whole(tree: Tree) -> Tree:
@@ -59,10 +60,10 @@ def whole(tree: Tree) -> Tree:
 
     As `to_host`, all processes call it together.
     """
-    return jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else gather(leaf), tree)
+    return jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else host_copy(leaf), tree)
 
 
-def gather(leaf: Any) -> np.ndarray:
+def host_copy(leaf: Any) -> np.ndarray:
     """A copy of one leaf, whole, on the host."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable and not leaf.is_fully_replicated:
         return np.array(multihost_utils.process_allgather(leaf, tiled=True))
@@ -121,7 +122,7 @@ def read_arrays(directory: Path, expected: dict[str, Any] | None) -> Arrays:
     except InputError:
         raise
     except Exception as error:  # orbax and tensorstore raise nearly every kind
-        raise InputError(f"{directory}: cannot be restored: {describe(error)}") from error
+        raise InputError(f"{directory}: cannot be restored: {reason(error)}") from error
 
 
 def compare(directory: Path, stored: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -143,7 +144,7 @@ def first(names: Iterable[str]) -> str | None:
     return next(iter(names), None)
 
 
-def place(arrays: Arrays, template: Tree) -> Tree:
+def put_on_devices(arrays: Arrays, template: Tree) -> Tree:
     """The arrays as a pytree on devices: structure and shardings from the template, by default one device."""
     leaves = []
     for name, wanted in name_leaves(template).items():
@@ -155,7 +156,7 @@ def place(arrays: Arrays, template: Tree) -> Tree:
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
-def describe(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """An outside exception in one line: its type and the first line of its text; one of our own is one already."""
     if isinstance(error, InputError):
         return str(error)

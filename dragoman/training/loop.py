@@ -20,6 +20,7 @@ from data.vocabulary.vectors import read_vectors
 from dragoman.evaluation.metrics import METRICS
 from dragoman.messages import say, warn
 from dragoman.runs.checkpoint import Checkpointer, average, latest, restore_optimizer, restore_parameters, steps, verify
+from dragoman.runs.manifest import read_manifest
 from dragoman.runs.run import Run, check_hashes, check_planned_steps
 from dragoman.runs.selection import best_steps
 from dragoman.runs.storage import whole
@@ -137,12 +138,13 @@ class Trainer:
             on_first(lambda: self.run.cut_metrics(0))
             return self.strategy.init_state(initial_parameters(self.config, self.text.tokenizer))
         directory = self.run.checkpoints / name
-        manifest = verify(directory)
+        # The first process has just verified every file, in `find_start`.
+        manifest = verify(directory) if jax.process_index() else read_manifest(directory)
         check_hashes(manifest, hashes, where=directory)
         check_planned_steps(manifest, self.config, where=directory)
         template = self.strategy.template(self.shapes)
-        parameters = restore_parameters(directory, template.parameters)
-        optimizer = restore_optimizer(directory, template.optimizer)
+        parameters = restore_parameters(directory, template.parameters, verified=manifest)
+        optimizer = restore_optimizer(directory, template.optimizer, verified=manifest)
         self.batches.set_state(manifest.progress["data"])
         self.step, self.best, self.stale = manifest.step, manifest.progress["best"], manifest.progress["stale"]
         self.is_validated = manifest.validation is not None

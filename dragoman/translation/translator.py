@@ -14,8 +14,9 @@ from data.errors import InputError
 from data.lines import one_line
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.messages import Progress
-from dragoman.runs.checkpoint import restore_parameters, verify
+from dragoman.runs.checkpoint import restore_parameters
 from dragoman.runs.loading import find_checkpoint, with_decoding
+from dragoman.runs.manifest import read_manifest
 from dragoman.runs.run import check_hashes, config_hash, file_hash
 from dragoman.signals import Interrupted, SharedStop
 from dragoman.translation.alignment import usual_place, words_of
@@ -106,7 +107,7 @@ class Translator:
             changes[name] = changes.get(name) if value is None else value
         config = with_decoding(home.load_config(), changes)
         hashes = {"config": config_hash(config), "tokenizer": file_hash(home.tokenizer_paths(config))}
-        manifest = verify(directory)
+        manifest = read_manifest(directory)  # its parameters are verified when they are loaded
         check_hashes(manifest, hashes, where=directory)
         tokenizer = Tokenizer.load(home.path)
         by_xla = config.with_model({"attention_kernel": "xla"})  # cuDNN's was timed for training, on the GPU of that

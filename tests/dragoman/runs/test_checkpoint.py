@@ -21,7 +21,9 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from data.errors import InputError
+from dragoman.files import sha256
 from dragoman.runs import checkpoint as checkpoints
+from dragoman.runs import manifest as manifests
 from dragoman.runs.checkpoint import (
     Checkpointer,
     average,
@@ -171,6 +173,42 @@ def test_a_file_cut_or_deleted_or_added_is_refused_naming_the_file(saved: Path) 
     extra = saved / "parameters" / "extra"
     extra.write_text("")
     assert refusal(verify, saved) == f"{extra}: not listed in manifest.json: a checkpoint holds nothing else"
+
+
+def test_a_damaged_optimizer_state_stops_a_resume_but_no_translation(saved: Path) -> None:
+    template, path = abstract(make(100)), saved / "optimizer" / "_METADATA"
+    optimizer = abstract(OPTIMIZER.init(make(100)))
+    content = path.read_bytes()
+    for damaged in (content[:-1], bytes([content[0] ^ 1]) + content[1:]):
+        path.write_bytes(damaged)
+        assert_same(restore_parameters(saved, template), make(100))
+        assert best(saved.parent, metric="bleu", warn=pytest.fail) == saved
+        assert refusal(restore_optimizer, saved, optimizer).startswith(f"{path}: ")
+        assert latest(saved.parent, warn=lambda _: None) is None
+    shutil.rmtree(saved / "optimizer")
+    assert_same(restore_parameters(saved, template), make(100))
+    assert "missing, though listed in manifest.json" in refusal(restore_optimizer, saved, optimizer)
+
+
+def test_damaged_parameters_are_never_loaded(saved: Path) -> None:
+    template = abstract(make(100))
+    for path in [path for path in (saved / "parameters").rglob("*") if path.is_file()]:
+        content = path.read_bytes()
+        for damaged in (content[:-1], content[:-1] + bytes([content[-1] ^ 1])):
+            path.write_bytes(damaged)
+            message = refusal(restore_parameters, saved, template)
+            assert message.startswith(f"{path}: ")
+            assert message.endswith(": restore it, or choose another with --checkpoint")
+        path.write_bytes(content)
+    (saved / "parameters" / "extra").touch()
+    assert "extra: not listed in manifest.json" in refusal(restore_parameters, saved, template)
+
+
+def test_a_load_reads_each_file_of_the_parameters_once_to_hash_it(saved: Path, monkeypatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(manifests, "sha256", lambda path: opened.append(str(path)) or sha256(path))
+    restore_parameters(saved, abstract(make(100)))
+    assert sorted(opened) == sorted(str(path) for path in (saved / "parameters").rglob("*") if path.is_file())
 
 
 def test_a_manifest_cut_anywhere_is_refused(saved: Path) -> None:
