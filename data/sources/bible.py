@@ -60,17 +60,17 @@ LANGUAGES = {
     "g": Version("tl", "Filipino", False),
 }
 
-# Told a second time elsewhere: Samuel to Chronicles, Gospels, Ezra 2 and Nehemiah 7, parts of Psalms and the prophets.
+# Told again in another book: Samuel to Chronicles, Gospels, Ezra 2 and Nehemiah 7, parts of Psalms and the prophets.
 PARALLEL_BOOKS = {9, 10, 11, 12, 13, 14, 15, 16, 19, 40, 41, 42, 43}
 PARALLEL_CHAPTERS = {(23, 36), (23, 37), (23, 38), (23, 39), (24, 39), (24, 52)}
 EVERY = 52
-PLACES: dict[int, Split] = {6: "test", 19: "validation", 32: "test"}
+HELD_OUT: dict[int, Split] = {6: "test", 19: "validation", 32: "test"}  # which chapters of every 52
 
 GRAM = 8
 SHARED = 0.5
 EDITORIAL = re.compile(r"\(\d+:\d+\)|[*#\[\]]|[\x7f-\x9f\u00ad\u200e\u200f]|\s-\s*$")
 
-Place = tuple[int, int, int]
+Address = tuple[int, int, int]  # book, chapter, verse
 
 
 def load_bible(config: DataConfig, split: Split) -> list[Corpus]:
@@ -83,10 +83,10 @@ def load_bible(config: DataConfig, split: Split) -> list[Corpus]:
     check_versions(config)
     verses = _read_verses(*versions)
     splits = split_chapters(verses)
-    chosen = _clean(pair for place, pair in verses.items() if splits[place[:2]] == split)
-    dropped = {"empty side": sum(splits[place[:2]] == split for place in verses) - len(chosen)}
+    chosen = _clean(pair for address, pair in verses.items() if splits[address[:2]] == split)
+    dropped = {"empty side": sum(splits[address[:2]] == split for address in verses) - len(chosen)}
     if split == "train":
-        held_out = _clean(pair for place, pair in verses.items() if splits[place[:2]] != "train")
+        held_out = _clean(pair for address, pair in verses.items() if splits[address[:2]] != "train")
         repeats = set(near_duplicates([pair.source for pair in chosen], [pair.source for pair in held_out]))
         repeats.update(near_duplicates([pair.target for pair in chosen], [pair.target for pair in held_out]))
         chosen = [pair for index, pair in enumerate(chosen) if index not in repeats]
@@ -109,12 +109,12 @@ def check_versions(config: DataConfig) -> None:
             )
 
 
-def split_chapters(places: Iterable[Place]) -> dict[tuple[int, int], Split]:
+def split_chapters(addresses: Iterable[Address]) -> dict[tuple[int, int], Split]:
     """The split of each chapter (book, chapter). Parallel passages are always for training."""
-    chapters = sorted({place[:2] for place in places})
-    told_once = [place for place in chapters if place[0] not in PARALLEL_BOOKS and place not in PARALLEL_CHAPTERS]
-    held_out = {place: PLACES[n % EVERY] for n, place in enumerate(told_once) if n % EVERY in PLACES}
-    return {place: held_out.get(place, "train") for place in chapters}
+    chapters = sorted({address[:2] for address in addresses})
+    told_once = [one for one in chapters if one[0] not in PARALLEL_BOOKS and one not in PARALLEL_CHAPTERS]
+    held_out = {chapter: HELD_OUT[n % EVERY] for n, chapter in enumerate(told_once) if n % EVERY in HELD_OUT}
+    return {chapter: held_out.get(chapter, "train") for chapter in chapters}
 
 
 def near_duplicates(lines: list[str], held_out: list[str]) -> list[int]:
@@ -161,7 +161,7 @@ def _clean(pairs: Iterable[Pair]) -> list[Pair]:
     return [pair for pair in (Pair(clean(source), clean(target)) for source, target in pairs) if has_text(pair)]
 
 
-def _read_verses(source: str, target: str) -> dict[Place, Pair]:
+def _read_verses(source: str, target: str) -> dict[Address, Pair]:
     query = (
         "SELECT s.bNumber, s.cNumber, s.vNumber, s.vText, t.vText FROM bible s JOIN bible t "
         "USING (bNumber, cNumber, vNumber) WHERE s.bbName = ? AND t.bbName = ? ORDER BY 1, 2, 3"

@@ -11,7 +11,7 @@ from data.lines import LineFile, find_file, one_line, read_lines
 from data.sources.corpus import Corpus, LazyPairs, Split, fingerprint_of, has_text
 
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
-NOTHING = Pair("", "")
+BLANK = Pair("", "")
 
 
 def load_files(config: DataConfig, split: Split) -> list[Corpus]:
@@ -74,29 +74,29 @@ def _table(lines: LineFile, config: DataConfig) -> Callable[[int], Pair]:
 
     def read(index: int) -> Pair:
         line = lines[index]
-        return parse(line, f"{lines.name}, line {index + 1}", languages) if line.strip(" ") else NOTHING
+        return parse(line, f"{lines.name}, line {index + 1}", languages) if line.strip(" ") else BLANK
 
     return read
 
 
-def _columns(line: str, place: str, languages: tuple[str, str]) -> Pair:
+def _columns(line: str, where: str, languages: tuple[str, str]) -> Pair:
     columns = line.split("\t")
     if len(columns) != 2:
         raise InputError(
-            f"{place}: {len(columns)} columns: expected 2, {languages[0]} and {languages[1]}, with a tab between"
+            f"{where}: {len(columns)} columns: expected 2, {languages[0]} and {languages[1]}, with a tab between"
         )
     return Pair(*columns)
 
 
-def _json_object(line: str, place: str, languages: tuple[str, str]) -> Pair:
+def _json_object(line: str, where: str, languages: tuple[str, str]) -> Pair:
     """The pair of an object; line breaks, which JSON can write inside a text, become spaces."""
     try:
         record = json.loads(line)
     except ValueError as error:
-        raise InputError(f"{place}: not JSON: {error}") from None
+        raise InputError(f"{where}: not JSON: {error}") from None
     for keys in (languages, ("source", "target")):
         if isinstance(record, dict) and all(isinstance(record.get(key), str) for key in keys):
             return Pair(one_line(record[keys[0]]), one_line(record[keys[1]]))
     raise InputError(
-        f'{place}: expected an object with texts at "{languages[0]}" and "{languages[1]}", or at "source" and "target"'
+        f'{where}: expected an object with texts at "{languages[0]}" and "{languages[1]}", or at "source" and "target"'
     )

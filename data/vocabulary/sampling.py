@@ -65,14 +65,14 @@ class SubwordSampler:
         symbols = list(text)
         while True:
             merges = [
-                (-self.scores[left + right], place)
-                for place, (left, right) in enumerate(pairwise(symbols))
+                (-self.scores[left + right], index)
+                for index, (left, right) in enumerate(pairwise(symbols))
                 if left + right in self.scores and generator.random() >= self.rate
             ]
             if not merges:
                 return symbols
-            _, place = min(merges)
-            symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
+            _, index = min(merges)
+            symbols[index : index + 2] = [symbols[index] + symbols[index + 1]]
 
     def draw_path(self, text: str, generator: random.Random) -> list[str]:
         """A cut with probability proportional to P(cut) ** rate (Kudo, 2018): sums forwards, then drawn backwards."""

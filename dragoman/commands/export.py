@@ -134,8 +134,8 @@ def parity_report(
     from dragoman.exchange import parity, reference, standalone  # which import ctranslate2
 
     sources = translator.tokenizer.encode_source(lines)
-    fit = [place for place, source in enumerate(sources) if 1 < len(source) <= translator.limit]
-    ours = reference.make_reference(trained, [sources[place] for place in fit], [place + 1 for place in fit])
+    fit = [index for index, source in enumerate(sources) if 1 < len(source) <= translator.limit]
+    ours = reference.make_reference(trained, [sources[index] for index in fit], [index + 1 for index in fit])
     found = {}
     with tempfile.TemporaryDirectory() as temporary:
         directories = {options.quantization: directory}
@@ -143,7 +143,7 @@ def parity_report(
             directories = {"float32": Path(temporary), **directories}
             FORMATS["ctranslate2"](trained, Path(temporary), quantization="float32")
         for name, home in directories.items():
-            found[name] = parity.compare(ours, standalone.Translator(home), [lines[place] for place in fit])
+            found[name] = parity.compare(ours, standalone.Translator(home), [lines[index] for index in fit])
     return {
         "run": options.run,
         "checkpoint": translator.checkpoint,

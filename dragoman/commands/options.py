@@ -83,7 +83,7 @@ def add_config_options(
                 f"--{section}.{name}",
                 default=argparse.SUPPRESS,
                 metavar=placeholder(field),
-                help=describe(field, default),
+                help=help_text(field, default),
             )
         for facts in model.facts().values():
             if "formerly" in facts:
@@ -109,7 +109,7 @@ def placeholder(field: FieldInfo) -> str:
     return PLACEHOLDERS.get(field.annotation, "LIST")
 
 
-def describe(field: FieldInfo, default: str = "") -> str:
+def help_text(field: FieldInfo, default: str = "") -> str:
     """The help of a knob: meaning, range, default; the field's own where none is told in words."""
     kind, _, limits = expected(field).partition(", ")
     limits = "" if kind.startswith("one of") or limits == "not empty" else limits

@@ -16,7 +16,7 @@ def forced_log_probability(graph, parameters, source: list[int], hypothesis: Hyp
     labels = [*hypothesis.tokens, *[EOS] * hypothesis.is_finished]
     rows = [padded(source, 32), padded([BOS, *labels[:-1]], 48)]
     log_probabilities = np.asarray(forced(graph, parameters, *rows))
-    return float(sum(log_probabilities[place, label] for place, label in enumerate(labels)))
+    return float(sum(log_probabilities[position, label] for position, label in enumerate(labels)))
 
 
 def padded(row: list[int], length: int) -> np.ndarray:
