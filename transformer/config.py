@@ -71,7 +71,9 @@ class ModelConfig(Knobs):
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = knob(
         "auto",
         description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "
-        "float32; auto: bfloat16 on GPU and TPU, the last on CPUs with bfloat16 instructions, float32 on others",
+        "float32; auto: bfloat16 on GPU and TPU, the last on CPUs with bfloat16 instructions, float32 on others; a run "
+        "keeps what auto stood for when it began",
+        on_resume="free",
         shapes_parameters=False,
     )
     attention_kernel: Literal["auto", "xla", "cudnn"] = knob(

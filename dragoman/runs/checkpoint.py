@@ -46,6 +46,7 @@ from dragoman.runs.storage import (
     to_host,
     write_arrays,
 )
+from transformer.devices.processes import on_first
 
 __all__ = ["AVERAGE", "Checkpointer", "Manifest", "average", "best", "latest", "parameters_sha256", "restore_optimizer"]
 __all__ += ["restore_parameters", "steps", "verify"]
@@ -57,8 +58,8 @@ class Checkpointer:
     """Writes checkpoints in the background, one at a time, and keeps the newest and the best.
 
     Open it under the run's lock and before asking for the latest step: opening finishes or clears what a killed writer
-    left. An error of a save is raised by the next `save`, `wait` or `close`. In a run of several processes all open and
-    call it, and process 0 writes.
+    left. In a run of several processes all open and call it, and process 0 writes. The error of a save is raised by the
+    next `save` or `wait`, in every process, or else by `close` in process 0.
     """
 
     def __init__(
@@ -98,15 +99,19 @@ class Checkpointer:
         self._start(AVERAGE, {"parameters": to_host(parameters)}, about)
 
     def wait(self) -> None:
-        """Return when the last save is on the disk; raises its error if it failed."""
+        """Return when the last save is on the disk; raise its error if it failed. All processes call this together."""
+        on_first(self._finish)
+
+    def _finish(self) -> None:
+        """As `wait`, in this process alone."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def close(self) -> None:
-        """Wait for the last save, then stop the thread."""
+        """Finish the last save, then stop the thread. Waits for no other process, which may have failed."""
         try:
-            self.wait()
+            self._finish()
         finally:
             self._thread.shutdown()
 

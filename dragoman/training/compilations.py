@@ -1,4 +1,4 @@
-"""Compilation as it happens: how long it takes, and an alarm when it happens again."""
+"""How long compilation takes, and a warning when a function is compiled again."""
 
 import contextlib
 import time
@@ -11,20 +11,20 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 class Compilations:
-    """The compilations of a function that is compiled once for each of a known number of batch shapes.
+    """The compilations of a function that should be compiled once for each of a known number of batch shapes.
 
-    Warns, once a shape, when a call compiles although its shape, or as many shapes as there should be, had been seen.
+    Warns, once for each shape, of a compilation for a shape that was seen before, or that is one too many.
     """
 
     def __init__(self, name: str, shapes: int, *, warn: Callable[[str], None]):
         self.name, self.shapes, self.warn = name, shapes, warn
         self.seen: set[tuple[int, ...]] = set()
-        self.told: set[tuple[int, ...]] = set()
+        self.warned: set[tuple[int, ...]] = set()
         self.count, self.seconds = 0, 0.0
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Hears of compilations in this process; JAX tells of programs found in its cache on disk, too."""
+        """Counts compilations in this process while open, including programs that JAX loads from its cache on disk."""
 
         def listen(event: str, duration_secs: float, **about: Any) -> None:
             del duration_secs, about
@@ -38,7 +38,7 @@ class Compilations:
 
     @contextlib.contextmanager
     def call(self, shape: tuple[int, ...]) -> Iterator[None]:
-        """Around a call of the function: a call that compiles counts as compilation, all of it."""
+        """Wraps a call of the function. All the time of a call that compiles counts as compilation."""
         count, start = self.count, time.perf_counter()
         yield
         if self.count > count:
@@ -48,9 +48,9 @@ class Compilations:
         self.seen.add(shape)
 
     def check(self, shape: tuple[int, ...], seconds: float) -> None:
-        """Warns of a compilation that the known shapes do not explain."""
+        """Warns of a compilation that the number of known shapes does not explain."""
         is_expected = shape not in self.seen and len(self.seen) < self.shapes
-        if not is_expected and shape not in self.told:
-            self.told.add(shape)
+        if not is_expected and shape not in self.warned:
+            self.warned.add(shape)
             reason = "was compiled before" if shape in self.seen else f"is none of the {self.shapes} known shapes"
             self.warn(f"{self.name} compiled again for {seconds:.1f} s: batch shape {shape} {reason}")

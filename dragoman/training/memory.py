@@ -1,4 +1,4 @@
-"""Memory of the devices: what an update takes of it, the largest one that fits, and what happens when it runs out."""
+"""The devices' memory: how much an update needs, the largest update that fits, and what to do when it runs out."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from transformer.devices.processes import gather
 from transformer.model import abstract
 
 RESERVE = 0.1
-"""The part of a device's memory that "auto" leaves free: for search in validation, and for what no plan knows of."""
+"""The part of a device's memory that "auto" leaves free: for the search in validation, and for what is unforeseen."""
 
 GIB = 2**30
 
@@ -24,12 +24,12 @@ ADVICE = "set a shorter data.row_length, a smaller model, devices.fsdp, or model
 
 
 class OutOfMemory(Exception):
-    """A device has no memory left for what it was to compute."""
+    """A device has too little memory left for a computation."""
 
 
 @contextlib.contextmanager
 def watch() -> Iterator[None]:
-    """OutOfMemory in place of JAX's error of that meaning."""
+    """Raises OutOfMemory in place of JAX's error for it."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
@@ -40,7 +40,7 @@ def watch() -> Iterator[None]:
 
 @contextlib.contextmanager
 def refuse(what: str, advice: str) -> Iterator[None]:
-    """InputError where a device runs out of memory in something that has no smaller parts."""
+    """Raises InputError if a device runs out of memory in work that cannot be divided."""
     try:
         with watch():
             yield
@@ -49,18 +49,18 @@ def refuse(what: str, advice: str) -> Iterator[None]:
 
 
 def device_kind() -> str:
-    """What the devices are called."""
+    """The name of the kind of device, such as "NVIDIA H100"."""
     return jax.devices()[0].device_kind
 
 
 def device_memory() -> int:
-    """Bytes that a device of this process has: a GPU or TPU tells; CPU devices share what the machine has available."""
+    """Bytes of memory for each device: a GPU's or TPU's own; CPU devices share what the machine has available."""
     statistics = jax.local_devices()[0].memory_stats() or {}
     return statistics.get("bytes_limit") or available_memory() // jax.local_device_count()
 
 
 def available_memory() -> int:
-    """Bytes that this machine can give without swapping, as Linux estimates them; elsewhere, all it has."""
+    """Bytes available without swapping, by Linux's estimate; on other systems, all of the machine's memory."""
     path = Path("/proc/meminfo")
     if path.exists() and (found := re.search(r"MemAvailable:\s*(\d+) kB", path.read_text(encoding="ascii"))):
         return int(found[1]) * 1024
@@ -68,14 +68,14 @@ def available_memory() -> int:
 
 
 def planned_memory(program: jax.stages.Compiled) -> int:
-    """Bytes of each device that a compiled program takes while it runs, its arguments and results counted."""
-    plan: Any = program.memory_analysis()
-    size = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
-    return size - plan.alias_size_in_bytes  # of results written over arguments
+    """Bytes that a compiled program needs on each device, arguments and results included."""
+    found: Any = program.memory_analysis()
+    size = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
+    return size - found.alias_size_in_bytes  # results that overwrite arguments
 
 
 class Fit(NamedTuple):
-    """An update that fits: its target tokens, the bytes it takes of each device, and those that a device has."""
+    """An update that fits: its target tokens, the bytes it needs on each device, and the bytes that a device has."""
 
     tokens: int
     needed: int
@@ -83,10 +83,10 @@ class Fit(NamedTuple):
 
 
 def largest_update(config: Config, *, source_vocabulary: int, target_vocabulary: int, available: int) -> Fit:
-    """The largest update, up to training.batch_tokens_limit, that leaves RESERVE of the `available` bytes of a device.
+    """The largest update, up to training.batch_tokens_limit, that leaves RESERVE of a device's `available` bytes free.
 
-    Updates of rows of data.row_length, in which attention takes most, are compiled from the largest on; each has half
-    the rows of the one before, down to one row for each device and each part of training.accumulation.
+    Candidates have rows of data.row_length, for which attention needs most. The largest is compiled first, and each
+    has half the rows of the one before, down to one row for each device in each part of training.accumulation.
     """
     graph, parameters = abstract(config.model, source_vocabulary, target_vocabulary)
     strategy = STRATEGIES[config.devices.strategy](graph, config)
@@ -100,7 +100,7 @@ def largest_update(config: Config, *, source_vocabulary: int, target_vocabulary:
         )
     rows = fewest * 2 ** ((limit // (fewest * length)).bit_length() - 1)
     while rows >= fewest:
-        with contextlib.suppress(OutOfMemory), watch():  # some compilers refuse a program that does not fit
+        with contextlib.suppress(OutOfMemory), watch():  # some compilers reject a program that does not fit
             needed = planned_memory(strategy.compile(parameters, rows, length))
             if needed <= (1 - RESERVE) * available:
                 return Fit(rows * length, needed, available)
@@ -112,19 +112,18 @@ def largest_update(config: Config, *, source_vocabulary: int, target_vocabulary:
 
 
 def smallest_memory() -> int:
-    """`device_memory` of the process that has least."""
+    """The `device_memory` of the process that has the least."""
     return min(gather(device_memory()))
 
 
-def in_more_parts(config: Config, *, rows: int, processes: int) -> Config:
-    """The recipe that computes the same update, of `rows` rows a device, in twice as many parts.
+def more_parts(parts: int, *, rows: int, processes: int) -> int:
+    """Twice as many parts, for an update of `rows` rows a device that ran out of memory in that many.
 
-    InputError where a part is one row already, and in a job of several processes: they run out one by one, and could
-    not agree to go on.
+    InputError where a part is one row already, and in a job of several processes: they run out of memory one by one,
+    and could not agree to go on.
     """
-    parts = config.training.accumulation
     if parts >= rows:
         raise InputError(f"{device_kind()}: out of memory in an update of one row a device at a time: {ADVICE}")
     if processes > 1:
         raise InputError(f"{device_kind()}: out of memory in an update: set training.accumulation to {2 * parts}")
-    return config.with_training({"accumulation": 2 * parts})
+    return 2 * parts

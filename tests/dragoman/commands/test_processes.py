@@ -120,6 +120,16 @@ def test_a_signal_to_one_process_stops_both_at_one_step_and_the_run_goes_on(alon
     assert steps_of(run, "bleu") == steps_of(alone, "bleu")
 
 
+def test_a_save_that_fails_in_one_process_ends_both_with_its_line(recipe, tmp_path):
+    run = Run(tmp_path / "run")
+    processes = start_job(recipe, "--run", run.path, *SHORT)
+    wait_for(run.checkpoints / "4", processes[0])
+    (run.checkpoints / "12.partial").write_text("a file where a directory must be made")
+    for status, _, errors in finish(processes):
+        assert status == 2, errors
+        assert "checkpoints/12: could not be saved: FileExistsError" in errors
+
+
 def test_pmap_trains_in_two_processes_and_its_run_goes_on_in_one(recipe, tmp_path):
     """Four replicas sum gradients in another order than one device: Adam enlarges that."""
     run = Run(tmp_path / "run")

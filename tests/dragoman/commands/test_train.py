@@ -3,19 +3,26 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
 from data.errors import InputError
+from dragoman.commands import evaluate as evaluate_command
 from dragoman.commands import train as train_command
 from dragoman.runs.checkpoint import verify
 from dragoman.runs.run import Run
+from dragoman.translation.translator import Translator
 from tests.support.paths import ROOT
+from transformer.devices import STRATEGIES
+from transformer.devices.mesh import MeshStrategy
+from transformer.model.dense import resolve_precision
 
 WORDS = {
     "one": "eins",
@@ -203,6 +210,55 @@ def test_the_metric_that_is_named_is_logged_chooses_and_stops(recipe, tmp_path, 
     marked = [int(line.split()[1].rstrip(":")) for line in output.split("\n") if line.endswith("  (best)")]
     assert marked == [step for step in scores if all(scores[step] < scores[s] for s in scores if s < step)]
     assert "(chosen by validation TER):" in output
+
+
+def test_validation_scores_are_those_that_evaluate_finds_to_the_last_digit(finished, tmp_path):
+    """The average's too; by another process, on other devices."""
+    checkpoints, scores = [finished.checkpoints / name for name in ("16", "average")], tmp_path / "scores.json"
+    options = ["--split", "validation", "--json", str(scores)]
+    assert evaluate_command.main([*map(str, checkpoints), *options]) == 0
+    for checkpoint, result in zip(checkpoints, json.loads(scores.read_bytes())["results"], strict=True):
+        logged = verify(checkpoint).validation
+        assert [result[name]["score"] for name in ("bleu", "chrf")] == [logged[name] for name in ("bleu", "chrf")]
+        assert logged["chrf"] > 0
+
+
+def test_a_run_stores_its_precision_and_one_of_an_older_version_that_did_not_goes_on(finished, recipe, tmp_path):
+    usual = resolve_precision("auto")
+    assert finished.load_config().model.precision == usual
+    run = Run(shutil.copytree(finished.path, tmp_path / "older"))
+    text = run.config_path.read_text(encoding="utf-8")
+    run.config_path.write_text(text.replace(f'precision = "{usual}"', 'precision = "auto"'), encoding="utf-8")
+    assert run.load_config().model.precision == "auto"
+    assert Translator.load(run.path).translate(["nice red houses"]) == Translator.load(finished.path).translate(
+        ["nice red houses"]
+    )
+    assert train_command.main([str(recipe), "--run", str(run.path)]) == 0
+    assert run.load_config() == finished.load_config()
+
+
+class SmallDevice(MeshStrategy):
+    """A device whose memory does not hold a whole update: at step 5 it finds out."""
+
+    def __init__(self, graph, config):
+        super().__init__(graph, config)
+        self.is_whole = config.training.accumulation == 1
+
+    def train_step(self, state, batch, key):
+        if self.is_whole and int(state.step) == 5:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return super().train_step(state, batch, key)
+
+
+def test_a_run_out_of_memory_goes_on_from_its_last_checkpoint_in_more_parts(recipe, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(STRATEGIES, "mesh", SmallDevice)
+    options = ["--training.steps", "6", "--devices.data", "1"]
+    assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), *options]) == 0
+    run, output = Run(tmp_path / "run"), capsys.readouterr().out
+    assert "out of memory on cpu: going on from the last checkpoint with training.accumulation 2" in output
+    assert "resuming at step 4" in output
+    assert run.load_config().training.accumulation == 2
+    assert (steps_of(run, "learning_rate"), steps_of(run, "bleu")) == ([3, 6], [6])
 
 
 AUTO = 'training.batch_tokens = "auto"'

@@ -6,7 +6,7 @@ import pytest
 
 from data.config import DataConfig
 from data.errors import InputError
-from dragoman.training.memory import OutOfMemory, in_more_parts, largest_update, planned_memory, refuse, watch
+from dragoman.training.memory import OutOfMemory, largest_update, more_parts, planned_memory, refuse, watch
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices import STRATEGIES
 from transformer.model import abstract
@@ -49,10 +49,8 @@ def test_auto_stays_below_its_limit_and_fills_every_device_and_part():
 
 
 def test_an_update_in_twice_as_many_parts_takes_less_memory():
-    config = recipe(DevicesConfig(data=1))
-    in_two = in_more_parts(config, rows=64, processes=1)
-    assert in_two.training.accumulation == 2
-    assert planned(in_two, 64) < planned(config, 64)
+    devices = DevicesConfig(data=1)
+    assert planned(recipe(devices, accumulation=2), 64) < planned(recipe(devices), 64)
 
 
 def test_a_limit_that_leaves_a_device_without_a_row_is_refused():
@@ -84,14 +82,11 @@ def test_running_out_where_nothing_can_be_divided_is_one_line_with_an_advice():
 
 
 def test_parts_double_until_a_device_has_one_row_and_then_running_out_is_refused():
-    config = recipe(DevicesConfig(data=1))
-    for parts in (2, 4, 8):
-        config = in_more_parts(config, rows=6, processes=1)
-        assert config.training.accumulation == parts
+    assert [more_parts(parts, rows=6, processes=1) for parts in (1, 2, 4)] == [2, 4, 8]
     with pytest.raises(InputError, match=r"^cpu: out of memory in an update of one row a device at a time"):
-        in_more_parts(config, rows=6, processes=1)
+        more_parts(8, rows=6, processes=1)
 
 
 def test_of_several_processes_none_goes_on_alone():
     with pytest.raises(InputError, match=r"out of memory in an update: set training\.accumulation to 2"):
-        in_more_parts(recipe(DevicesConfig(data=1)), rows=6, processes=2)
+        more_parts(1, rows=6, processes=2)

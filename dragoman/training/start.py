@@ -1,0 +1,106 @@
+"""Where training starts: a vocabulary and the first parameters, or the last good checkpoint of the run.
+
+Another way to start, such as from another run's parameters, is another function that returns a `Start`.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+
+from data.batching.pipeline import describe
+from data.errors import InputError
+from data.sources import Corpus
+from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
+from data.vocabulary.vectors import read_vectors
+from dragoman.messages import say, warn
+from dragoman.runs.checkpoint import latest, restore_optimizer, restore_parameters, steps, verify
+from dragoman.runs.manifest import read_manifest
+from dragoman.runs.run import Run, check_hashes, check_planned_steps
+from dragoman.training.loop import Trainer
+from dragoman.training.progress import Progress
+from transformer.config import Config
+from transformer.devices.processes import on_first
+from transformer.model import Parameters, build, split
+from transformer.training.step import TrainState
+
+
+class Start(NamedTuple):
+    """What the first update starts from."""
+
+    tokenizer: Tokenizer
+    parameters: Callable[[], Parameters]  # a function, as the plan that comes between needs the vocabulary alone
+
+
+def from_scratch(config: Config, run: Run, train: Sequence[Corpus], *, is_new: bool) -> Start:
+    """A vocabulary learned on the training text, which an existing run has already, and random parameters."""
+    if is_new:
+        on_first(lambda: learn_vocabulary(config, run, train))
+    tokenizer = Tokenizer.load(run.path)
+    return Start(tokenizer, partial(initial_parameters, config, tokenizer))
+
+
+def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:
+    """Learns the vocabulary, saves it in the run, and prints the size of the training text in its tokens."""
+    tokenizer = learn_tokenizer(config.data, train)
+    tokenizer.save(run.path)
+    for line in describe(train, tokenizer, config.data).lines():
+        say(line)
+
+
+def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
+    """Parameters drawn from the seed, with pre-trained word vectors in the rows that have one."""
+    model = build(
+        config.model,
+        source_vocabulary=tokenizer.source_size,
+        target_vocabulary=tokenizer.target_size,
+        rngs=nnx.Rngs(config.training.seed),
+    )
+    source, target = model.embeddings()
+    for path, table, pieces in (
+        (config.model.source_vectors, source.table, tokenizer.source_vocabulary()),
+        (config.model.target_vectors, target.table, tokenizer.target_vocabulary()),
+    ):
+        if path:
+            ids, vectors = read_vectors(path, pieces, width=config.model.width)
+            # Embeddings are scaled by sqrt(D) on the way in; the vectors arrive at the layers with unit variance.
+            table[...] = table[...].at[ids].set(vectors / (np.std(vectors) * config.model.width**0.5))
+            say(f"word vectors: {len(ids)} of {len(pieces)} pieces found in {path}")
+    return split(model)[1]
+
+
+def first_state(trainer: Trainer, start: Start) -> tuple[TrainState, Progress]:
+    """The state before the next update: that of the last good checkpoint, or where there is none, of the start.
+
+    The trainer's data goes on from the same position, and later lines of metrics.jsonl are removed.
+    """
+    run, strategy = trainer.run, trainer.plan.strategy
+    name = on_first(lambda: find_checkpoint(run))
+    if name is None:
+        on_first(lambda: run.cut_metrics(0))
+        return strategy.init_state(start.parameters()), Progress()
+    directory = run.checkpoints / name
+    # Process 0 has just verified every file, in `find_checkpoint`.
+    manifest = verify(directory) if jax.process_index() else read_manifest(directory)
+    check_hashes(manifest, trainer.checkpointer.hashes, where=directory)
+    check_planned_steps(manifest, trainer.plan.config, where=directory)
+    template = strategy.template(trainer.plan.abstract_parameters)
+    parameters = restore_parameters(directory, template.parameters, verified=manifest)
+    optimizer = restore_optimizer(directory, template.optimizer, verified=manifest)
+    trainer.batches.set_state(manifest.progress["data"])
+    best, stale = manifest.progress["best"], manifest.progress["stale"]
+    progress = Progress(manifest.step, best, stale, is_validated=manifest.validation is not None)
+    on_first(lambda: run.cut_metrics(progress.step))
+    say(f"resuming at step {progress.step}")
+    return strategy.restore(parameters, optimizer, progress.step), progress
+
+
+def find_checkpoint(run: Run) -> str | None:
+    """The name of the last good checkpoint, if there is any."""
+    directory = latest(run.checkpoints, warn=warn)
+    if directory is None and steps(run.checkpoints):
+        raise InputError(f"{run.checkpoints}: no checkpoint verifies: restore one, or start another run")
+    return None if directory is None else directory.name

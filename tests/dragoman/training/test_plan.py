@@ -1,0 +1,87 @@
+"""The plan: no "auto" is left in it, a resumed run keeps what was resolved, and more parts change one knob alone."""
+
+from pathlib import Path
+
+import pytest
+
+from data.config import DataConfig
+from data.errors import InputError
+from dragoman.training.plan import Plan, keep_resolved, make_plan
+from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
+from transformer.model.dense import resolve_precision
+
+WHERE = Path("run/config.toml")
+USUAL = resolve_precision("auto")
+OTHER = "bfloat16" if USUAL != "bfloat16" else "float32"
+
+
+def recipe(*, precision: str = "auto", kernel: str = "auto", **training) -> Config:
+    model = ModelConfig(
+        encoder_layers=1,
+        decoder_layers=1,
+        width=16,
+        heads=2,
+        feed_forward=32,
+        maximum_length=16,
+        precision=precision,
+        attention_kernel=kernel,
+    )
+    data = DataConfig(maximum_tokens=16, row_length=16)
+    devices = DevicesConfig(data=2)
+    return Config(data=data, model=model, training=TrainingConfig(**{"batch_tokens": 96} | training), devices=devices)
+
+
+def plan_of(config: Config) -> Plan:
+    return make_plan(config, 40, 48)
+
+
+def kept(config: Config, stored: Config) -> tuple[Config, list[str]]:
+    lines: list[str] = []
+    return keep_resolved(config, stored, where=WHERE, note=lines.append), lines
+
+
+def test_a_plan_has_a_value_for_every_auto_and_says_how_it_was_found():
+    plan = plan_of(recipe(batch_tokens="auto", batch_tokens_limit=100))
+    assert "auto" not in [*plan.config.model.model_dump().values(), *plan.config.training.model_dump().values()]
+    assert (plan.config.model.precision, plan.config.model.attention_kernel) == (USUAL, "xla")
+    assert plan.batch_tokens == 64
+    auto, *_, model = plan.notes
+    assert auto.startswith('training.batch_tokens = "auto": 64 tokens an update (')
+    assert model.endswith(f"parameters, products in {USUAL}, on 2 x cpu")
+    assert plan_of(plan.config).config == plan.config
+
+
+def test_in_more_parts_a_plan_computes_the_same_batches_on_the_same_devices():
+    plan = plan_of(recipe())
+    in_two = plan.in_more_parts()
+    assert in_two.config == plan.config.with_training({"accumulation": 2})
+    assert (in_two.batch_shapes, in_two.rows_per_device) == (plan.batch_shapes, plan.rows_per_device)
+    assert (plan.share.row_multiple, in_two.share.row_multiple) == (2, 4)
+    with pytest.raises(InputError, match="out of memory in an update of one row a device at a time"):
+        in_two.in_more_parts().in_more_parts()
+
+
+def test_a_resumed_run_keeps_what_auto_stood_for_and_says_where_this_device_would_choose_otherwise():
+    stored = recipe(precision=OTHER, kernel="cudnn", batch_tokens=64)
+    config, lines = kept(recipe(batch_tokens="auto"), stored)
+    assert config == stored
+    assert lines == [
+        f'model.precision stays {OTHER}, as the run began; on this device "auto" would be {USUAL}: '
+        f"--model.precision {USUAL} changes it"
+    ]
+    assert kept(recipe(), recipe(precision=USUAL)) == (recipe(precision=USUAL), [])
+
+
+def test_another_precision_can_be_asked_for_and_is_reported_and_its_kernel_is_timed_anew():
+    config, lines = kept(recipe(precision=OTHER), recipe(precision=USUAL, kernel="cudnn"))
+    assert config == recipe(precision=OTHER)
+    assert lines == [f"model.precision is {OTHER} from here on; it was {USUAL}"]
+
+
+def test_a_run_of_an_older_version_that_stored_auto_goes_on_as_it_would_have_on_this_device():
+    assert kept(recipe(), recipe()) == (recipe(precision=USUAL), [])
+
+
+def test_a_knob_that_may_not_change_is_refused():
+    with pytest.raises(InputError, match=r"run/config\.toml: training\.seed is 1 in this run, found 2"):
+        kept(recipe(seed=2), recipe())
