@@ -1,4 +1,4 @@
-"""The text side: files, tokens, rows, and metrics on text. NumPy only: nothing here imports JAX.
+"""Text before training: from files to batches of token ids. NumPy only: nothing here imports JAX.
 
-text -> sources -> tokenizer -> filters -> pipeline (shuffle, pack) -> Batch
+files -> sources -> vocabulary -> batching (filters, order, packing) -> Batch
 """

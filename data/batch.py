@@ -1,4 +1,4 @@
-"""The contract between the text side and the array side: pairs of sentences as rows of token ids."""
+"""What data/ hands to transformer/: pairs of sentences as rows of token ids."""
 
 from typing import NamedTuple
 

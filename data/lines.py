@@ -1,4 +1,4 @@
-"""Lines of text files: read as bytes, split at b"\\n" only, so that what one program counts as lines all of them do."""
+"""Lines of text files: read as bytes and split at b"\\n" only, so that all programs count the same lines."""
 
 import contextlib
 import gzip
@@ -23,7 +23,7 @@ LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 class LineFile(Sequence[str]):
     """The lines of one text, kept as bytes and offsets, decoded when they are asked for.
 
-    Lines end at b"\\n" and nowhere else; one b"\\r" before it goes with it, and so does a byte order mark at the start.
+    Lines end at b"\\n" and nowhere else. A b"\\r" just before it is dropped, and so is a byte order mark at the start.
 
         b""       no line                b"\\n"          one line, empty
         b"a"      one line               b"a\\r\\nb\\x85c"  two lines: "a", "b\\x85c"
@@ -41,7 +41,7 @@ class LineFile(Sequence[str]):
         self._check()
 
     def _check(self) -> None:
-        """Every line is UTF-8, or an InputError names the first that is not. Goes by blocks, for large files."""
+        """InputError names the first line that is not UTF-8. Decodes in blocks, for large files."""
         for first in range(0, len(self), 4096):
             last = min(first + 4096, len(self)) - 1
             try:
@@ -71,9 +71,9 @@ class LineFile(Sequence[str]):
 
 
 def read_lines(source: str | Path | bytes, *, name: str = "standard input") -> LineFile:
-    """The lines of a file, or of bytes already read, which errors then call by `name`.
+    """The lines of a file, or of bytes already read, for which errors use `name`.
 
-    A path may end in .gz or .xz; one that does not exist stands for itself with either.
+    A path may end in .gz or .xz. If it does not exist, it is tried with each of these added.
     """
     if isinstance(source, bytes):
         return LineFile(source, name)
@@ -84,7 +84,7 @@ def read_lines(source: str | Path | bytes, *, name: str = "standard input") -> L
 
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Within it what goes wrong with a file is an InputError that calls it by `name`."""
+    """Turns errors of reading a file into InputError, which calls the file `name`."""
     try:
         yield
     except DAMAGED as error:
@@ -94,7 +94,7 @@ def reading(name: str) -> Iterator[None]:
 
 
 def not_utf8(name: str, line: int, error: UnicodeDecodeError) -> InputError:
-    """What to say of a line that is not text."""
+    """The error for a line that is not UTF-8."""
     return InputError(
         f"{name}, line {line}: not UTF-8 (byte 0x{error.object[error.start]:02x}): convert the file to UTF-8"
     )
@@ -112,5 +112,5 @@ def find_file(path: str | Path) -> Path:
 
 
 def one_line(text: str) -> str:
-    """The text with a space for each character that any program may take for a line break: "a\\u2028b" -> "a b"."""
+    """The text with a space in place of anything that a program may take for a line break: "a\\u2028b" -> "a b"."""
     return LINE_BREAKS.sub(" ", text)

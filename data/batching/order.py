@@ -18,16 +18,16 @@ ROUNDS = 4
 
 
 class Draw(NamedTuple):
-    """Pair number `pair` of all corpora laid end to end, drawn in that corpus's pass number `epoch`."""
+    """A drawn pair: the number of the pass over its corpus, and its index into all corpora laid end to end."""
 
     epoch: int
     pair: int
 
 
 class Order:
-    """Every pair of every corpus, once an epoch, in an order of its own each epoch; blocks never cross epochs.
+    """Every pair of every corpus once an epoch, in a new order each epoch. Blocks never cross epochs.
 
-    With weights each block holds its share of every corpus instead, and a corpus's epochs pass at a pace of their own.
+    With weights, each block instead holds a fixed share of every corpus, and each corpus has epochs of its own.
     """
 
     def __init__(self, corpora: Sequence[Corpus], config: DataConfig, *, seed: int):
@@ -51,7 +51,7 @@ class Order:
         self.blocks_per_epoch = -(-max(map(len, self._parts)) // config.shuffle_block)
 
     def draws(self, block: int) -> list[Draw]:
-        """The draws of a block, the corpora of a weighted one after another: batches are shuffled later anyway."""
+        """The draws of a block. With weights, one corpus follows another: batches are shuffled later."""
         if self._is_weighted:
             return [
                 self._draw(part, position)
@@ -85,7 +85,7 @@ class Order:
 
 
 def fetch(pairs: Sequence[Pair], indices: Iterable[int]) -> Sequence[Pair]:
-    """The pairs at the indices, all at once where the sequence can."""
+    """The pairs at the indices, read in one call if the sequence supports that."""
     many = getattr(pairs, "__getitems__", None)
     return many(list(indices)) if many else [pairs[index] for index in indices]
 

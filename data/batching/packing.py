@@ -81,18 +81,18 @@ class Share(NamedTuple):
     row_multiple: int = 1
 
     def rows(self, total: int) -> range:
-        """Its rows of so many, counted from 0; those from `total` on are empty."""
+        """The indices of its rows in a batch of `total`; rows from `total` on are empty."""
         size = (total + -total % self.row_multiple) // self.parts
         return range(self.part * size, (self.part + 1) * size)
 
 
 def empty_share(shapes: Sequence[tuple[int, int, int]], row_multiple: int) -> float:
-    """The largest part of a batch's rows that are empty ones: 6 rows and a multiple of 4: 0.25."""
+    """The largest fraction of empty rows in a batch of any shape: 6 rows and a multiple of 4 -> 0.25."""
     return max((-rows % row_multiple) / (rows + -rows % row_multiple) for rows, _, _ in shapes)
 
 
 def group_rows(pairs: Sequence[TokenPair], config: DataConfig) -> dict[int, list[Row]]:
-    """Rows of indices into the pairs, by row length: packed, all of one; bucketed, one pair in each."""
+    """Rows of indices into the pairs, by row length. Packed rows have one length; bucketed rows hold one pair each."""
     if config.batching == "packed":
         return {config.row_length: pack(pairs, config.row_length)}
     lengths = bucket_lengths(config.row_length)
@@ -103,7 +103,7 @@ def group_rows(pairs: Sequence[TokenPair], config: DataConfig) -> dict[int, list
 
 
 def emptiest_last(rows: list[Row], pairs: Sequence[TokenPair], spare: int) -> list[Row]:
-    """The rows in order, but for the `spare` emptiest, which go to the end: packing them again gains most."""
+    """The rows in order, with the `spare` emptiest moved to the end: packing those again gains most."""
     filled = [sum(max(sides(pairs[index])) for index in row) for row in rows]
     emptiest = set(np.argsort(filled, kind="stable")[:spare].tolist())
     return [row for n, row in enumerate(rows) if n not in emptiest] + [rows[n] for n in sorted(emptiest)]
@@ -118,7 +118,7 @@ def make_share(rows: Sequence[Sequence[TokenPair]], share: Share, *, length: int
 def make_batch(
     rows: Sequence[Sequence[TokenPair]], *, source_length: int, target_length: int, rows_count: int
 ) -> Batch:
-    """The rows as arrays, filled up with empty rows to `rows_count`; Batch shows an example."""
+    """The rows as arrays, padded with empty rows to `rows_count`; Batch shows an example."""
     source = _lay_out([[pair.source for pair in row] for row in rows], source_length, rows_count)
     labels = _lay_out([[[*pair.target, EOS] for pair in row] for row in rows], target_length, rows_count)
     inputs, segments, positions = np.full_like(labels[0], PAD), labels[1], labels[2]

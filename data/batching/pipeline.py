@@ -32,11 +32,11 @@ def training_batches(
     seed: int,
     share: Share = WHOLE,
 ) -> grain.IterDataset[Batch]:
-    """Endless batches, made ahead in a thread. Every pair comes once an epoch; leftovers of a block go to the next.
+    """An endless stream of batches, prepared ahead in a thread. Every pair comes once an epoch.
 
-    `batch_tokens` speaks of the whole batch. Each process makes the same batches and gives its own share of their rows:
-    so the update does not depend on how many devices and processes share it, nor does a saved place. Close the iterator
-    when done.
+    Pairs left over from a block go to the next. `batch_tokens` counts the whole batch. Each process makes the same
+    batches and returns its own share of their rows, so neither the update nor a saved position depends on the number of
+    devices and processes. Close the iterator when done.
     """
     shapes = batch_shapes(config, batch_tokens=batch_tokens)
     batches = TrainingBatches(
@@ -77,10 +77,10 @@ class Description(NamedTuple):
 def evaluation_batches(
     pairs: Sequence[Pair], tokenizer: Tokenizer, config: DataConfig, *, batch_tokens: int, share: Share = WHOLE
 ) -> EvaluationBatches:
-    """The pairs in batches of the training shapes, without sampling; the last of each shape is filled with empty rows.
+    """The pairs in batches of the training shapes, without sampling. Empty rows fill the last batch of each shape.
 
-    Each process gets its share of the rows of every batch.
-    Only pairs that no row can hold are left out, and those with an empty side.
+    Each process gets its share of the rows of every batch. Only pairs that no row can hold, or with an empty side, are
+    left out.
     """
     tokens = tokenizer.encode_pairs(pairs)
     kept, dropped = keep_pairs(
@@ -99,7 +99,7 @@ def evaluation_batches(
 
 
 def describe(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> Description:
-    """Tokenise a training set once and count: what is kept, and what sources and filters drop."""
+    """A training set in numbers, counted by tokenising it once: what is kept, and what sources and filters drop."""
     order = Order(corpora, config, seed=0)
     dropped = sum((Counter(corpus.dropped) for corpus in corpora), Counter(duplicate=order.duplicates))
     totals = Counter[str]()

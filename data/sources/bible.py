@@ -60,7 +60,7 @@ LANGUAGES = {
     "g": Version("tl", "Filipino", False),
 }
 
-# Told again in another book: Samuel to Chronicles, Gospels, Ezra 2 and Nehemiah 7, parts of Psalms and the prophets.
+# Retold in another book: Samuel to Chronicles, Gospels, Ezra 2 and Nehemiah 7, parts of Psalms and the prophets.
 PARALLEL_BOOKS = {9, 10, 11, 12, 13, 14, 15, 16, 19, 40, 41, 42, 43}
 PARALLEL_CHAPTERS = {(23, 36), (23, 37), (23, 38), (23, 39), (24, 39), (24, 52)}
 EVERY = 52
@@ -96,7 +96,7 @@ def load_bible(config: DataConfig, split: Split) -> list[Corpus]:
 
 
 def check_versions(config: DataConfig) -> None:
-    """InputError for a version that is not there, or is of another language than the recipe says."""
+    """InputError for an unknown version, or one in another language than the recipe says."""
     for side in ("source", "target"):
         key, language = getattr(config, f"{side}_version"), getattr(config, f"{side}_language")
         if key not in LANGUAGES:
@@ -118,11 +118,11 @@ def split_chapters(addresses: Iterable[Address]) -> dict[tuple[int, int], Split]
 
 
 def near_duplicates(lines: list[str], held_out: list[str]) -> list[int]:
-    """Indices of the lines that share half of their runs of 8 letters with one held-out line, and it with them.
+    """Indices of the lines that nearly repeat a held-out line: each shares half its runs of 8 letters with the other.
 
         near_duplicates(["He slept.", "And the king went up to Zion."], ["And so the king went up to Zion."])  ->  [1]
 
-    Case, punctuation and spaces do not count, so that it serves scripts without spaces too.
+    Case, punctuation and spaces do not count, so this works for scripts without spaces too.
     """
     runs = [_runs(line) for line in held_out]
     holders: dict[str, list[int]] = {}

@@ -12,9 +12,9 @@ Split = Literal["train", "validation", "test"]
 
 
 class Corpus(NamedTuple):
-    """Sentence pairs of one origin, with what was left out of them and a hash of what they are.
+    """Sentence pairs of one origin.
 
-    `weight` is how often the corpus is drawn from beside others, or None: as often as its size says. `dropped` counts
+    `weight` is how often the corpus is drawn from beside others; None means in proportion to its size. `dropped` counts
     the pairs left out, by reason. `fingerprint` is a SHA-256 of the text, for manifests and for resuming.
     """
 
@@ -26,7 +26,7 @@ class Corpus(NamedTuple):
 
 
 class LazyPairs(Sequence[Pair]):
-    """The pairs `read(index)` gives for the indices that were kept: bytes and offsets in memory, never strings."""
+    """The pairs that `read(index)` gives for the kept indices. Memory holds bytes and offsets, no strings."""
 
     def __init__(self, read: Callable[[int], Pair], indices: Iterable[int]):
         self._read = read
@@ -51,7 +51,7 @@ def has_text(pair: Pair) -> bool:
 
 
 def fingerprint_of(parts: Iterable[str]) -> str:
-    """SHA-256 over texts in order, each closed by a byte that UTF-8 never holds."""
+    """SHA-256 over texts in order, each followed by a byte that never occurs in UTF-8."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\xff")

@@ -1,4 +1,4 @@
-"""Parallel text in files: two files line by line, or one file of tab-separated columns or JSON lines."""
+"""Parallel text in files: two files, line by line, or one file with tab-separated columns or JSON lines."""
 
 import json
 from collections.abc import Callable
@@ -89,7 +89,7 @@ def _columns(line: str, where: str, languages: tuple[str, str]) -> Pair:
 
 
 def _json_object(line: str, where: str, languages: tuple[str, str]) -> Pair:
-    """The pair of an object; line breaks, which JSON can write inside a text, become spaces."""
+    """The pair of a JSON object. Line breaks inside its texts become spaces."""
     try:
         record = json.loads(line)
     except ValueError as error:

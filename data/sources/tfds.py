@@ -25,7 +25,7 @@ LAZY = ("Flores", "Mtnt", *(f"Wmt{year}Translate" for year in range(13, 20)), "W
 
 
 def load_tfds(config: DataConfig, split: Split) -> list[Corpus]:
-    """The split of that name, or those that the recipe lists, such as [["train[:99%]"]]; never from the network."""
+    """The split of that name, or those that the recipe lists, such as [["train[:99%]"]]. Never uses the network."""
     if not config.dataset:
         raise InputError('data.dataset is empty: expected a name and config, such as "wmt14_translate/de-en"')
     builder = _open(config)
@@ -34,7 +34,7 @@ def load_tfds(config: DataConfig, split: Split) -> list[Corpus]:
 
 
 def _open(config: DataConfig) -> Any:
-    """A builder over what lies on disk: the newest version of the data set."""
+    """A builder for the newest version of the data set on disk."""
     import tensorflow_datasets as tfds  # half a second, which other corpora need not wait for
 
     directory = Path(config.directory or os.environ.get("TFDS_DATA_DIR", DEFAULT_DIRECTORY)).expanduser()
@@ -70,7 +70,7 @@ def _load(config: DataConfig, builder: Any, split: str) -> Corpus:
 
 
 class ExamplePairs(Sequence[Pair]):
-    """Examples as pairs, read from disk when they are asked for; the filters count those with an empty side."""
+    """Examples as pairs, read from disk when needed. The filters count those with an empty side."""
 
     def __init__(self, examples: Any, languages: tuple[str, str]):
         self._examples = examples

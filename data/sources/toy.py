@@ -1,4 +1,4 @@
-"""Copying and reversing random letters: a task that a tiny model learns in minutes, and that needs no files."""
+"""Copying or reversing random letters: a task that needs no files, and that a tiny model learns in minutes."""
 
 import random
 import string
@@ -20,7 +20,7 @@ def load_toy(config: DataConfig, split: Split) -> list[Corpus]:
     """Lines of letters with spaces between, so that each letter is a token whatever the vocabulary: "a b c" -> "c b a".
 
     A checksum of the line says which split it belongs to: an eighth of all lines is for validation, an eighth for test,
-    and training never sees either. Held-out lines are distinct, and in the order of their drawing.
+    and training never sees either. Held-out lines are distinct, in the order in which they are drawn.
     """
     possible = sum(config.toy_symbols**length for length in range(1, config.toy_length + 1))
     if possible < FEWEST_LINES:

@@ -1,6 +1,6 @@
-"""Subword regularisation: other ways to cut a word into pieces, drawn with a seed.
+"""Subword regularisation: other ways to split a word into pieces, drawn with a seed.
 
-SentencePiece 0.2.3 samples too, but salts its generator in every process: no seed repeats a draw after a restart.
+SentencePiece 0.2.3 samples too, but salts its generator in each process: after a restart, no seed repeats a draw.
 """
 
 import functools
@@ -19,8 +19,8 @@ CACHED = 2**18
 class SubwordSampler:
     """Draws segmentations: BPE-dropout, or sampling from a unigram model, with `rate` as the recipe gives it.
 
-    Each word has 32 draws of its own, decided by the word alone; the seed of a sentence chooses among them. What a word
-    says is kept, and so are bytes and unknown pieces within it.
+    Each word has 32 segmentations, which depend on the word alone; the seed of a sentence chooses among them. Each
+    spells the same word, and leaves bytes and unknown pieces as they are.
     """
 
     def __init__(self, processor: Any, rate: float):
@@ -37,7 +37,7 @@ class SubwordSampler:
         self.draw_word = functools.lru_cache(CACHED)(self._draw_word)
 
     def draw(self, ids: Sequence[int], seed: int) -> list[int]:
-        """Other ids for the same text; the seed and the ids decide them."""
+        """Other ids for the same text, as a function of the seed and the ids."""
         generator = random.Random(seed)
         result: list[int] = []
         start = 0
@@ -61,7 +61,7 @@ class SubwordSampler:
         return tuple(result)
 
     def drop_merges(self, text: str, generator: random.Random) -> list[str]:
-        """BPE-dropout (Provilkov et al., 2020): before each merge, each possible one is left out at the rate."""
+        """BPE-dropout (Provilkov et al. 2020): before each merge, a candidate is left out with probability `rate`."""
         symbols = list(text)
         while True:
             merges = [
@@ -75,7 +75,7 @@ class SubwordSampler:
             symbols[index : index + 2] = [symbols[index] + symbols[index + 1]]
 
     def draw_path(self, text: str, generator: random.Random) -> list[str]:
-        """A cut with probability proportional to P(cut) ** rate (Kudo, 2018): sums forwards, then drawn backwards."""
+        """A segmentation, with probability proportional to P ** rate (Kudo 2018): summed forwards, drawn backwards."""
         totals = [0.0]
         steps: list[list[tuple[str, float]]] = [[]]
         for end in range(1, len(text) + 1):

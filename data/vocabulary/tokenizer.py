@@ -1,4 +1,4 @@
-"""SentencePiece: text to ids and back, exactly; learned on the training pairs, sampled with a seed a sentence."""
+"""Text to ids of SentencePiece pieces and back, exactly. The pieces are learned from the training pairs."""
 
 import hashlib
 import io
@@ -32,7 +32,7 @@ def escape(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """What `escape` was given; escapes that it never writes stay as they are."""
+    """The inverse of `escape`. Escapes that it never writes stay as they are."""
     return re.sub(f"{ESCAPE}[01]", lambda match: UNESCAPED[match.group()], text) if ESCAPE in text else text
 
 
@@ -74,7 +74,7 @@ class Tokenizer:
     def encode_source(
         self, lines: Sequence[str], *, sampling: float = 0.0, seeds: Sequence[int] | None = None
     ) -> list[list[int]]:
-        """Ids of each line, ending with EOS. With `sampling` above 0, drawn: seed n alone decides on line n."""
+        """Ids of each line, ending with EOS. With `sampling` above 0, line n is segmented by seed n alone."""
         return [[*ids, EOS] for ids in self._encode(self._source, lines, sampling, seeds)]
 
     def encode_target(
@@ -107,7 +107,7 @@ class Tokenizer:
         return [TokenPair(*pair) for pair in zip(sources, targets, strict=True)]
 
     def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
-        """The text of target ids; pad, beginning and end are skipped wherever they stand."""
+        """The text of target ids. Padding, BOS and EOS are skipped anywhere."""
         clean = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
         return [unescape(text) for text in self._target.decode(clean)]
 
@@ -117,7 +117,7 @@ class Tokenizer:
         return [unescape(text) for text in self._source.decode(clean)]
 
     def source_words(self, line: str) -> list[str]:
-        """What white space separates in a source line, each word as its pieces spell it, escaped and normalised."""
+        """The words of a source line, split at white space, each as its pieces spell it: escaped and normalised."""
         return self._words(self._source, line)
 
     def target_words(self, line: str) -> list[str]:
@@ -146,7 +146,7 @@ class Tokenizer:
 
 
 def learn_tokenizer(config: DataConfig, corpora: Sequence[Corpus]) -> Tokenizer:
-    """Learn the vocabulary, or one for each side, from all training pairs; the same pairs give the same bytes."""
+    """The vocabulary, or one for each side, learned from all training pairs. The same pairs give the same bytes."""
     sources = (pair.source for corpus in corpora for pair in corpus.pairs)
     targets = (pair.target for corpus in corpora for pair in corpus.pairs)
     if config.vocabulary == "joint":
@@ -181,7 +181,7 @@ def _learn(config: DataConfig, lines: Iterator[str]) -> bytes:
 
 
 def _explain(config: DataConfig, message: str) -> str:
-    """SentencePiece's refusal of a vocabulary size, as what the user can set."""
+    """SentencePiece's error about a vocabulary size, in terms of what the user can set."""
     found = f"data.vocabulary_size is {config.vocabulary_size}"
     if largest := re.search(r"set it to a value <= (\d+)", message):
         return (
