@@ -69,7 +69,7 @@ def with_precision(loaded: Translator, precision: str, beam: int) -> Translator:
     decoding = loaded.config.decoding.model_copy(update={"beam": beam, "rows": 0})
     graph, _ = abstract(model, loaded.tokenizer.source_size, loaded.tokenizer.target_size)
     config = loaded.config.model_copy(update={"model": model, "decoding": decoding})
-    return Translator(graph, loaded.parameters, config, loaded.tokenizer)
+    return Translator.of(graph, loaded.parameters, config, loaded.tokenizer)
 
 
 def dragoman(translator: Translator, lines: Sequence[str]) -> System:

@@ -19,7 +19,7 @@ from dragoman.files import write_json, write_text
 from dragoman.messages import warn
 from dragoman.runs.loading import find_checkpoint
 from dragoman.signals import Interrupted, StopRequest
-from dragoman.translation.translator import Translator, translate
+from dragoman.translation.translator import Translator
 from transformer.config import Config
 from transformer.devices.compilation import use_compilation_cache
 
@@ -130,7 +130,7 @@ def evaluate(
 ) -> tuple[list[str], dict[str, Any]]:
     """The translations of a test set, and its line of the table: where they come from, and each metric's score."""
     label = f"{Path(translator.run).name} {test_set.name}"
-    hypotheses = translate(translator, test_set.sources, label=label, is_stopping=is_stopping)
+    hypotheses = translator.translate(test_set.sources, label=label, is_stopping=is_stopping)
     decoding = translator.config.decoding
     result: dict[str, Any] = {
         "run": translator.run,

@@ -3,35 +3,29 @@
     python translate.py runs/m30k < input.txt > output.txt
     python translate.py runs/m30k --input input.txt --output output.txt      # goes on where it was stopped
 
-`Translator`, from translator.py, is the same for other programs.
+`from dragoman import Translator` is the same for other programs.
 """
 
 import argparse
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from dragoman.commands.options import section_overrides
-from dragoman.commands.translation_options import parse_translation_options
+from dragoman.commands.translation_options import output_identity, parse_translation_options
 from dragoman.messages import Progress, tell
 from dragoman.signals import Interrupted, StopRequest
 from dragoman.translation.glossary import has_term, read_glossary, read_words, terms_in
 from dragoman.translation.guard import count_flags, flags
+from dragoman.translation.loaded import Demands
 from dragoman.translation.output.line_stream import LineStream, open_lines
 from dragoman.translation.output.resumable_output import open_output
 from dragoman.translation.output.shards import Shard, choose_shard
 from dragoman.translation.output.translated_lines import Written, write_translations
 from dragoman.translation.result import Translation, show_aligned, show_json
-from dragoman.translation.translator import CHUNK, Demands, Translator, translate
+from dragoman.translation.translator import CHUNK, Translator
 from transformer.devices.compilation import use_compilation_cache
 from transformer.devices.processes import place_in_job
-
-__all__ = ["Demands", "Interrupted", "Translation", "Translator", "translate"]
-
-ELSEWHERE = {"run", "checkpoint", "ensemble", "beam", "length_penalty"}  # what the translator's identity tells of
-ELSEWHERE |= {"input", "output", "shard", "restart", "batch_size", "chunk"}  # and what changes no byte of a line
-ELSEWHERE |= {"coordinator", "processes", "process"}
 
 
 class Job:
@@ -78,12 +72,12 @@ class Job:
         flagged: list[tuple[str, ...]],
     ) -> None:
         """Replace flagged translations by those of a more careful search, where the guard finds nothing in these."""
-        for place, names in enumerate(flagged):
+        for index, names in enumerate(flagged):
             if names:
-                beginning = prefixes[place : place + 1]
-                [anew] = self.translator.again([lines[place]], first=first + place, prefixes=beginning)
-                if not (better := self.flags_of(lines[place], anew[0].text)):
-                    found[place], flagged[place] = anew, better
+                beginning = prefixes[index : index + 1]
+                [anew] = self.translator.again([lines[index]], first=first + index, prefixes=beginning)
+                if not (better := self.flags_of(lines[index], anew[0].text)):
+                    found[index], flagged[index] = anew, better
 
     def count(
         self, lines: Sequence[str], found: Sequence[Sequence[Translation]], flagged: Sequence[tuple[str, ...]]
@@ -105,7 +99,7 @@ class Job:
         """The lines to write."""
         if not self.options.json and not self.options.alignments:
             return [f"{ranks[0].log_probability:.6f}" if self.options.score else ranks[0].text for ranks in found]
-        details = self.translator.describe(lines, found)
+        details = self.translator.details(lines, found)
         if self.options.alignments:
             return [show_aligned(ranks, known) for ranks, known in zip(found, details, strict=True)]
         together = zip(found, details, flagged, strict=True)
@@ -144,7 +138,7 @@ def translate_file(
         total = lines.count()
     part = shard.lines(total, name=lines.name)
     translator = load(options)
-    identity = {**translator.identity(), **purpose(options), "shard": str(shard)}
+    identity = {**translator.identity(), **output_identity(options), "shard": str(shard)}
     path = shard.path(options.output) if options.output else None
     job = Job(translator, options, stop)
     with open_output(path, identity=identity, restart=options.restart) as output:
@@ -183,8 +177,3 @@ def load(options: argparse.Namespace) -> Translator:
             mbr=options.mbr,
         ),
     )
-
-
-def purpose(options: argparse.Namespace) -> dict[str, Any]:
-    """The options that decide what is written: all but those of where and how."""
-    return {f"--{name}": value for name, value in vars(options).items() if name not in ELSEWHERE and "." not in name}

@@ -1,57 +1,111 @@
 """The command line of translate.py."""
 
 import argparse
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from data.errors import InputError
+from data.lines import find_file, reading
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options
+from transformer.decoding.batches import IN_FLIGHT
+
+
+class TranslationParser(ArgumentParser):
+    """A parser whose options say how they enter the identity of an output, which decides whether a file is resumed.
+
+    `identity` maps the name of each option to a function of its value, or to None.
+    """
+
+    def __init__(self, *, description: str):
+        super().__init__(description=description)
+        self.identity: dict[str, Callable[[Any], Any] | None] = {}
+
+    def add(self, *names: str, identity: Callable[[Any], Any] | None, **details: Any) -> None:
+        """Adds an option. `identity` is `by_value`, `by_content` of a file, or None.
+
+        None is for options that change no line of an output, and for those that the translator's own identity holds.
+        """
+        self.identity[self.add_argument(*names, **details).dest] = identity
+
+
+def by_value(value: Any) -> Any:
+    """The value itself."""
+    return value
+
+
+def by_content(path: str | None) -> str | None:
+    """The SHA-256 of a file, which stays the same when it is renamed; of a pipe, which is read only once, its name."""
+    if path is None:
+        return None
+    found = find_file(path)
+    if not found.is_file():
+        return path
+    with reading(str(found)), found.open("rb") as file:
+        return f"SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def parse_translation_options(arguments: Sequence[str], *, chunk: int) -> argparse.Namespace:
     """The options of translate.py; InputError for those that contradict each other. `chunk`: the default of --chunk."""
-    parser = ArgumentParser(
+    parser = TranslationParser(
         description="Translate lines: one out for each one in, in order. A job of several processes divides the lines\n"
         "as --shard does, without being told: process 0 of 4 writes FILE.1-of-4; cat FILE.*-of-4 > FILE is the whole.",
     )
-    parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
+    parser.add(
+        "run", identity=None, metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP"
+    )
     add_file_options(parser, chunk=chunk)
     add_search_options(parser)
     add_output_options(parser)
     add_process_options(parser)
     add_config_options(parser, ["decoding"], default="the run's")
+    parser.set_defaults(identity=parser.identity)
     options = parser.parse_args(arguments)
     check(options)
     return options
 
 
-def add_file_options(parser: argparse.ArgumentParser, *, chunk: int) -> None:
+def output_identity(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that decide what is written, by name: see `TranslationParser`. InputError for an unreadable file."""
+    return {f"--{name}": of(getattr(options, name)) for name, of in options.identity.items() if of}
+
+
+def add_file_options(parser: TranslationParser, *, chunk: int) -> None:
     """Where text comes from and goes to."""
-    parser.add_argument("--input", metavar="FILE", help="text to translate, UTF-8, plain, .gz or .xz (default: stdin)")
-    parser.add_argument(
+    parser.add(
+        "--input", identity=None, metavar="FILE", help="text to translate, UTF-8, plain, .gz or .xz (default: stdin)"
+    )
+    parser.add(
         "--output",
+        identity=None,
         metavar="FILE",
         type=Path,
         help="gets its name when complete, and until then FILE.partial, which the same command goes on with after "
         "any end (default: stdout)",
     )
-    parser.add_argument("--restart", action="store_true", help="start FILE.partial afresh, whatever it was begun with")
-    parser.add_argument(
+    parser.add(
+        "--restart", identity=None, action="store_true", help="start FILE.partial afresh, whatever it was begun with"
+    )
+    parser.add(
         "--shard",
+        identity=None,
         metavar="I/N",
         help="the I-th of N equal parts of the lines, to FILE.I-of-N: cat FILE.*-of-N > FILE is the whole (default: "
         "all; in a job of several processes, that of the process)",
     )
-    parser.add_argument(
+    parser.add(
         "--batch-size",
+        identity=None,
         metavar="N",
         type=int,
         default=0,
-        help="sentences searched at once, up to 4 * decoding.rows for each device (default: so many); "
+        help=f"sentences searched at once, at most {IN_FLIGHT} * decoding.rows for each device (default: that many); "
         "never changes a translation",
     )
-    parser.add_argument(
+    parser.add(
         "--chunk",
+        identity=None,
         metavar="LINES",
         type=int,
         default=chunk,
@@ -59,47 +113,75 @@ def add_file_options(parser: argparse.ArgumentParser, *, chunk: int) -> None:
     )
 
 
-def add_search_options(parser: argparse.ArgumentParser) -> None:
+def add_search_options(parser: TranslationParser) -> None:
     """What is searched with, and what outputs must and must not have; every knob of search stands further down."""
-    parser.add_argument(
-        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best by validation score"
+    parser.add(
+        "--checkpoint",
+        identity=None,
+        metavar="STEP|average|PATH",
+        default="best",
+        help="default: best by validation score",
     )
-    parser.add_argument(
+    parser.add(
         "--ensemble",
+        identity=None,
         metavar="RUN",
         nargs="+",
         default=[],
         help="runs or checkpoints with the same vocabulary whose probabilities are averaged with those of RUN",
     )
-    parser.add_argument("--beam", metavar="N", type=int, help="hypotheses kept; 1: greedy (default: the run's)")
-    parser.add_argument(
+    parser.add("--beam", identity=None, metavar="N", type=int, help="hypotheses kept; 1: greedy (default: the run's)")
+    parser.add(
         "--length-penalty",
+        identity=None,
         metavar="X",
         type=float,
         help="exponent of the length penalty (--decoding.penalty); 0: none (default: the run's)",
     )
-    parser.add_argument("--mbr", action="store_true", help="of the beam, or samples, the one that agrees most with all")
-    parser.add_argument("--prefix", metavar="FILE", help="line n: how the translation of line n begins")
-    parser.add_argument(
-        "--terms", metavar="FILE", help="lines `source term TAB target term`: where a line has one, so must its output"
+    parser.add(
+        "--mbr",
+        identity=by_value,
+        action="store_true",
+        help="of the beam, or samples, the one that agrees most with all",
     )
-    parser.add_argument("--banned", metavar="FILE", help="words or phrases, one a line, that are never written")
+    parser.add("--prefix", identity=by_content, metavar="FILE", help="line n: how the translation of line n begins")
+    parser.add(
+        "--terms",
+        identity=by_content,
+        metavar="FILE",
+        help="lines `source term TAB target term`: where a line has one, so must its output",
+    )
+    parser.add(
+        "--banned", identity=by_content, metavar="FILE", help="words or phrases, one a line, that are never written"
+    )
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
+def add_output_options(parser: TranslationParser) -> None:
     """What is written."""
-    parser.add_argument("--n-best", metavar="N", type=int, default=1, help="translations of each line (with --json)")
-    parser.add_argument(
-        "--json", action="store_true", help="a JSON object for each line: scores, pieces, words, alignment, flags"
+    parser.add(
+        "--n-best", identity=by_value, metavar="N", type=int, default=1, help="translations of each line (with --json)"
     )
-    parser.add_argument(
-        "--alignments", action="store_true", help="write `translation ||| 0-0 1-2`: source word - target word, from 0"
+    parser.add(
+        "--json",
+        identity=by_value,
+        action="store_true",
+        help="a JSON object for each line: scores, pieces, words, alignment, flags",
     )
-    parser.add_argument(
-        "--score", metavar="FILE", help="translate nothing: write the log-probability of the translation on line n"
+    parser.add(
+        "--alignments",
+        identity=by_value,
+        action="store_true",
+        help="write `translation ||| 0-0 1-2`: source word - target word, from 0",
     )
-    parser.add_argument(
+    parser.add(
+        "--score",
+        identity=by_content,
+        metavar="FILE",
+        help="translate nothing: write the log-probability of the translation on line n",
+    )
+    parser.add(
         "--guard",
+        identity=by_value,
         choices=["count", "again"],
         help="look for loops, copies and odd lengths: count them, or also search such lines again without repeats",
     )

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from data.batch import EOS, UNK
 from dragoman.exchange import standalone
-from dragoman.exchange.reference import BEAM, ROWS, Reference, token_scores
+from dragoman.exchange.reference import BEAM, ROWS_PER_BATCH, Reference, token_scores
 from transformer.decoding.searcher import Hypothesis
 
 TOLERANCE = 1e-4  # of a token's log-probability, in float32
@@ -87,7 +87,7 @@ def compare(reference: Reference, exported: standalone.Translator, lines: Sequen
     scored = exported.model.score_batch(
         pieces,
         [[trained.target_vocabulary[id_] for id_ in target] for target in reference.targets],
-        max_batch_size=ROWS,
+        max_batch_size=ROWS_PER_BATCH,
         max_input_length=0,
     )
     differences = [
@@ -111,15 +111,15 @@ def agree(
     ids = {piece: id_ for id_, piece in enumerate(reference.trained.target_vocabulary)}
     penalty = reference.trained.config.decoding.penalty
     found = [[ids[piece] for piece in hypothesis.pieces] for hypothesis in theirs]
-    others = [place for place, own in enumerate(ours) if own.tokens != found[place]]
-    cut = [place for place in others if not (ours[place].is_finished and theirs[place].is_finished)]
-    judged = [place for place in others if place not in cut]
-    rows = [reference.sources[place] for place in judged]
-    own_scores = token_scores(reference.trained, reference.graph, rows, [ours[place].tokens for place in judged])
-    their_scores = token_scores(reference.trained, reference.graph, rows, [found[place] for place in judged])
+    others = [index for index, own in enumerate(ours) if own.tokens != found[index]]
+    cut = [index for index in others if not (ours[index].is_finished and theirs[index].is_finished)]
+    judged = [index for index in others if index not in cut]
+    rows = [reference.sources[index] for index in judged]
+    own_scores = token_scores(reference.trained, reference.graph, rows, [ours[index].tokens for index in judged])
+    their_scores = token_scores(reference.trained, reference.graph, rows, [found[index] for index in judged])
     different = [
-        reference.numbers[place]
-        for place, own, their in zip(judged, own_scores, their_scores, strict=True)
+        reference.numbers[index]
+        for index, own, their in zip(judged, own_scores, their_scores, strict=True)
         if abs(score(own, alpha, penalty) - score(their, alpha, penalty)) > TOLERANCE * max(len(own), len(their))
     ]
     return Agreement(len(ours) - len(others), len(judged) - len(different), len(cut), different)

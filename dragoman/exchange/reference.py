@@ -9,15 +9,16 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from dragoman.exchange.trained import Trained
-from transformer.decoding import Stepper
-from transformer.decoding.requests import Request
+from transformer.decoding import SearchPlan, Stepper
+from transformer.decoding.batches import in_order
+from transformer.decoding.request import make_request
 from transformer.decoding.scoring import forced_pair, score_pairs
-from transformer.decoding.search import Cache
-from transformer.decoding.searcher import Hypothesis, Model, models_stepper, search_sentences
+from transformer.decoding.searcher import Ensemble, Hypothesis, ensemble_stepper, search_sentences
+from transformer.decoding.stepper import Cache
 from transformer.model import Assembly, abstract
 
 BEAM = 5
-ROWS = 16
+ROWS_PER_BATCH = 16
 
 
 class Reference(NamedTuple):
@@ -47,7 +48,7 @@ def make_reference(trained: Trained, sources: Sequence[Sequence[int]], numbers: 
         penalty: search(trained, graph, sources, penalty, stepper_without_special_tokens)
         for penalty in sorted({0.0, alpha})
     }
-    own = search(trained, graph, sources, alpha, models_stepper)
+    own = search(trained, graph, sources, alpha, ensemble_stepper)
     targets = [found.tokens[: config.maximum_length - 1] for found in own]
     scores = token_scores(trained, graph, sources, targets)
     return Reference(trained, graph, sources, numbers, searches, own, targets, scores)
@@ -62,21 +63,16 @@ def search(
 ) -> list[Hypothesis]:
     """Our translation of each source, at the beam of the comparison."""
     decoding = trained.config.decoding.model_copy(update={"beam": BEAM, "length_penalty": alpha})
-    found: dict[int, Hypothesis] = {}
-    for places, rows in search_sentences(
-        Model((graph,), (trained.parameters,)),
-        list(map(Request, sources)),
-        decoding=decoding,
-        maximum_length=trained.config.model.maximum_length,
-        make_stepper=make_stepper,
-    ):
-        found |= {place: row[0] for place, row in zip(places, rows, strict=True)}
-    return [found[place] for place in range(len(sources))]
+    plan = SearchPlan(decoding, maximum_length=trained.config.model.maximum_length)
+    ensemble = Ensemble.of((graph, trained.parameters))
+    requests = [make_request(plan, source) for source in sources]
+    batches = search_sentences(ensemble, requests, plan, make_stepper=make_stepper)
+    return [hypotheses[0] for hypotheses in in_order(batches, len(sources))]
 
 
 def stepper_without_special_tokens(models: Sequence[Assembly]) -> Stepper:
     """The model as CTranslate2 sees it when PAD, UNK and BOS are suppressed: the others have their probability."""
-    usual = models_stepper(models)
+    usual = ensemble_stepper(models)
 
     def step(
         tokens: Int[Array, "B K"], positions: Int[Array, " B"], caches: tuple[Cache, ...]
@@ -93,6 +89,5 @@ def token_scores(
     """Log-probability of each token of the targets, and of the EOS behind them, by the decoder over whole targets."""
     pairs = [forced_pair(source, target) for source, target in zip(sources, targets, strict=True)]
     longest = trained.config.model.maximum_length
-    batches = score_pairs(graph, trained.parameters, pairs, rows=ROWS, maximum_length=longest)
-    found = {place: row for places, rows in batches for place, row in zip(places, rows, strict=True)}
-    return [found[place] for place in range(len(pairs))]
+    batches = score_pairs(graph, trained.parameters, pairs, rows=ROWS_PER_BATCH, maximum_length=longest)
+    return in_order(batches, len(pairs))

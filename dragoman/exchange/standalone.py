@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,9 +78,8 @@ class Translator:
 
     def longest_output(self, length: int) -> int:
         """The length limit of the translation of `length` pieces, ends counted on both sides."""
-        longest = self.about["maximum_length"]
-        bucket = min(max(SMALLEST_BUCKET, 1 << (length - 1).bit_length()), longest)
-        return max(1, min(int(bucket * self.about["maximum_ratio"]) + self.about["maximum_extra"], longest))
+        longest = int(length * self.about["maximum_ratio"]) + self.about["maximum_extra"]
+        return max(1, min(longest, self.about["maximum_length"]))
 
     def search(
         self,
@@ -90,16 +89,37 @@ class Translator:
         length_penalty: float | None = None,
         batch_size: int = 32,
     ) -> list[Hypothesis]:
-        """The best hypothesis of each row. CTranslate2 sorts them by length into batches of `batch_size`."""
+        """The best hypothesis of each row. CTranslate2 sorts them by length into batches of `batch_size`.
+
+        Rows are searched together up to the limit of the longest in their bucket, so that batches are full. The few
+        with a hypothesis beyond their own limit are searched again, up to there.
+        """
         beam = beam or self.about["beam"]
         alpha = self.about["length_penalty"] if length_penalty is None else length_penalty
+        lengths = [len(row) + 1 for row in rows]
+        buckets = [self.longest_output(max(SMALLEST_BUCKET, 1 << (length - 1).bit_length())) for length in lengths]
+        results = self.search_to(dict(enumerate(buckets)), rows, beam=beam, batch_size=batch_size)
+        limits = {index: self.longest_output(length) for index, length in enumerate(lengths)}
+        late = {
+            index: limit
+            for index, limit in limits.items()
+            if max(map(len, results[index].hypotheses), default=0) > limit
+        }
+        results |= self.search_to(late, rows, beam=beam, batch_size=batch_size)
+        found = [results[index] for index in range(len(rows))]
+        return [best(result.hypotheses, result.scores, alpha, self.about["penalty"]) for result in found]
+
+    def search_to(
+        self, limits: Mapping[int, int], rows: Sequence[Sequence[str]], *, beam: int, batch_size: int
+    ) -> dict[int, Any]:
+        """CTranslate2's results for rows by their indices, each up to its length limit."""
         groups: dict[int, list[int]] = {}
-        for place, row in enumerate(rows):
-            groups.setdefault(self.longest_output(len(row) + 1), []).append(place)
+        for index, limit in limits.items():
+            groups.setdefault(limit, []).append(index)
         pending: dict[int, Any] = {}
-        for limit, places in groups.items():
+        for limit, indices in groups.items():
             started = self.model.translate_batch(
-                [list(rows[place]) for place in places],
+                [list(rows[index]) for index in indices],
                 beam_size=beam,
                 num_hypotheses=beam,
                 length_penalty=NO_PENALTY,
@@ -112,9 +132,8 @@ class Translator:
                 return_end_token=True,
                 asynchronous=True,
             )
-            pending |= dict(zip(places, started, strict=True))
-        results = [pending[place].result() for place in range(len(rows))]
-        return [best(result.hypotheses, result.scores, alpha, self.about["penalty"]) for result in results]
+            pending |= dict(zip(indices, started, strict=True))
+        return {index: started.result() for index, started in pending.items()}
 
     def translate(
         self,

@@ -16,6 +16,11 @@ from transformer.config import Config, DecodingConfig
 def find_checkpoint(run: Path, checkpoint: str) -> tuple[Path, Run]:
     """The directory of a checkpoint, and the run it belongs to. A checkpoint in place of the run stands for itself."""
     if run.parent.name == "checkpoints" and run.is_dir():
+        if checkpoint != "best":
+            raise InputError(
+                f"{run} is a checkpoint, and checkpoint {checkpoint!r} is asked for too: name one of them; "
+                f"the run is {run.parent.parent}"
+            )
         return run, Run(run.parent.parent)
     home = Run(run)
     if not run.is_dir():

@@ -40,7 +40,7 @@ class Validation:
 
     def translation_scores(self, parameters: Parameters) -> dict[str, float]:
         """The scores of translations, found by the search that translate.py uses."""
-        translator = Translator(self.plan.graph, parameters, self.plan.config, self.tokenizer)
+        translator = Translator.of(self.plan.graph, parameters, self.plan.config, self.tokenizer)
         sources = [pair.source for pair in self.pairs]
         hypotheses = translator.translate_together(sources, self.stop, label="validate")
         scores = score_translations(self.plan.config, hypotheses, [pair.target for pair in self.pairs])

@@ -11,7 +11,7 @@ BETA = 2  # recall counts twice as much as precision
 
 
 def by_expected_utility(texts: Sequence[str]) -> list[int]:
-    """Places of the texts, the least risky first: by their mean chrF against all of them, repeats counted.
+    """Indices of the texts, the least risky first: by their mean chrF against all of them, repeats counted.
 
     The texts stand for the distribution of translations: samples, of which repeats weigh more (Eikema and Aziz 2020).
     Of equal ones the first comes first. "ab", "cd", "ab" -> [0, 2, 1].
@@ -27,7 +27,7 @@ def pairwise_chrf(texts: Sequence[str]) -> Float[np.ndarray, "N N"]:
     precision, recall, orders = np.zeros((3, count, count))
     for size in range(1, ORDER + 1):
         ngrams = [ngrams_of(text, size) for text in different]
-        known = {ngram: place for place, ngram in enumerate(dict.fromkeys(ngram for one in ngrams for ngram in one))}
+        known = {ngram: column for column, ngram in enumerate(dict.fromkeys(ngram for one in ngrams for ngram in one))}
         counts = np.zeros((count, len(known)), np.int64)
         for row, one in zip(counts, ngrams, strict=True):
             row[[known[ngram] for ngram in one]] = list(one.values())
@@ -39,8 +39,8 @@ def pairwise_chrf(texts: Sequence[str]) -> Float[np.ndarray, "N N"]:
         orders += has_both
     precision, recall = precision / np.maximum(orders, 1), recall / np.maximum(orders, 1)
     score = (1 + BETA**2) * precision * recall / np.maximum(BETA**2 * precision + recall, 1e-16)
-    places = [different.index(text) for text in texts]
-    return 100 * score[np.ix_(places, places)]
+    indices = [different.index(text) for text in texts]
+    return 100 * score[np.ix_(indices, indices)]
 
 
 def ngrams_of(text: str, size: int) -> Counter[str]:

@@ -30,7 +30,7 @@ class Details(NamedTuple):
     alignment: list[Link]
 
 
-def describe(source_words: Sequence[str], parts: Sequence[Part], *, shift: int = 0) -> Details:
+def details_of(source_words: Sequence[str], parts: Sequence[Part], *, shift: int = 0) -> Details:
     """The details of a line's translation from those of its parts, in order; no part gives empty lists.
 
     `source_words` are the words of the line as its pieces spell them: `Tokenizer.source_words(line)`. `shift` is that

@@ -6,8 +6,11 @@ To add a strategy: write a function like `greedy_search` in a file of its own, a
 from transformer.decoding.beam import beam_search
 from transformer.decoding.diverse import diverse_search
 from transformer.decoding.greedy import greedy_search
+from transformer.decoding.hypotheses import Hypotheses
+from transformer.decoding.plan import Capacities, SearchPlan
+from transformer.decoding.request import Request
 from transformer.decoding.sampling import sampling_search
-from transformer.decoding.search import Hypotheses, Requirements, Settings, Stepper
+from transformer.decoding.stepper import Stepper
 from transformer.decoding.terminology import terminology_search
 
 STRATEGIES = {
@@ -18,4 +21,4 @@ STRATEGIES = {
     "sampling": sampling_search,
 }
 
-__all__ = ["STRATEGIES", "Hypotheses", "Requirements", "Settings", "Stepper"]
+__all__ = ["STRATEGIES", "Capacities", "Hypotheses", "Request", "SearchPlan", "Stepper"]

@@ -1,7 +1,7 @@
 """Sentences of any length in batches of fixed shapes, which their own lengths decide and nothing else."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -9,13 +9,14 @@ from jaxtyping import Int
 from data.batch import PAD
 
 SMALLEST_BUCKET = 16
+IN_FLIGHT = 8  # sentences of a batch for each row of a step: when some are complete, others fill the step
 AHEAD = 2  # batches given to the device before the oldest one's result is waited for
 
 
 class SearchBatch(NamedTuple):
-    """Sentences that are searched together: where they stand in the input, and their bucket."""
+    """Sentences that are searched together: their indices in the input, and their bucket."""
 
-    places: list[int]
+    indices: list[int]
     bucket: int
 
 
@@ -30,14 +31,20 @@ def make_batches(lengths: Sequence[int], *, maximum_length: int, batch_size: int
     The bucket depends on the sentence's own length alone. Lengths 20, 3, 30, 5 in batches of 2, up to 256:
     [[1, 3], bucket 16], [[0, 2], bucket 32].
     """
-    order = sorted(range(len(lengths)), key=lambda place: (lengths[place], place))
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
     batches: list[SearchBatch] = []
-    for place in order:
-        bucket = bucket_of(lengths[place], maximum_length)
-        if not batches or batches[-1].bucket != bucket or len(batches[-1].places) == batch_size:
+    for index in order:
+        bucket = bucket_of(lengths[index], maximum_length)
+        if not batches or batches[-1].bucket != bucket or len(batches[-1].indices) == batch_size:
             batches.append(SearchBatch([], bucket))
-        batches[-1].places.append(place)
+        batches[-1].indices.append(index)
     return batches
+
+
+def in_order(batches: Iterable[tuple[Sequence[int], Sequence[Any]]], count: int) -> list[Any]:
+    """The results of batches, each with its indices, in the order of the indices."""
+    found = {index: result for indices, results in batches for index, result in zip(indices, results, strict=True)}
+    return [found[index] for index in range(count)]
 
 
 def fill(rows: int, sentences: Sequence[Sequence[int]], width: int) -> Int[np.ndarray, "B width"]:

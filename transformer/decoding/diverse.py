@@ -1,5 +1,6 @@
 """Diverse beam search: groups of hypotheses that are kept from choosing what earlier groups chose."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -7,7 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from transformer.decoding.beam import BeamState, Extensions, conclude, extend, extensions, initial_state
-from transformer.decoding.search import Cache, Hypotheses, Requirements, Settings, Stepper, finished_first, run_steps
+from transformer.decoding.hypotheses import Hypotheses, finished_first
+from transformer.decoding.plan import SearchPlan
+from transformer.decoding.request import Request
+from transformer.decoding.slots import run_steps
+from transformer.decoding.stepper import Cache, Stepper
 
 
 class DiverseState(NamedTuple):
@@ -19,42 +24,44 @@ class DiverseState(NamedTuple):
     cache: Cache
 
 
-def diverse_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: Settings) -> Hypotheses:
+def diverse_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
     """The best hypotheses of all groups together: diverse beam search, Vijayakumar et al. 2018, with Hamming diversity.
 
     At each step the groups choose one after the other; a token costs `diversity` for each hypothesis of an earlier
     group that has just chosen it. The cost steers the choice and is no part of a score. The first group is an ordinary
     beam search of its size.
     """
-    ours = settings._replace(beams=settings.beams // settings.groups)
-    ours = ours._replace(keep=min(settings.keep, ours.beams))
-    beams = tuple(initial_state(None, rows.limits, ours) for _ in range(settings.groups))
-    state = DiverseState(jnp.zeros_like(rows.limits), beams, rows.limits > 0, cache)
-    state = run_steps(stepper, state, settings, lambda state: advance(stepper, state, ours))
-    found = [conclude(beam, ours._replace(keep=ours.beams)) for beam in state.groups]
+    groups = plan.decoding.groups
+    size = plan.decoding.beam // groups
+    of_group = replace(plan.with_decoding(beam=size), keep=min(plan.keep, size))
+    beams = tuple(initial_state(None, request.limit, of_group) for _ in range(groups))
+    state = DiverseState(jnp.zeros_like(request.limit), beams, request.limit > 0, cache)
+    state = run_steps(stepper, state, plan, lambda state: advance(stepper, state, of_group))
+    found = [conclude(beam, replace(of_group, keep=size)) for beam in state.groups]
     together = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *found)
-    return finished_first(together, jax.tree.map(lambda x: x[:, :0], together), settings.keep)
+    return finished_first(together, jax.tree.map(lambda x: x[:, :0], together), plan.keep)
 
 
-def advance(stepper: Stepper, state: DiverseState, settings: Settings) -> DiverseState:
-    """One more token for every live hypothesis of every group."""
+def advance(stepper: Stepper, state: DiverseState, plan: SearchPlan) -> DiverseState:
+    """One more token for every live hypothesis of every group; the plan is that of a group."""
+    size = plan.decoding.beam
     last = jnp.concatenate([beam.last for beam in state.groups], axis=1)
     log_probabilities, cache = stepper.step(last, state.steps, state.cache)
     costs = jnp.zeros_like(log_probabilities[:, 0])
     beams: list[BeamState] = []
     parents = []
     for number, beam in enumerate(state.groups):
-        first = number * settings.beams
-        of_group = log_probabilities[:, first : first + settings.beams]
+        first = number * size
+        of_group = log_probabilities[:, first : first + size]
 
         def propose(beam: BeamState, log_probabilities: Array, costs: Array = costs) -> Extensions:
             steered = extensions(beam, log_probabilities - costs[:, None])
-            sums = steered.sums + jnp.take_along_axis(costs, steered.tokens, axis=1)
-            return steered._replace(sums=sums)
+            paid = jnp.take_along_axis(costs, steered.tokens, axis=1)
+            return steered._replace(log_probabilities=steered.log_probabilities + paid)
 
-        after, chosen = extend(beam, of_group, settings, propose, best_of_steered)
+        after, chosen = extend(beam, of_group, plan, propose, best_of_steered)
         chose = jax.nn.one_hot(after.last, costs.shape[1]).sum(1)
-        costs = costs + settings.diversity * jnp.where(beam.is_open[:, None], chose, 0)
+        costs = costs + plan.decoding.diversity * jnp.where(beam.is_open[:, None], chose, 0)
         beams.append(after)
         parents.append(first + chosen)
     is_open = jnp.stack([beam.is_open for beam in beams]).any(0)
@@ -67,12 +74,12 @@ def advance(stepper: Stepper, state: DiverseState, settings: Settings) -> Divers
 
 
 def best_of_steered(
-    state: BeamState, candidates: Extensions, settings: Settings
+    state: BeamState, candidates: Extensions, plan: SearchPlan
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
     """The first K candidates that go on, in the order in which they were proposed; then the best of them first."""
     del state
-    goes_on = jnp.isfinite(candidates.sums)
-    places = jnp.argsort(~goes_on, axis=1, stable=True)[:, : settings.beams]
-    sums = jnp.take_along_axis(candidates.sums, places, axis=1)
-    order = jnp.argsort(-sums, axis=1, stable=True)
-    return jnp.take_along_axis(sums, order, axis=1), jnp.take_along_axis(places, order, axis=1)
+    goes_on = jnp.isfinite(candidates.log_probabilities)
+    indices = jnp.argsort(~goes_on, axis=1, stable=True)[:, : plan.decoding.beam]
+    log_probabilities = jnp.take_along_axis(candidates.log_probabilities, indices, axis=1)
+    order = jnp.argsort(-log_probabilities, axis=1, stable=True)
+    return jnp.take_along_axis(log_probabilities, order, axis=1), jnp.take_along_axis(indices, order, axis=1)

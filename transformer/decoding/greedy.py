@@ -7,18 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from data.batch import BOS, EOS
-from transformer.decoding.search import (
-    Cache,
-    Hypotheses,
-    Requirements,
-    Settings,
-    Stepper,
-    choose,
-    empty_hypotheses,
-    inverse_length_penalties,
-    put,
-    run_steps,
-)
+from transformer.decoding.hypotheses import Hypotheses, choose, empty_hypotheses, put
+from transformer.decoding.plan import SearchPlan
+from transformer.decoding.request import Request
+from transformer.decoding.scores import scores_of
+from transformer.decoding.slots import run_steps
+from transformer.decoding.stepper import Cache, Stepper
 
 
 class GreedyState(NamedTuple):
@@ -34,15 +28,15 @@ class GreedyState(NamedTuple):
     cache: Cache
 
 
-def greedy_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: Settings) -> Hypotheses:
+def greedy_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
     """One hypothesis a row: each token is the likeliest after those before it.
 
     A row that met EOS is not touched again, so that it cannot depend on how long its neighbours take.
     """
-    limits = rows.limits
-    if settings.beams != 1:
-        raise ValueError(f"greedy search follows 1 hypothesis, and was asked for {settings.beams}: use beam search")
-    empty = empty_hypotheses(limits.shape[0], 1, settings.length)
+    limits = request.limit
+    if plan.decoding.beam != 1:
+        raise ValueError(f"greedy search follows 1 hypothesis, and was asked for {plan.decoding.beam}: use beam search")
+    empty = empty_hypotheses(limits.shape[0], 1, plan.length)
     state = GreedyState(
         steps=jnp.zeros_like(limits),
         tokens=empty.tokens,
@@ -53,9 +47,8 @@ def greedy_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: 
         is_open=limits > 0,
         cache=cache,
     )
-    state = run_steps(stepper, state, settings, lambda state: advance(stepper, state))
-    factors = jnp.asarray(inverse_length_penalties(settings))
-    scores = state.log_probabilities * factors[state.lengths]
+    state = run_steps(stepper, state, plan, lambda state: advance(stepper, state))
+    scores = scores_of(state.log_probabilities, state.lengths, plan)
     is_finished = (limits > 0)[:, None] & (state.last == EOS)
     return Hypotheses(state.tokens, state.lengths, state.log_probabilities, scores, is_finished)
 
@@ -63,15 +56,15 @@ def greedy_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: 
 def advance(stepper: Stepper, state: GreedyState) -> GreedyState:
     """One more token for every open row."""
     log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
-    # Sums are compared rather than their last terms, so that rounding breaks ties exactly as in beam search.
-    sums = state.log_probabilities[..., None] + log_probabilities
-    best = jnp.argmax(sums, axis=-1).astype(jnp.int32)
+    # Whole outputs are compared rather than their last tokens, so that rounding breaks ties exactly as in beam search.
+    extended = state.log_probabilities[..., None] + log_probabilities
+    best = jnp.argmax(extended, axis=-1).astype(jnp.int32)
     after = state._replace(
         steps=state.steps + 1,
         tokens=put(state.tokens, best, state.steps),
         last=best,
         lengths=state.lengths + 1,
-        log_probabilities=sums.max(axis=-1),
+        log_probabilities=extended.max(axis=-1),
         is_open=(best[:, 0] != EOS) & (state.steps + 1 < state.limits),
         cache=None,
     )

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from transformer.decoding.search import NEVER
+from transformer.decoding.stepper import NEVER
 
 BLOCK = 64
 """Values whose maximum is found before any are sorted: near the root of common vocabularies."""
 
 
 def largest(values: Float[Array, "B K V"], count: int) -> tuple[Float[Array, "B C"], Int[Array, "B C"]]:
-    """The `count` largest of each row's K * V values, and their places; of equal ones, the first.
+    """The `count` largest of each row's K * V values, and their indices; of equal ones, the first.
 
     Equal to `jax.lax.top_k` of the flat row, which takes most of a step's time on CPUs. The largest values lie in the
     `count` blocks of the largest maxima: one pass finds these blocks, and only what is in them is sorted.
@@ -24,13 +24,13 @@ def largest(values: Float[Array, "B K V"], count: int) -> tuple[Float[Array, "B 
     blocks = maxima.shape[-1]
     flat = values.reshape(rows, -1)
     if groups * blocks <= count:
-        best, places = jax.lax.top_k(flat, count)
-        return best, places
+        best, indices = jax.lax.top_k(flat, count)
+        return best, indices
     chosen = jnp.sort(jax.lax.top_k(maxima.reshape(rows, -1), count)[1], axis=-1)
     inside = (chosen % blocks * BLOCK)[..., None] + jnp.arange(BLOCK)[None, None]
-    places = ((chosen // blocks * size)[..., None] + inside).reshape(rows, -1)
-    candidates = jnp.take_along_axis(flat, places, axis=1, mode="clip")
+    indices = ((chosen // blocks * size)[..., None] + inside).reshape(rows, -1)
+    candidates = jnp.take_along_axis(flat, indices, axis=1, mode="clip")
     candidates = jnp.where(inside.reshape(rows, -1) < size, candidates, NEVER)
-    # The values are gathered by their places: XLA would merge later slices of top_k's own into it, and then sort all.
+    # The values are gathered by their indices: XLA would merge later slices of top_k's own into it, and then sort all.
     order = jax.lax.top_k(candidates, count)[1]
-    return jnp.take_along_axis(candidates, order, axis=1), jnp.take_along_axis(places, order, axis=1)
+    return jnp.take_along_axis(candidates, order, axis=1), jnp.take_along_axis(indices, order, axis=1)

@@ -10,7 +10,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from data.batch import EOS, PAD
-from transformer.decoding.search import NEVER, Cache, Requirements, Settings, Stepper, put
+from transformer.decoding.hypotheses import put
+from transformer.decoding.plan import SearchPlan
+from transformer.decoding.request import Request
+from transformer.decoding.stepper import NEVER, Cache, Stepper
 
 
 class RuledCache(NamedTuple):
@@ -22,13 +25,13 @@ class RuledCache(NamedTuple):
     prefixes: Int[Array, "B P"]
 
 
-def ruled_cache(inside: Cache, rows: Requirements, settings: Settings) -> RuledCache:
+def ruled_cache(inside: Cache, request: Request, plan: SearchPlan) -> RuledCache:
     """The cache for `with_rules` before the first token."""
-    history = jnp.full((len(rows.limits), settings.beams, settings.length), PAD, jnp.int32)
-    return RuledCache(inside, history, rows.minimums, rows.prefixes)
+    history = jnp.full((len(request.limit), plan.decoding.beam, plan.length), PAD, jnp.int32)
+    return RuledCache(inside, history, request.minimum, request.prefix)
 
 
-def with_rules(stepper: Stepper, settings: Settings, *, banned: tuple[tuple[int, ...], ...] = ()) -> Stepper:
+def with_rules(stepper: Stepper, plan: SearchPlan) -> Stepper:
     """A stepper that gives NEVER to tokens that a rule forbids. Its cache is that of `ruled_cache`.
 
     The probability of forbidden tokens is not handed to the others: a hypothesis keeps the score that the model gives
@@ -39,12 +42,12 @@ def with_rules(stepper: Stepper, settings: Settings, *, banned: tuple[tuple[int,
         log_probabilities, inside = stepper.step(tokens, positions, cache.inside)
         history = put(cache.history, tokens, positions)
         free = log_probabilities
-        if settings.repetition_penalty != 1.0:
-            free = penalize_repetition(free, history, settings.repetition_penalty)
-        if settings.unrepeated:
-            free = forbid_repetition(free, history, positions, settings.unrepeated)
-        if banned:
-            free = forbid_sequences(free, history, positions, banned)
+        if plan.decoding.repetition_penalty != 1.0:
+            free = penalize_repetition(free, history, plan.decoding.repetition_penalty)
+        if plan.decoding.unrepeated:
+            free = forbid_repetition(free, history, positions, plan.decoding.unrepeated)
+        if plan.banned:
+            free = forbid_sequences(free, history, positions, plan.banned)
         free = forbid_early_end(free, positions, cache.minimums)
         if cache.prefixes.shape[1]:
             free = force_prefix(free, log_probabilities, positions, cache.prefixes)
@@ -97,12 +100,12 @@ def forbid_repetition(
 ) -> Float[Array, "B K V"]:
     """No token that would end a run of `size` tokens that the hypothesis has written before."""
     length = history.shape[-1]
-    newest_place = positions[:, None, None]
-    is_repeated = jnp.broadcast_to(jnp.arange(length)[None, None] <= newest_place, history.shape)
-    for back in range(1, size):  # the token `back` places before a place, against the one before the next token
+    newest_position = positions[:, None, None]
+    is_repeated = jnp.broadcast_to(jnp.arange(length)[None, None] <= newest_position, history.shape)
+    for back in range(1, size):  # the token `back` positions before each, against the one before the next token
         earlier = jnp.pad(history, ((0, 0), (0, 0), (back, 0)), constant_values=-1)[..., :length]
-        newest = jnp.take_along_axis(history, jnp.maximum(newest_place + 1 - back, 0), axis=-1)
-        is_repeated &= (earlier == newest) & (newest_place + 1 >= back)
+        newest = jnp.take_along_axis(history, jnp.maximum(newest_position + 1 - back, 0), axis=-1)
+        is_repeated &= (earlier == newest) & (newest_position + 1 >= back)
     is_output = (jnp.arange(length) >= size)[None, None]  # BOS is no part of a run
     return jnp.where(mark(history, is_repeated & is_output, log_probabilities.shape[-1]), NEVER, log_probabilities)
 
@@ -116,7 +119,7 @@ def forbid_sequences(
     """No token that would complete one of the sequences."""
     longest = max(map(len, sequences))
     newest = jnp.pad(history, ((0, 0), (0, 0), (longest, 0)), constant_values=-1)
-    last = positions[:, None, None] + 2 + jnp.arange(longest - 1)[None, None]  # places of the last longest - 1 tokens
+    last = positions[:, None, None] + 2 + jnp.arange(longest - 1)[None, None]  # of the last longest - 1 tokens
     newest = jnp.take_along_axis(newest, last, axis=2)
     begun = np.array([(-1,) * (longest - len(one)) + one[:-1] for one in sequences], np.int32)
     begun = begun.reshape(len(sequences), longest - 1)
@@ -127,9 +130,9 @@ def forbid_sequences(
 
 
 def mark(tokens: Int[Array, "B K L"], chosen: Bool[Array, "B K L"], vocabulary: int) -> Bool[Array, "B K V"]:
-    """True for the tokens that stand at a chosen place."""
+    """True for the tokens at the chosen positions."""
     rows, beams = tokens.shape[:2]
     blank = jnp.zeros((rows, beams, vocabulary), bool)
-    places = jnp.where(chosen, tokens, vocabulary)
+    marked = jnp.where(chosen, tokens, vocabulary)
     row, beam = jnp.arange(rows)[:, None, None], jnp.arange(beams)[None, :, None]
-    return blank.at[row, beam, places].set(True, mode="drop")
+    return blank.at[row, beam, marked].set(True, mode="drop")

@@ -7,20 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from data.batch import BOS, EOS, PAD
-from transformer.decoding.search import (
-    NEVER,
-    Cache,
-    Hypotheses,
-    Requirements,
-    Settings,
-    Stepper,
-    choose,
-    empty_hypotheses,
-    finished_first,
-    inverse_length_penalties,
-    put,
-    run_steps,
-)
+from transformer.decoding.hypotheses import Hypotheses, choose, empty_hypotheses, finished_first, put
+from transformer.decoding.plan import SearchPlan
+from transformer.decoding.request import Request
+from transformer.decoding.scores import scores_of
+from transformer.decoding.slots import run_steps
+from transformer.decoding.stepper import NEVER, Cache, Stepper
 
 BISECTIONS = 24
 """Halvings of the interval in which the least probability of the nucleus is looked for: exact to 2^-24 of the top."""
@@ -41,13 +33,13 @@ class SamplingState(NamedTuple):
     cache: Cache
 
 
-def sampling_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: Settings) -> Hypotheses:
-    """K samples of each row, best score first; log-probabilities are the model's own, before temperature and cuts.
+def sampling_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
+    """K samples of each row, best score first; log-probabilities are the model's own, whatever is drawn from.
 
     A row's samples depend on its own random key and on nothing else in the batch.
     """
-    limits = rows.limits
-    empty = empty_hypotheses(limits.shape[0], settings.beams, settings.length)
+    limits = request.limit
+    empty = empty_hypotheses(limits.shape[0], plan.decoding.beam, plan.length)
     is_there = limits > 0
     state = SamplingState(
         steps=jnp.zeros_like(limits),
@@ -57,23 +49,22 @@ def sampling_search(stepper: Stepper, cache: Cache, rows: Requirements, settings
         log_probabilities=jnp.zeros_like(empty.scores),
         is_writing=jnp.broadcast_to(is_there[:, None], empty.lengths.shape),
         limits=limits,
-        keys=rows.keys,
+        keys=request.key,
         is_open=is_there,
         cache=cache,
     )
-    state = run_steps(stepper, state, settings, lambda state: advance(stepper, state, settings))
-    factors = jnp.asarray(inverse_length_penalties(settings))
-    scores = jnp.where(is_there[:, None], state.log_probabilities * factors[state.lengths], NEVER)
+    state = run_steps(stepper, state, plan, lambda state: advance(stepper, state, plan))
+    scores = jnp.where(is_there[:, None], scores_of(state.log_probabilities, state.lengths, plan), NEVER)
     is_finished = is_there[:, None] & (state.last == EOS)
     found = Hypotheses(state.tokens, state.lengths, state.log_probabilities, scores, is_finished)
-    return finished_first(found, jax.tree.map(lambda x: x[:, :0], found), settings.keep)
+    return finished_first(found, jax.tree.map(lambda x: x[:, :0], found), plan.keep)
 
 
-def advance(stepper: Stepper, state: SamplingState, settings: Settings) -> SamplingState:
+def advance(stepper: Stepper, state: SamplingState, plan: SearchPlan) -> SamplingState:
     """One more token for every sample of the open rows that has not met EOS."""
     log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
-    numbers = uniform(state.keys, state.steps, settings.beams)
-    drawn = draw(cut(log_probabilities / settings.temperature, settings), numbers)
+    numbers = uniform(state.keys, state.steps, plan.decoding.beam)
+    drawn = draw(keep_likeliest(log_probabilities / plan.decoding.temperature, plan), numbers)
     gained = jnp.take_along_axis(log_probabilities, drawn[..., None], axis=-1)[..., 0]
     writing = state.is_writing
     is_writing = writing & (drawn != EOS) & (state.steps + 1 < state.limits)[:, None]
@@ -100,18 +91,18 @@ def uniform(keys: UInt32[Array, "B 2"], steps: Int[Array, " B"], samples: int) -
     return jax.vmap(of_row)(keys, steps)
 
 
-def cut(logits: Float[Array, "B K V"], settings: Settings) -> Float[Array, "B K V"]:
+def keep_likeliest(logits: Float[Array, "B K V"], plan: SearchPlan) -> Float[Array, "B K V"]:
     """The logits, NEVER outside the `top_k` likeliest tokens (Fan et al. 2018) and outside the nucleus.
 
     The nucleus (Holtzman et al. 2020) is the smallest set of likeliest tokens with a probability of at least `top_p`,
     among those that `top_k` leaves. Tokens of equal probability stay or go together.
     """
-    if 0 < settings.top_k < logits.shape[-1]:
-        least = jax.lax.top_k(logits, settings.top_k)[0][..., -1:]
+    if 0 < plan.decoding.top_k < logits.shape[-1]:
+        least = jax.lax.top_k(logits, plan.decoding.top_k)[0][..., -1:]
         logits = jnp.where(logits >= least, logits, NEVER)
-    if settings.top_p < 1.0:
+    if plan.decoding.top_p < 1.0:
         weights = jnp.exp(logits - logits.max(-1, keepdims=True))
-        wanted = settings.top_p * weights.sum(-1, keepdims=True)
+        wanted = plan.decoding.top_p * weights.sum(-1, keepdims=True)
 
         def halve(_: Array | int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = bounds
@@ -127,7 +118,7 @@ def cut(logits: Float[Array, "B K V"], settings: Settings) -> Float[Array, "B K 
 def draw(logits: Float[Array, "B K V"], numbers: Float[Array, "B K"]) -> Int[Array, "B K"]:
     """The token of each number in [0, 1), by the inverse of the cumulative distribution."""
     weights = jnp.exp(logits - logits.max(-1, keepdims=True))
-    sums = jnp.cumsum(weights, axis=-1)
-    place = (sums <= numbers[..., None] * sums[..., -1:]).sum(-1)
+    cumulative = jnp.cumsum(weights, axis=-1)
+    index = (cumulative <= numbers[..., None] * cumulative[..., -1:]).sum(-1)
     last = weights.shape[-1] - 1 - jnp.argmax(weights[..., ::-1] > 0, axis=-1)
-    return jnp.minimum(place, last).astype(jnp.int32)
+    return jnp.minimum(index, last).astype(jnp.int32)

@@ -47,22 +47,22 @@ def longest_side(pair: ForcedPair) -> int:
 def score_pairs(
     graph: nnx.GraphDef, parameters: Parameters, pairs: Sequence[ForcedPair], *, rows: int, maximum_length: int
 ) -> Iterator[tuple[list[int], list[Float[np.ndarray, " T"]]]]:
-    """Batch after batch: the places of its pairs, and of each the log-probability of every label, in float32.
+    """Batch after batch: the indices of its pairs, and of each the log-probability of every label, in float32.
 
     The log-probability of a label is given the source and all labels before it, over the whole vocabulary: PAD, UNK and
     BOS, which search never chooses, keep theirs here as there. The sum is the log-probability that search reports of
     the same output, up to rounding. `rows` pairs share a program; use `decoding.rows`.
 
-    A pair of which a side is longer than `maximum_length`, the model's own, is an InputError that names its place from
+    A pair of which a side is longer than `maximum_length`, the model's own, is an InputError that names its number from
     1 on; a program that reads files checks `longest_side` first, and names the line.
     """
-    for places, on_host, lengths in forced_batches(
+    for indices, on_host, lengths in forced_batches(
         functools.partial(score_rows, graph, parameters), pairs, rows=rows, maximum_length=maximum_length
     ):
         scores = [row[:length] for row, (_, length) in zip(on_host, lengths, strict=False)]
         if not all(np.isfinite(row).all() for row in scores):
             raise InputError("the model gives no finite score: its parameters are damaged, or training diverged")
-        yield places, scores
+        yield indices, scores
 
 
 def attend_pairs(
@@ -74,43 +74,43 @@ def attend_pairs(
     rows: int,
     maximum_length: int,
 ) -> Iterator[tuple[list[int], list[Float[np.ndarray, "T S"]]]]:
-    """Batch after batch: the places of its pairs, and of each what decoder layer `layer` looks at, over heads averaged.
+    """Batch after batch: the indices of its pairs, and of each the mean attention of decoder layer `layer`.
 
     Row t is the attention of the step that predicts label t, and has read label t - 1; columns are source tokens, EOS
     included; rows sum to 1. Otherwise as `score_pairs`.
     """
-    for places, on_host, lengths in forced_batches(
+    for indices, on_host, lengths in forced_batches(
         functools.partial(attend_rows, graph, parameters, layer=layer), pairs, rows=rows, maximum_length=maximum_length
     ):
-        yield places, [row[:target, :source] for row, (source, target) in zip(on_host, lengths, strict=False)]
+        yield indices, [row[:target, :source] for row, (source, target) in zip(on_host, lengths, strict=False)]
 
 
 def forced_batches(
     program: Callable[..., Array], pairs: Sequence[ForcedPair], *, rows: int, maximum_length: int
 ) -> Iterator[tuple[list[int], np.ndarray, list[tuple[int, int]]]]:
-    """The result of a program for each batch of pairs, with their places and lengths of (source, labels)."""
+    """The result of a program for each batch of pairs, with their indices and lengths of (source, labels)."""
     sizes = [longest_side(pair) for pair in pairs]
-    for place, size in enumerate(sizes):
+    for index, size in enumerate(sizes):
         if size > maximum_length:
-            source, labels = pairs[place]
+            source, labels = pairs[index]
             raise InputError(
-                f"pair {place + 1} of {len(pairs)} has {len(source)} source and {len(labels)} target tokens with EOS"
+                f"pair {index + 1} of {len(pairs)} has {len(source)} source and {len(labels)} target tokens with EOS"
                 f": the model takes at most {maximum_length} on a side: leave it out, or score its sentences apart"
             )
     pending: deque[tuple[list[int], Array]] = deque()
 
     def collect() -> tuple[list[int], np.ndarray, list[tuple[int, int]]]:
-        places, result = pending.popleft()
+        indices, result = pending.popleft()
         return (
-            places,
+            indices,
             jax.device_get(result),
-            [(len(pairs[place].source), len(pairs[place].labels)) for place in places],
+            [(len(pairs[index].source), len(pairs[index].labels)) for index in indices],
         )
 
-    for places, bucket in make_batches(sizes, maximum_length=maximum_length, batch_size=rows):
-        sources = fill(rows, [pairs[place].source for place in places], bucket)
-        labels = fill(rows, [pairs[place].labels for place in places], bucket)
-        pending.append((places, program(sources, labels)))
+    for indices, bucket in make_batches(sizes, maximum_length=maximum_length, batch_size=rows):
+        sources = fill(rows, [pairs[index].source for index in indices], bucket)
+        labels = fill(rows, [pairs[index].labels for index in indices], bucket)
+        pending.append((indices, program(sources, labels)))
         if len(pending) == AHEAD:
             yield collect()
     while pending:
@@ -157,5 +157,5 @@ def forced_batch(source: Int[Array, "B S"], labels: Int[Array, "B T"]) -> Batch:
 
 def one_segment(tokens: Int[Array, "B S"]) -> tuple[Int[Array, "B S"], Int[Array, "B S"]]:
     """Segments and positions of rows that hold one sentence: a b and a PAD -> [1, 1, 0] and [0, 1, 2]."""
-    places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    return (tokens != PAD).astype(jnp.int32), places
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+    return (tokens != PAD).astype(jnp.int32), positions

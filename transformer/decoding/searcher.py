@@ -3,6 +3,7 @@
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -14,34 +15,29 @@ from jaxtyping import Array, Float, Int
 
 from data.batch import BOS, PAD, UNK
 from data.errors import InputError
-from transformer.config import DecodingConfig
-from transformer.decoding import STRATEGIES, Hypotheses, Requirements, Settings, Stepper
-from transformer.decoding.batches import AHEAD, fill, make_batches
-from transformer.decoding.requests import Request, row_requirements, search_settings, strategy_name, usual_rows
+from transformer.decoding import STRATEGIES, Hypotheses, Request, SearchPlan, Stepper
+from transformer.decoding.batches import AHEAD, IN_FLIGHT, make_batches
+from transformer.decoding.request import stack
 from transformer.decoding.rules import ruled_cache, with_rules
-from transformer.decoding.search import NEVER, Cache
+from transformer.decoding.stepper import NEVER, Cache
 from transformer.model import Assembly, Parameters, merge
 
-ROWS = PartitionSpec("rows")
-IN_FLIGHT = 8  # sentences of a batch for each row of a step: when some are complete, others fill the step
+WHOLE, BY_ROWS = PartitionSpec(), PartitionSpec("rows")  # on each device, or a share of the rows on each
 
 
-class Model(NamedTuple):
-    """What is searched with: one model, or several that vote."""
+class Ensemble(NamedTuple):
+    """What is searched with: one model, or several that vote, whole on each device of a mesh."""
 
     graphs: tuple[nnx.GraphDef, ...]
     parameters: tuple[Parameters, ...]
+    mesh: Mesh
 
-
-class Announced(NamedTuple):
-    """What the requests of a text may ask for, beyond limits: programs are compiled with room for it."""
-
-    banned: tuple[tuple[int, ...], ...] = ()  # token sequences that are never written
-    prefixes: bool = False
-    terms: bool = False
-
-
-NOTHING = Announced()
+    @classmethod
+    def of(cls, *models: tuple[nnx.GraphDef, Parameters], devices: Sequence[jax.Device] = ()) -> "Ensemble":
+        """Models, as `split` gives them, on these devices; by default on the first of this process."""
+        graphs, parameters = zip(*models, strict=True)
+        mesh = Mesh(np.array(devices or jax.local_devices()[:1]), ("rows",))
+        return cls(graphs, jax.device_put(parameters, NamedSharding(mesh, WHOLE)), mesh)
 
 
 class Hypothesis(NamedTuple):
@@ -53,7 +49,7 @@ class Hypothesis(NamedTuple):
     is_finished: bool
 
 
-def models_stepper(models: Sequence[Assembly]) -> Stepper:
+def ensemble_stepper(models: Sequence[Assembly]) -> Stepper:
     """The models as search sees them: the mean of their probabilities, of which PAD, UNK and BOS are never chosen."""
 
     def step(
@@ -75,115 +71,75 @@ def models_stepper(models: Sequence[Assembly]) -> Stepper:
     return Stepper(step, reorder, grow)
 
 
-def search_sentences(
-    model: Model,
-    requests: Sequence[Request],
-    *,
-    decoding: DecodingConfig,
-    maximum_length: int,
-    keep: int = 1,
-    batch_size: int = 0,
-    announced: Announced = NOTHING,
-    devices: Sequence[jax.Device] = (),
-    make_stepper: Callable[[Sequence[Assembly]], Stepper] = models_stepper,
-) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
-    """Batch after batch: the places of its sentences among the requests, and up to `keep` hypotheses of each.
+MakeStepper = Callable[[Sequence[Assembly]], Stepper]
 
-    Hypotheses come best first. Sources have at most `maximum_length` tokens. Up to `batch_size` sentences (0: as many
-    as fit) share a program, in which each device takes steps of `decoding.rows` of them; other rows are empty. A
-    program is compiled for each bucket and never for a number of sentences: a sentence's result has the same bits
-    whatever is searched beside it. Rows are dealt out to the devices (default: to the first). ValueError for a request
-    with a prefix or terms that are not announced.
+
+def search_sentences(
+    ensemble: Ensemble,
+    requests: Sequence[Request],
+    plan: SearchPlan,
+    *,
+    batch_size: int = 0,
+    make_stepper: MakeStepper = ensemble_stepper,
+) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
+    """Batch after batch: the indices of its sentences among the requests, and up to `plan.keep` hypotheses of each.
+
+    Hypotheses come best first. Up to `batch_size` sentences (0: as many as fit) share a program, in which each device
+    takes steps of `plan.slots` of them; other rows are empty. A program is compiled for each bucket and never for a
+    number of sentences: a sentence's result has the same bits whatever is searched beside it. Rows are dealt out to the
+    devices of the ensemble.
     """
-    check_announced(requests, announced)
-    share = (decoding.rows or usual_rows()) * IN_FLIGHT
-    mesh = row_mesh(devices or jax.local_devices()[:1])
-    parameters = on_devices(model, mesh).parameters
-    batch_size = min(batch_size or share * mesh.size, share * mesh.size)
+    mesh = ensemble.mesh
+    rows_per_device = plan.slots * IN_FLIGHT
+    rows = rows_per_device * mesh.size
     lengths = [len(request.source) for request in requests]
-    strategy = strategy_name(decoding, has_terms=announced.terms)
     pending: deque[tuple[list[int], np.ndarray, Hypotheses]] = deque()
     # Neighbours in length go to different devices, so that all have as much to do; the longest begin first.
-    dealt = np.arange(share * mesh.size)[::-1].reshape(share, mesh.size).T.reshape(-1)
-    of_chosen = np.argsort(dealt)
-    for batch in make_batches(lengths, maximum_length=maximum_length, batch_size=batch_size):
-        settings = search_settings(decoding, bucket=batch.bucket, maximum_length=maximum_length, keep=keep)
-        chosen = [requests[place] for place in batch.places]
-        source = fill(share * mesh.size, [request.source for request in chosen], batch.bucket)
-        rows = row_requirements(chosen, decoding, settings, rows=share * mesh.size)
-        if not announced.prefixes:
-            rows = rows._replace(prefixes=rows.prefixes[:, :0])
-        if not announced.terms:
-            rows = rows._replace(terms=rows.terms[:, :0])
-        given = jax.device_put(jax.tree.map(lambda x: x[dealt], (source, rows)), NamedSharding(mesh, ROWS))
+    dealt = np.arange(rows)[::-1].reshape(rows_per_device, mesh.size).T.reshape(-1)
+    row_of = np.argsort(dealt)
+    for indices, bucket in make_batches(
+        lengths, maximum_length=plan.maximum_length, batch_size=min(batch_size or rows, rows)
+    ):
+        of_bucket = replace(plan, bucket=bucket)
+        stacked = stack([requests[index] for index in indices], of_bucket, rows=rows)
+        given = jax.device_put(jax.tree.map(lambda x: x[dealt], stacked), NamedSharding(mesh, BY_ROWS))
         found = search_rows(
-            model.graphs,
-            parameters,
-            *given,
-            strategy=strategy,
-            settings=settings,
-            mesh=mesh,
-            banned=announced.banned,
-            make_stepper=make_stepper,
+            ensemble.graphs, ensemble.parameters, given, plan=of_bucket, mesh=mesh, make_stepper=make_stepper
         )
-        pending.append((batch.places, of_chosen[: len(chosen)], found))
+        pending.append((indices, row_of[: len(indices)], found))
         if len(pending) == AHEAD:
             yield collect(*pending.popleft())
     while pending:
         yield collect(*pending.popleft())
 
 
-def check_announced(requests: Sequence[Request], announced: Announced) -> None:
-    """ValueError for a request of something that no program has room for."""
-    for kind, is_there, values in (
-        ("a prefix", announced.prefixes, (request.prefix for request in requests)),
-        ("terms", announced.terms, (request.terms for request in requests)),
-    ):
-        if not is_there and any(len(value) for value in values):
-            raise ValueError(f"a request has {kind} that nobody announced")
-
-
-def row_mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """The devices as search sees them: each takes a share of the rows."""
-    return Mesh(np.array(devices), ("rows",))
-
-
-def on_devices(model: Model, mesh: Mesh) -> Model:
-    """The model with its parameters whole on each device. Those that are there already are not moved."""
-    return model._replace(parameters=jax.device_put(model.parameters, NamedSharding(mesh, PartitionSpec())))
-
-
-@functools.partial(jax.jit, static_argnames=("graphs", "strategy", "settings", "banned", "mesh", "make_stepper"))
+@functools.partial(jax.jit, static_argnames=("graphs", "plan", "mesh", "make_stepper"))
 def search_rows(
     graphs: tuple[nnx.GraphDef, ...],
     parameters: tuple[Parameters, ...],
-    source: Int[Array, "B S"],
-    rows: Requirements,
+    request: Request,
     *,
-    strategy: str,
-    settings: Settings,
+    plan: SearchPlan,
     mesh: Mesh,
-    banned: tuple[tuple[int, ...], ...] = (),
-    make_stepper: Callable[[Sequence[Assembly]], Stepper] = models_stepper,
+    make_stepper: MakeStepper = ensemble_stepper,
 ) -> Hypotheses:
     """Encodes rows of one sentence each, and searches their translations. Rows of limit 0 are left out.
 
     Each device searches its own share of the rows, to its own end: no device waits for another inside a program.
     """
 
-    def search_share(parameters: tuple[Parameters, ...], source: Int[Array, "B S"], rows: Requirements) -> Hypotheses:
+    def search_share(parameters: tuple[Parameters, ...], request: Request) -> Hypotheses:
         models = [merge(graph, one) for graph, one in zip(graphs, parameters, strict=True)]
-        caches = tuple(model.begin(source, beams=settings.beams) for model in models)
-        stepper = with_rules(make_stepper(models), settings, banned=banned)
-        return STRATEGIES[strategy](stepper, ruled_cache(caches, rows, settings), rows, settings)
+        caches = tuple(model.begin(request.source, beams=plan.decoding.beam) for model in models)
+        stepper = with_rules(make_stepper(models), plan)
+        return STRATEGIES[plan.strategy](stepper, ruled_cache(caches, request, plan), request, plan)
 
-    whole = PartitionSpec()
-    return jax.shard_map(search_share, mesh=mesh, in_specs=(whole, ROWS, ROWS), out_specs=ROWS, check_vma=False)(
-        parameters, source, rows
+    return jax.shard_map(search_share, mesh=mesh, in_specs=(WHOLE, BY_ROWS), out_specs=BY_ROWS, check_vma=False)(
+        parameters, request
     )
 
 
-def collect(places: list[int], rows: np.ndarray, hypotheses: Hypotheses) -> tuple[list[int], list[list[Hypothesis]]]:
+def collect(indices: list[int], rows: np.ndarray, hypotheses: Hypotheses) -> tuple[list[int], list[list[Hypothesis]]]:
     """Waits for a batch's result: the one transfer from the device. InputError if no score is finite."""
     on_host: Hypotheses = jax.device_get(hypotheses)
     found = []
@@ -198,4 +154,4 @@ def collect(places: list[int], rows: np.ndarray, hypotheses: Hypotheses) -> tupl
         if not row:
             raise InputError("the model gives no finite score: its parameters are damaged, or training diverged")
         found.append(row)
-    return places, found
+    return indices, found

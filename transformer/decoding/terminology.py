@@ -9,7 +9,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from data.batch import EOS, PAD
 from transformer.decoding.beam import BeamState, Extensions, conclude, extend, extensions, initial_state
-from transformer.decoding.search import NEVER, Cache, Hypotheses, Requirements, Settings, Stepper, pick, run_steps
+from transformer.decoding.hypotheses import Hypotheses, pick
+from transformer.decoding.plan import SearchPlan
+from transformer.decoding.request import Request
+from transformer.decoding.slots import run_steps
+from transformer.decoding.stepper import NEVER, Cache, Stepper
 
 
 class Progress(NamedTuple):
@@ -32,7 +36,7 @@ class TermState(NamedTuple):
 ENDLESS = 1e6  # patience: a row is searched until nothing better can come
 
 
-def terminology_search(stepper: Stepper, cache: Cache, rows: Requirements, settings: Settings) -> Hypotheses:
+def terminology_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
     """The best hypotheses that contain every term of their row; one without terms is searched as by `beam_search`.
 
     A variant of dynamic beam allocation (Post and Vilar 2018). The live hypotheses of a row fall into banks by the
@@ -41,14 +45,14 @@ def terminology_search(stepper: Stepper, cache: Cache, rows: Requirements, setti
     first. There is always a hypothesis that is as far as it can be, so that terms are met whenever they fit in the
     length limit. EOS is allowed only to hypotheses that have all terms, and each of those may end at every step.
     """
-    settings = settings._replace(patience=ENDLESS)
-    beam = initial_state(None, rows.limits, settings)
-    state = TermState(beam.steps, beam, rows.terms, beam.is_open, cache)
-    state = run_steps(stepper, state, settings, lambda state: advance(stepper, state, settings))
-    return conclude(state.beam, settings)
+    plan = plan.with_decoding(patience=ENDLESS)
+    beam = initial_state(None, request.limit, plan)
+    state = TermState(beam.steps, beam, request.terms, beam.is_open, cache)
+    state = run_steps(stepper, state, plan, lambda state: advance(stepper, state, plan))
+    return conclude(state.beam, plan)
 
 
-def advance(stepper: Stepper, state: TermState, settings: Settings) -> TermState:
+def advance(stepper: Stepper, state: TermState, plan: SearchPlan) -> TermState:
     """One more token for every live hypothesis of the open rows."""
     log_probabilities, cache = stepper.step(state.beam.last, state.steps, state.cache)
     progress = follow(state.beam.tokens, state.steps, state.terms)
@@ -56,11 +60,11 @@ def advance(stepper: Stepper, state: TermState, settings: Settings) -> TermState
     def propose(beam: BeamState, log_probabilities: Array) -> Extensions:
         return with_terms(beam, log_probabilities, state.terms, progress)
 
-    def select(beam: BeamState, found: Extensions, settings: Settings) -> tuple[Array, Array]:
+    def select(beam: BeamState, found: Extensions, plan: SearchPlan) -> tuple[Array, Array]:
         del beam
-        return fill_by_banks(found, tokens_met(found, state.terms, progress), settings.beams)
+        return fill_by_banks(found, tokens_met(found, state.terms, progress), plan.decoding.beam)
 
-    beam, parents = extend(state.beam, log_probabilities, settings, propose, select)
+    beam, parents = extend(state.beam, log_probabilities, plan, propose, select)
     cache = stepper.reorder(cache, parents)
     return state._replace(steps=beam.steps, beam=beam, is_open=beam.is_open, cache=cache)
 
@@ -69,16 +73,16 @@ def follow(tokens: Int[Array, "B K L"], written: Int[Array, " B"], terms: Int[Ar
     """How far hypotheses of as many tokens as `written` in their row are with each of its terms; a blank one is met."""
     length, longest = tokens.shape[2], terms.shape[2]
     terms = terms[:, None, :, None]  # B 1 M 1 Q
-    later = np.arange(length)[:, None] + np.arange(longest)[None]  # l, q: the place q after l
+    later = np.arange(length)[:, None] + np.arange(longest)[None]  # l, q: the position q after l
     here = jnp.pad(tokens, ((0, 0), (0, 0), (0, longest)))[:, :, None, later]  # B K 1 L Q
     is_met = ((here == terms) | (terms == PAD)).all(-1).any(-1)
 
     # The last o tokens of a hypothesis, for every o below Q, and blanks behind them; -1 stands before the first token.
-    sizes, places = np.arange(1, longest)[:, None], np.arange(longest)[None]
-    from_end = jnp.minimum(written[:, None, None] - sizes[None] + places[None], length - 1)
+    sizes, offsets = np.arange(1, longest)[:, None], np.arange(longest)[None]
+    from_end = jnp.minimum(written[:, None, None] - sizes[None] + offsets[None], length - 1)
     ends = jnp.pad(tokens, ((0, 0), (0, 0), (longest, 0)), constant_values=-1)
     ends = jax.vmap(lambda row, chosen: row[:, chosen])(ends, from_end + longest)[:, :, None]  # B K 1 o Q
-    is_blank = (places >= sizes)[None, None, None]
+    is_blank = (offsets >= sizes)[None, None, None]
     is_begun = ((ends == terms) | is_blank).all(-1)
     return Progress(is_met, jnp.where(is_begun, sizes[None, None, None, :, 0], 0).max(-1, initial=0))
 
@@ -98,11 +102,11 @@ def with_terms(
 
     next_tokens = jnp.take_along_axis(terms[:, None], progress.begun[..., None], axis=-1)[..., 0]  # B K M
     gained = jnp.take_along_axis(log_probabilities, next_tokens, axis=-1)
-    sums = jnp.where(progress.is_met, NEVER, beam.log_probabilities[..., None] + gained).reshape(rows, -1)
+    extended = jnp.where(progress.is_met, NEVER, beam.log_probabilities[..., None] + gained).reshape(rows, -1)
     parents = jnp.repeat(every, terms.shape[1], axis=1)
-    wanted = Extensions(sums, parents, next_tokens.reshape(rows, -1))
+    wanted = Extensions(extended, parents, next_tokens.reshape(rows, -1))
     is_known = is_among(wanted, best) | is_among_earlier(wanted)
-    wanted = wanted._replace(sums=jnp.where(is_known, NEVER, sums))
+    wanted = wanted._replace(log_probabilities=jnp.where(is_known, NEVER, extended))
     return Extensions(*(jnp.concatenate(parts, axis=1) for parts in zip(ending, best, wanted, strict=True)))
 
 
@@ -141,10 +145,10 @@ def fill_by_banks(
     """The best candidate of each bank, fullest bank first, then the second best of each, ...; the likeliest first."""
     count = banks.shape[1]
     earlier = jnp.tril(jnp.ones((count, count), bool), -1)[None]
-    is_better = found.sums[:, None] > found.sums[:, :, None]
-    is_better |= (found.sums[:, None] == found.sums[:, :, None]) & earlier
+    is_better = found.log_probabilities[:, None] > found.log_probabilities[:, :, None]
+    is_better |= (found.log_probabilities[:, None] == found.log_probabilities[:, :, None]) & earlier
     rank = (is_better & (banks[:, None] == banks[:, :, None])).sum(-1)
-    order = jnp.lexsort((-banks, rank, found.sums == NEVER), axis=-1)[:, :beams]
-    sums = jnp.take_along_axis(found.sums, order, axis=1)
-    best_first = jnp.argsort(-sums, axis=1, stable=True)
-    return jnp.take_along_axis(sums, best_first, axis=1), jnp.take_along_axis(order, best_first, axis=1)
+    order = jnp.lexsort((-banks, rank, found.log_probabilities == NEVER), axis=-1)[:, :beams]
+    log_probabilities = jnp.take_along_axis(found.log_probabilities, order, axis=1)
+    best_first = jnp.argsort(-log_probabilities, axis=1, stable=True)
+    return jnp.take_along_axis(log_probabilities, best_first, axis=1), jnp.take_along_axis(order, best_first, axis=1)

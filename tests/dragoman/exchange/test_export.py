@@ -27,8 +27,7 @@ from dragoman.translation.translator import Translator
 from tests.support.paths import ROOT
 from tests.support.tiny_run import CONFIG, make_run, tiny_parameters
 from transformer.config import Config
-from transformer.decoding.batches import bucket_of
-from transformer.decoding.requests import search_settings
+from transformer.decoding import SearchPlan
 from transformer.model import merge
 
 LINES = [pair.source for pair in load_corpora(CONFIG.data, "validation")[0].pairs if len(pair.source) < 13][:24]
@@ -276,11 +275,9 @@ def test_length_limits_are_those_of_the_search(exported):
     from dragoman.exchange import standalone
 
     translator = standalone.Translator(exported)
+    plan = SearchPlan(CONFIG.decoding, maximum_length=48)
     for length in range(1, CONFIG.model.maximum_length + 1):
-        settings = search_settings(
-            CONFIG.decoding, bucket=bucket_of(length, CONFIG.model.maximum_length), maximum_length=48, keep=1
-        )
-        assert translator.longest_output(length) == settings.length
+        assert translator.longest_output(length) == plan.limit(length)
 
 
 def test_hypotheses_are_ranked_as_in_the_search():

@@ -11,7 +11,7 @@ from data.errors import InputError
 from data.sources.corpus import Corpus
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.translation.alignment import (
-    Place,
+    AlignmentLayer,
     align_words,
     characters_of_bytes,
     choose_layer,
@@ -19,7 +19,7 @@ from dragoman.translation.alignment import (
     format_pharaoh,
     parse_pharaoh,
     surfaces,
-    usual_place,
+    usual_alignment_layer,
     word_confidences,
     word_of_each_piece,
     words_of,
@@ -173,11 +173,18 @@ def test_agreement_is_two_thirds_for_one_common_link_of_one_and_two():
 
 def test_the_layer_and_shift_that_agree_best_are_chosen():
     reference = [[(0, 0), (1, 1)]]
-    found = {Place(0, 0): [[]], Place(0, 1): [[(0, 0)]], Place(1, 0): reference, Place(1, 1): reference}
+    found = {
+        AlignmentLayer(0, 0): [[]],
+        AlignmentLayer(0, 1): [[(0, 0)]],
+        AlignmentLayer(1, 0): reference,
+        AlignmentLayer(1, 1): reference,
+    }
     best, scores = choose_layer(found.__getitem__, 2, reference)
-    assert best == Place(1, 0)
-    assert scores == pytest.approx({Place(0, 0): 0, Place(0, 1): 2 / 3, Place(1, 0): 1, Place(1, 1): 1})
-    assert usual_place(2) == best
+    assert best == AlignmentLayer(1, 0)
+    assert scores == pytest.approx(
+        {AlignmentLayer(0, 0): 0, AlignmentLayer(0, 1): 2 / 3, AlignmentLayer(1, 0): 1, AlignmentLayer(1, 1): 1}
+    )
+    assert usual_alignment_layer(2) == best
 
 
 def test_the_statistical_aligner_finds_words_in_any_order():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dragoman.translation.alignment import words_of
-from dragoman.translation.record import Details, Part, describe, translation_record
+from dragoman.translation.record import Details, Part, details_of, translation_record
 
 SOURCE = ["▁the", "▁d", "og", "</s>"], ["▁sleeps", "</s>"]
 OUTPUT = ["▁der", "▁H", "und", "</s>"], ["▁schläft"]  # the second was cut by the length limit
@@ -22,7 +22,7 @@ PARTS = [
 
 
 def test_parts_are_joined_with_words_counted_over_the_line():
-    details = describe(["the", "dog", "sleeps"], PARTS)
+    details = details_of(["the", "dog", "sleeps"], PARTS)
     assert details.pieces == ["▁der", "▁H", "und", "</s>", "▁schläft"]
     assert details.words == ["der", "Hund", "schläft"]
     assert details.confidences == pytest.approx([0.5, 0.4, 0.25])
@@ -30,16 +30,16 @@ def test_parts_are_joined_with_words_counted_over_the_line():
 
 
 def test_confidences_and_ends_multiply_to_the_probability_of_the_translation():
-    details = describe(["the", "dog", "sleeps"], PARTS)
+    details = details_of(["the", "dog", "sleeps"], PARTS)
     assert np.prod(details.confidences) * 0.9 == pytest.approx(np.exp(sum(details.piece_log_probabilities)))
 
 
 def test_a_blank_line_has_empty_details():
-    assert describe([], []) == Details([], [], [], [], [])
+    assert details_of([], []) == Details([], [], [], [], [])
 
 
 def test_a_record_is_json_that_comes_back_the_same():
-    details = describe(["the", "dog", "sleeps"], PARTS)
+    details = details_of(["the", "dog", "sleeps"], PARTS)
     record = translation_record("der Hund schläft", details, log_probability=-3.1, score=-1.9, flags=("loop",))
     assert json.loads(json.dumps(record)) == record
     assert record["words"][1] == {"word": "Hund", "confidence": pytest.approx(0.4)}
@@ -50,4 +50,4 @@ def test_a_record_is_json_that_comes_back_the_same():
 
 def test_a_text_with_other_words_than_its_pieces_is_no_record():
     with pytest.raises(ValueError, match="zip"):
-        translation_record("der", describe(["the"], PARTS), log_probability=0.0, score=0.0, flags=())
+        translation_record("der", details_of(["the"], PARTS), log_probability=0.0, score=0.0, flags=())

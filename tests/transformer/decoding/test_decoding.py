@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from data.batch import BOS, EOS, PAD, UNK
-from transformer.decoding import STRATEGIES, Hypotheses, Requirements, Settings, Stepper
+from transformer.config import DecodingConfig
+from transformer.decoding import STRATEGIES, Hypotheses, Request, SearchPlan, Stepper
 from transformer.decoding.beam import beam_search
 from transformer.decoding.greedy import greedy_search
 from transformer.decoding.largest import largest
+from transformer.decoding.request import make_request, stack
 from transformer.decoding.rules import ruled_cache, with_rules
-from transformer.decoding.search import NEVER, inverse_length_penalties
+from transformer.decoding.scores import inverse_length_penalties
+from transformer.decoding.stepper import NEVER
 
 LETTERS = range(4, 7)
 VOCABULARY = 7
@@ -48,23 +51,39 @@ def tables(rows: int, seed: int, sharpness: float = 1.5) -> np.ndarray:
     return np.array(jax.nn.log_softmax(logits.astype(np.float32)))
 
 
+def plan(beam: int, keep: int, length: int, *, bucket: int = 0, banned=(), **knobs) -> SearchPlan:
+    """A plan for outputs of up to `length` tokens, with a stage at the bucket, that steps all rows together."""
+    knobs = {"rows": 64, "maximum_ratio": 0.0, "maximum_extra": length, **knobs}
+    decoding = DecodingConfig(beam=beam).model_copy(update=knobs)
+    return SearchPlan(decoding, maximum_length=length, keep=keep, banned=banned, bucket=bucket)
+
+
+def limited(limits) -> Request:
+    """A length limit for each row, and nothing else."""
+    limits = jnp.asarray(limits)
+    none = jnp.zeros((len(limits), 0), jnp.int32)
+    return Request(
+        none, limits, jnp.zeros_like(limits), none, none[:, :, None], jnp.zeros((len(limits), 2), jnp.uint32)
+    )
+
+
 def search(
     table: np.ndarray, *, beams: int, alpha: float, keep: int = 1, length: int = LENGTH, rows=None
 ) -> Hypotheses:
     limits = length * jnp.asarray(np.ones(len(table), bool) if rows is None else rows)
-    settings = Settings(beams, keep, (length,), alpha)
-    return run("greedy" if beams == 1 else "beam", table, Requirements.only(limits), settings)
+    strategy = "greedy" if beams == 1 else "beam"
+    return run(strategy, table, limited(limits), plan(beams, keep, length, length_penalty=alpha))
 
 
-def run(strategy: str, table: np.ndarray, rows: Requirements, settings: Settings, banned=()) -> Hypotheses:
-    cache = History(jnp.full((len(table), settings.beams), PAD), jnp.asarray(table))
-    return jax.tree.map(np.asarray, compiled(strategy, cache, rows, settings, banned))
+def run(strategy: str, table: np.ndarray, request: Request, plan: SearchPlan) -> Hypotheses:
+    cache = History(jnp.full((len(table), plan.decoding.beam), PAD), jnp.asarray(table))
+    return jax.tree.map(np.asarray, compiled(strategy, cache, request, plan))
 
 
-@functools.partial(jax.jit, static_argnames=("strategy", "settings", "banned"))
-def compiled(strategy: str, cache: History, rows: Requirements, settings: Settings, banned) -> Hypotheses:
-    ruled = with_rules(stepper(), settings, banned=banned)
-    return STRATEGIES[strategy](ruled, ruled_cache(cache, rows, settings), rows, settings)
+@functools.partial(jax.jit, static_argnames=("strategy", "plan"))
+def compiled(strategy: str, cache: History, request: Request, plan: SearchPlan) -> Hypotheses:
+    ruled = with_rules(stepper(), plan)
+    return STRATEGIES[strategy](ruled, ruled_cache(cache, request, plan), request, plan)
 
 
 def brute_force(
@@ -97,8 +116,8 @@ def texts(found: Hypotheses, row: int) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("penalty", ["gnmt", "power"])
 def test_a_wide_beam_finds_what_brute_force_finds(alpha, penalty):
     table = tables(rows=6, seed=1)
-    settings = Settings(WIDE, 3, (LENGTH,), alpha, penalty)
-    found = run("beam", table, Requirements.only(jnp.full(6, LENGTH)), settings)
+    of_all = plan(WIDE, 3, LENGTH, length_penalty=alpha, penalty=penalty)
+    found = run("beam", table, limited(jnp.full(6, LENGTH)), of_all)
     for row in range(len(table)):
         expected = brute_force(table[row], alpha, penalty=penalty)[:3]
         assert texts(found, row) == [tokens for _, tokens in expected]
@@ -108,9 +127,9 @@ def test_a_wide_beam_finds_what_brute_force_finds(alpha, penalty):
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_beam_1_is_greedy(alpha):
     table = tables(rows=50, seed=2)
-    rows = Requirements.only(jnp.full(50, 12))
-    settings = Settings(beams=1, keep=1, stages=(12,), length_penalty=alpha)
-    greedy, beam = run("greedy", table, rows, settings), run("beam", table, rows, settings)
+    rows = limited(jnp.full(50, 12))
+    of_all = plan(1, 1, 12, length_penalty=alpha)
+    greedy, beam = run("greedy", table, rows, of_all), run("beam", table, rows, of_all)
     for one, other in zip(greedy, beam, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -141,7 +160,7 @@ def test_the_bound_stops_rows_early():
     table[..., EOS] = np.log(0.9)
     table[..., 4:] = np.log(0.1 / 3)
     cache = cache._replace(table=jnp.asarray(table))
-    beam_search(Stepper(counting, base.reorder), cache, Requirements.only(jnp.full(1, 50)), Settings(4, 1, (50,), 0.0))
+    beam_search(Stepper(counting, base.reorder), cache, limited(jnp.full(1, 50)), plan(4, 1, 50, length_penalty=0.0))
     jax.effects_barrier()
     assert len(steps) == 1
 
@@ -171,9 +190,7 @@ def test_rows_that_are_left_out_have_no_finished_hypothesis_and_cost_no_step(bea
 
     cache = History(jnp.full((3, beams), PAD), jnp.asarray(tables(rows=3, seed=6)))
     strategy = STRATEGIES["greedy" if beams == 1 else "beam"]
-    found = strategy(
-        Stepper(counting, base.reorder), cache, Requirements.only(jnp.zeros(3, int)), Settings(beams, 1, (9,), 1.0)
-    )
+    found = strategy(Stepper(counting, base.reorder), cache, limited(jnp.zeros(3, int)), plan(beams, 1, 9))
     jax.effects_barrier()
     assert not calls
     assert not np.any(found.finished)
@@ -211,12 +228,14 @@ def test_special_tokens_that_have_no_probability_are_never_generated(beams):
 
 def test_the_gnmt_length_penalty_is_that_of_wu_et_al_and_counts_eos():
     """By hand: ((5 + 1) / 6) ** a = 1 for EOS alone; ((5 + 7) / 6) ** 0.5 is the root of 2."""
-    assert inverse_length_penalties(Settings(1, 1, (7,), 0.5))[[1, 7]].tolist() == pytest.approx([1.0, 0.5**0.5])
+    assert inverse_length_penalties(plan(1, 1, 7, length_penalty=0.5))[[1, 7]].tolist() == pytest.approx(
+        [1.0, 0.5**0.5]
+    )
 
 
 def test_greedy_search_refuses_a_beam():
     with pytest.raises(ValueError, match="greedy search follows 1 hypothesis, and was asked for 4: use beam search"):
-        greedy_search(stepper(), None, Requirements.only(jnp.full(1, 9)), Settings(4, 1, (9,), 1.0))
+        greedy_search(stepper(), None, limited(jnp.full(1, 9)), plan(4, 1, 9))
 
 
 # --- slots, stages and the largest of many ---------------------------------------------------------------
@@ -225,12 +244,13 @@ def test_greedy_search_refuses_a_beam():
 @pytest.mark.parametrize("strategy", ["greedy", "beam", "diverse", "terminology", "sampling"])
 def test_a_few_slots_and_a_growing_cache_give_what_all_rows_together_give(strategy):
     table = tables(rows=11, seed=11)
-    rows = Requirements.only(jnp.asarray([3, 20, 0, 20, 9, 20, 20, 1, 20, 5, 20]))
-    rows = rows._replace(keys=np.arange(22, dtype=np.uint32).reshape(11, 2))
+    rows = limited(jnp.asarray([3, 20, 0, 20, 9, 20, 20, 1, 20, 5, 20]))
+    rows = rows._replace(key=np.arange(22, dtype=np.uint32).reshape(11, 2))
     beams = 1 if strategy == "greedy" else 4
-    together = Settings(beams, beams, (20,), groups=2 if strategy == "diverse" else 1, diversity=0.3)
-    expected = run(strategy, table, rows, together)
-    for apart in (together._replace(stages=(6, 20)), together._replace(stages=(6, 20), rows=3)):
+    knobs = {"groups": 2 if strategy == "diverse" else 1, "diversity": 0.3}
+    expected = run(strategy, table, rows, plan(beams, beams, 20, **knobs))
+    for apart in (plan(beams, beams, 20, bucket=6, **knobs), plan(beams, beams, 20, bucket=6, rows=3, **knobs)):
+        assert apart.stages == (6, 20)
         jax.tree.map(np.testing.assert_array_equal, run(strategy, table, rows, apart), expected)
 
 
@@ -238,18 +258,16 @@ def test_a_few_slots_and_a_growing_cache_give_what_all_rows_together_give(strate
 def test_the_largest_values_are_those_of_a_full_sort_ties_included(size):
     values = np.random.default_rng(size).integers(0, 50, (5, 3, size)).astype(np.float32)
     values[0] = NEVER
-    best, places = largest(jnp.asarray(values), 8)
+    best, indices = largest(jnp.asarray(values), 8)
     expected, where = jax.lax.top_k(jnp.asarray(values.reshape(5, -1)), 8)
     np.testing.assert_array_equal(best, expected)
-    np.testing.assert_array_equal(places, where)
+    np.testing.assert_array_equal(indices, where)
 
 
 def test_patience_lets_a_row_go_on_until_more_hypotheses_have_finished():
     table = tables(rows=40, seed=12)
-    rows = Requirements.only(jnp.full(40, 20))
-    scores = [
-        run("beam", table, rows, Settings(3, 1, (20,), 1.0, patience=patience)).scores for patience in (0.3, 1.0, 4.0)
-    ]
+    rows = limited(jnp.full(40, 20))
+    scores = [run("beam", table, rows, plan(3, 1, 20, patience=patience)).scores for patience in (0.3, 1.0, 4.0)]
     assert (scores[0] <= scores[1]).all()
     assert (scores[1] <= scores[2]).all()
     assert (scores[0] < scores[1]).any()
@@ -259,9 +277,9 @@ def test_patience_lets_a_row_go_on_until_more_hypotheses_have_finished():
 # --- rules: brute force over what they allow -------------------------------------------------------------
 
 
-def check_against_brute_force(strategy: str, rows: Requirements, settings: Settings, allows, banned=()) -> None:
-    table = tables(rows=len(rows.limits), seed=13)
-    found = run(strategy, table, rows, settings, banned)
+def check_against_brute_force(strategy: str, rows: Request, plan: SearchPlan, allows) -> None:
+    table = tables(rows=len(rows.limit), seed=13)
+    found = run(strategy, table, rows, plan)
     for row in range(len(table)):
         expected = [(score, tokens) for score, tokens in brute_force(table[row], 1.0) if allows(row, tokens)]
         assert texts(found, row)[:1] == [tokens for _, tokens in expected[:1]]
@@ -269,20 +287,16 @@ def check_against_brute_force(strategy: str, rows: Requirements, settings: Setti
 
 
 def test_limits_and_minimums_of_rows_are_kept():
-    rows = Requirements.only(jnp.asarray([4, 3, 2, 4]))._replace(minimums=jnp.asarray([3, 1, 1, 0]))
+    rows = limited(jnp.asarray([4, 3, 2, 4]))._replace(minimum=jnp.asarray([3, 1, 1, 0]))
     limits, minimums = [4, 3, 2, 4], [3, 1, 1, 0]
-    check_against_brute_force(
-        "beam", rows, Settings(WIDE, 1, (LENGTH,)), lambda row, t: minimums[row] < len(t) <= limits[row]
-    )
+    check_against_brute_force("beam", rows, plan(WIDE, 1, LENGTH), lambda row, t: minimums[row] < len(t) <= limits[row])
 
 
 def test_an_output_begins_with_the_prefix_of_its_row():
     prefixes = [[5, 0, 0, 0], [0, 0, 0, 0], [6, 6, 0, 0], [4, 5, 6, 0]]
-    rows = Requirements.only(jnp.full(4, LENGTH))._replace(prefixes=jnp.asarray(prefixes))
+    rows = limited(jnp.full(4, LENGTH))._replace(prefix=jnp.asarray(prefixes))
     wanted = [tuple(token for token in prefix if token) for prefix in prefixes]
-    check_against_brute_force(
-        "beam", rows, Settings(WIDE, 1, (LENGTH,)), lambda row, t: t[: len(wanted[row])] == wanted[row]
-    )
+    check_against_brute_force("beam", rows, plan(WIDE, 1, LENGTH), lambda row, t: t[: len(wanted[row])] == wanted[row])
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -291,8 +305,8 @@ def test_no_run_of_tokens_is_repeated(size):
         runs = [tokens[n : n + size] for n in range(len(tokens) - size + 1)]
         return len(tokens) > 3 and len(runs) == len(set(runs))
 
-    rows = Requirements.only(jnp.full(8, LENGTH))._replace(minimums=jnp.full(8, 3))
-    check_against_brute_force("beam", rows, Settings(WIDE, 1, (LENGTH,), unrepeated=size), allows)
+    rows = limited(jnp.full(8, LENGTH))._replace(minimum=jnp.full(8, 3))
+    check_against_brute_force("beam", rows, plan(WIDE, 1, LENGTH, unrepeated=size), allows)
 
 
 def test_banned_sequences_are_never_written():
@@ -302,15 +316,15 @@ def test_banned_sequences_are_never_written():
         is_banned = any(tokens[n : n + len(one)] == one for one in banned for n in range(len(tokens)))
         return len(tokens) > 2 and not is_banned
 
-    rows = Requirements.only(jnp.full(8, LENGTH))._replace(minimums=jnp.full(8, 2))
-    check_against_brute_force("beam", rows, Settings(WIDE, 1, (LENGTH,)), allows, banned)
+    rows = limited(jnp.full(8, LENGTH))._replace(minimum=jnp.full(8, 2))
+    check_against_brute_force("beam", rows, plan(WIDE, 1, LENGTH, banned=banned), allows)
 
 
 def test_a_repetition_penalty_multiplies_the_log_probabilities_of_written_tokens():
     table = np.log(np.full((1, VOCABULARY, VOCABULARY, VOCABULARY), 0.3, np.float32))
     table[..., [PAD, UNK, BOS, EOS]] = NEVER
     table[..., 4] = np.log(0.4)
-    found = run("greedy", table, Requirements.only(jnp.full(1, 4)), Settings(1, 1, (4,), 0.0, repetition_penalty=2.0))
+    found = run("greedy", table, limited(jnp.full(1, 4)), plan(1, 1, 4, length_penalty=0.0, repetition_penalty=2.0))
     assert texts(found, 0) == [(4, 5, 6, 4)]
     assert found.scores[0, 0] == pytest.approx(np.log(0.4) + 2 * np.log(0.3) + 2 * np.log(0.4), abs=1e-5)
 
@@ -326,17 +340,17 @@ def contains(tokens: tuple[int, ...], term: list[int]) -> bool:
 
 
 def test_terminology_search_finds_the_best_output_that_has_the_terms():
-    rows = Requirements.only(jnp.full(6, LENGTH))._replace(terms=jnp.asarray(TERMS))
+    rows = limited(jnp.full(6, LENGTH))._replace(terms=jnp.asarray(TERMS))
     check_against_brute_force(
-        "terminology", rows, Settings(WIDE, 1, (LENGTH,)), lambda row, t: all(contains(t, term) for term in TERMS[row])
+        "terminology", rows, plan(WIDE, 1, LENGTH), lambda row, t: all(contains(t, term) for term in TERMS[row])
     )
 
 
 @pytest.mark.parametrize("beams", [1, 2, 5])
 def test_terms_are_met_by_any_beam_when_they_fit(beams):
     table = tables(rows=6, seed=14, sharpness=4.0)
-    rows = Requirements.only(jnp.full(6, 12))._replace(terms=jnp.asarray(TERMS))
-    found = run("terminology", table, rows, Settings(beams, beams, (12,)))
+    rows = limited(jnp.full(6, 12))._replace(terms=jnp.asarray(TERMS))
+    found = run("terminology", table, rows, plan(beams, beams, 12))
     for row in range(6):
         assert found.finished[row, 0]
         for tokens, is_finished in zip(texts(found, row), found.finished[row], strict=False):
@@ -348,10 +362,10 @@ def test_terms_are_met_by_any_beam_when_they_fit(beams):
 
 def test_groups_without_diversity_are_copies_of_a_smaller_beam_and_the_first_group_always_is():
     table = tables(rows=20, seed=15)
-    rows = Requirements.only(jnp.full(20, 12))
-    small = run("beam", table, rows, Settings(2, 2, (12,)))
-    same = run("diverse", table, rows, Settings(6, 6, (12,), groups=3, diversity=0.0))
-    apart = run("diverse", table, rows, Settings(6, 6, (12,), groups=3, diversity=5.0))
+    rows = limited(jnp.full(20, 12))
+    small = run("beam", table, rows, plan(2, 2, 12))
+    same = run("diverse", table, rows, plan(6, 6, 12, groups=3, diversity=0.0))
+    apart = run("diverse", table, rows, plan(6, 6, 12, groups=3, diversity=5.0))
     kinds = []
     for row in range(20):
         assert set(texts(same, row)) == set(texts(small, row))
@@ -365,8 +379,8 @@ def test_groups_without_diversity_are_copies_of_a_smaller_beam_and_the_first_gro
 
 def sampled(table: np.ndarray, **options) -> Hypotheses:
     keys = np.stack([np.full(len(table), 7), np.arange(len(table))], axis=1).astype(np.uint32)
-    rows = Requirements.only(jnp.full(len(table), 12))._replace(keys=keys)
-    return run("sampling", table, rows, Settings(32, 32, (12,), 0.0, **options))
+    rows = limited(jnp.full(len(table), 12))._replace(key=keys)
+    return run("sampling", table, rows, plan(32, 32, 12, length_penalty=0.0, **options))
 
 
 def test_samples_have_the_frequencies_of_their_probabilities():
@@ -382,10 +396,10 @@ def test_samples_have_the_frequencies_of_their_probabilities():
 def test_the_samples_of_a_line_do_not_depend_on_the_batch():
     table = tables(rows=8, seed=17)
     keys = np.stack([np.full(8, 7), np.arange(8)], axis=1).astype(np.uint32)
-    rows = Requirements.only(jnp.full(8, 12))._replace(keys=keys)
-    whole = run("sampling", table, rows, Settings(4, 4, (12,)))
+    rows = limited(jnp.full(8, 12))._replace(key=keys)
+    whole = run("sampling", table, rows, plan(4, 4, 12))
     order = [5, 2, 7]
-    part = run("sampling", table[order], jax.tree.map(lambda x: x[np.array(order)], rows), Settings(4, 4, (12,)))
+    part = run("sampling", table[order], jax.tree.map(lambda x: x[np.array(order)], rows), plan(4, 4, 12))
     for one, other in zip(whole, part, strict=True):
         np.testing.assert_array_equal(one[order], other)
 
@@ -394,12 +408,12 @@ def test_scores_of_samples_are_the_models_log_probabilities():
     table = tables(rows=5, seed=18)
     found = sampled(table, temperature=0.5, top_k=2)
     for row in range(5):
-        for place in np.flatnonzero(found.finished[row]):
+        for rank in np.flatnonzero(found.finished[row]):
             before, last, total = PAD, BOS, 0.0
-            for token in found.tokens[row, place][: found.lengths[row, place]]:
+            for token in found.tokens[row, rank][: found.lengths[row, rank]]:
                 total += float(table[row, before, last, token])
                 before, last = last, token
-            assert found.log_probabilities[row, place] == pytest.approx(total, abs=1e-4)
+            assert found.log_probabilities[row, rank] == pytest.approx(total, abs=1e-4)
     assert (np.diff(found.scores, axis=1) <= 0)[found.finished[:, 1:]].all()
 
 
@@ -420,3 +434,34 @@ def test_cuts_keep_the_likeliest_tokens(options, allowed):
     table = np.full((20, VOCABULARY, VOCABULARY, VOCABULARY), NEVER, np.float32)
     table[..., [4, 5, 6, EOS]] = np.log([0.5, 0.3, 0.15, 0.05])
     assert set(sampled(table, **options).tokens[..., 0].ravel().tolist()) == allowed
+
+
+# --- requests and plans ----------------------------------------------------------------------------------
+
+
+def test_a_length_limit_is_that_of_the_sentences_own_length():
+    """By hand, for sources of 3 and 10 tokens, EOS counted: 2 * 3 + 1 = 7 and 2 * 10 + 1 = 21, of which 20 fit."""
+    decoding = DecodingConfig(maximum_ratio=2.0, maximum_extra=1, minimum_ratio=1.0, minimum_length=4)
+    of_bucket = SearchPlan(decoding, maximum_length=20, bucket=16)
+    requests = [make_request(of_bucket, [5] * 2 + [EOS]), make_request(of_bucket, [5] * 9 + [EOS])]
+    stacked = stack(requests, of_bucket, rows=3)
+    assert stacked.limit.tolist() == [7, 20, 0]
+    assert stacked.minimum.tolist() == [6, 13, 0]
+    assert stacked.source.shape == (3, 16)
+    assert of_bucket.stages == (16, 20)
+
+
+def test_the_parts_of_a_line_have_keys_of_their_own_and_the_first_that_of_the_line():
+    of_all = SearchPlan(DecodingConfig(seed=7), maximum_length=20)
+    keys = [tuple(make_request(of_all, [5, EOS], line=line, part=part).key) for line in (1, 2) for part in range(3)]
+    assert (keys[0], keys[3]) == ((7, 1), (7, 2))
+    assert len(set(keys)) == 6
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [({"prefix": [5]}, "no room for a prefix"), ({"terms": [[5, 6]]}, "no room for terms")],
+)
+def test_what_the_plan_has_no_room_for_is_refused(wish, message):
+    with pytest.raises(ValueError, match=message):
+        make_request(SearchPlan(DecodingConfig(), maximum_length=20), [7, EOS], **wish)

@@ -11,12 +11,14 @@ from flax import nnx
 from data.batch import BOS, EOS, PAD, UNK, Batch, TokenPair
 from data.batching.packing import make_batch
 from data.errors import InputError
-from dragoman.translation.alignment import Link, Place, align_words, choose_layer, usual_place
+from dragoman.translation.alignment import AlignmentLayer, Link, align_words, choose_layer, usual_alignment_layer
 from tests.transformer.model.test_encoder_decoder import ARCHITECTURES, VOCABULARY, build
 from transformer.config import DecodingConfig, ModelConfig, TrainingConfig
-from transformer.decoding.requests import Request
+from transformer.decoding import SearchPlan
+from transformer.decoding.batches import in_order
+from transformer.decoding.request import make_request
 from transformer.decoding.scoring import ForcedPair, attend_pairs, forced_pair, longest_side, score_pairs
-from transformer.decoding.searcher import Model, search_sentences
+from transformer.decoding.searcher import Ensemble, search_sentences
 from transformer.model import Parameters, merge, split
 from transformer.model.attention import KeysValues, attend, attention_weights
 from transformer.model.masks import CausalMask
@@ -72,11 +74,6 @@ def attention(pairs: list[ForcedPair], layer: int, config: ModelConfig = CONFIG)
     return in_order(found, len(pairs))
 
 
-def in_order(batches, count: int) -> list[np.ndarray]:
-    found = {place: row for places, rows in batches for place, row in zip(places, rows, strict=True)}
-    return [found[place] for place in range(count)]
-
-
 # --- scores ----------------------------------------------------------------------------------------------------------
 
 
@@ -85,13 +82,12 @@ def test_the_forced_score_of_a_hypothesis_is_its_score_in_search(beam):
     sources = [[*source, EOS] for source in sentences(24, LONGEST - 1, seed=5)]
     decoding = DecodingConfig(beam=beam, rows=ROWS, maximum_ratio=1.0, maximum_extra=4)
     pairs, expected = [], []
-    graph, parameters = model()
-    requests = list(map(Request, sources))
-    one = Model((graph,), (parameters,))
-    for places, rows in search_sentences(one, requests, decoding=decoding, maximum_length=LONGEST, keep=beam):
-        for place, hypotheses in zip(places, rows, strict=True):
+    plan = SearchPlan(decoding, maximum_length=LONGEST, keep=beam)
+    requests = [make_request(plan, source) for source in sources]
+    for indices, rows in search_sentences(Ensemble.of(model()), requests, plan):
+        for index, hypotheses in zip(indices, rows, strict=True):
             for found in hypotheses:
-                pairs.append(forced_pair(sources[place], found.tokens, is_finished=found.is_finished))
+                pairs.append(forced_pair(sources[index], found.tokens, is_finished=found.is_finished))
                 expected.append(found.log_probability)
     assert {pair.labels[-1] == EOS for pair in pairs} == {True, False}
     assert [float(row.sum()) for row in scores(pairs)] == pytest.approx(expected, rel=1e-5)
@@ -200,19 +196,19 @@ def test_a_model_that_reverses_letters_looks_at_the_letter_that_it_writes():
     pairs = draw(50)
     reference = [[(len(pair.target) - 1 - place, place) for place in range(len(pair.target))] for pair in pairs]
 
-    def align(place: Place) -> list[list[Link]]:
+    def align(choice: AlignmentLayer) -> list[list[Link]]:
         batches = attend_pairs(
             graph,
             state.parameters,
             [forced_pair(*pair) for pair in pairs],
-            layer=place.layer,
+            layer=choice.layer,
             rows=ROWS,
             maximum_length=LONGEST,
         )
         words = [range(len(pair.target)) for pair in pairs]
         weights = in_order(batches, len(pairs))
-        return [align_words(row, one, one, shift=place.shift) for row, one in zip(weights, words, strict=True)]
+        return [align_words(row, one, one, shift=choice.shift) for row, one in zip(weights, words, strict=True)]
 
     best, agreement = choose_layer(align, 1, reference)
-    assert best == usual_place(1)
+    assert best == usual_alignment_layer(1)
     assert agreement[best] > 0.9

@@ -16,10 +16,12 @@ from tests.support.tiny_run import CONFIG, make_run
 DEVICES = 2
 
 
-@pytest.fixture(autouse=True)
-def few_devices(monkeypatch):
+@pytest.fixture(scope="package", autouse=True)
+def few_devices():
     """Translators search on two of the eight devices: steps are taken by each, and there may be no more cores."""
-    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:DEVICES])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "local_devices", lambda: jax.devices()[:DEVICES])
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +34,7 @@ def lines() -> list[str]:
     return [pair.source for pair in load_corpora(CONFIG.data, "test")[0].pairs][:32]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def translator(run) -> Translator:
     return Translator.load(run)
 

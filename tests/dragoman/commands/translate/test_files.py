@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
+from dragoman.commands.translation_options import parse_translation_options
 from dragoman.signals import Interrupted
 from dragoman.translation.translator import Translator
 from tests.dragoman.commands.test_processes import free_port
@@ -122,20 +123,48 @@ def test_shards_one_after_the_other_are_the_whole(run, lines, tmp_path, suffix, 
     assert b"".join(parts) == output.read_bytes()
 
 
+def stopped_after(chunks: int, monkeypatch, command, arguments) -> None:
+    """Runs a translation that is interrupted after so many chunks."""
+    search_chunk, calls = Translator.search_chunk, iter(range(99))
+
+    def stopping(*arguments, **options):
+        if next(calls) < chunks:
+            return search_chunk(*arguments, **options)
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Translator, "search_chunk", stopping)
+        command(arguments)
+
+
+def test_a_list_of_words_that_was_renamed_is_the_same_and_one_that_was_edited_is_not(
+    run, lines, tmp_path, command, monkeypatch
+):
+    source, output, words, renamed = (tmp_path / name for name in ("input", "output", "words", "renamed"))
+    source.write_text("\n".join(lines[:16]), encoding="utf-8")
+    words.write_text("ab\n", encoding="utf-8")
+    arguments = [run, "--input", source, "--output", output, "--chunk", "8", "--banned"]
+    stopped_after(1, monkeypatch, command, [*arguments, words])
+    words.rename(renamed)
+    renamed.write_text("abc\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"begun with --banned SHA-256 [0-9a-f]{64}, and now it is SHA-256"):
+        command([*arguments, renamed])
+    renamed.write_text("ab\n", encoding="utf-8")
+    command([*arguments, renamed])
+    assert output.read_bytes().count(b"\n") == 16
+
+
+def test_every_option_says_how_it_enters_the_identity_of_an_output():
+    options = parse_translation_options(["run"], chunk=1)
+    undeclared = {name for name in vars(options) if "." not in name} - options.identity.keys()
+    assert undeclared == {"identity", "coordinator", "processes", "process"}
+
+
 def test_another_model_option_or_input_is_refused_where_a_file_was_begun(run, lines, tmp_path, command, monkeypatch):
     source, output = tmp_path / "input", tmp_path / "output"
     source.write_text("\n".join(lines), encoding="utf-8")
     arguments = [run, "--input", source, "--output", output, "--chunk", "8"]
-    search_chunk, calls = Translator.search_chunk, iter(range(99))
-    with monkeypatch.context() as patch:
-
-        def stopping(*arguments, **options):
-            if next(calls) < 2:
-                return search_chunk(*arguments, **options)
-            raise Interrupted
-
-        patch.setattr(Translator, "search_chunk", stopping)
-        command(arguments)
+    stopped_after(2, monkeypatch, command, arguments)
     assert saved_lines(tmp_path / "output.partial.json") == 16
     for more, message in [
         (["--beam", "2"], "begun with beam 4, and now it is 2: give the same as before, or start afresh with"),

@@ -7,6 +7,7 @@ import pytest
 
 from data.batch import EOS
 from data.sources import load_corpora
+from dragoman.translation.line_search import read
 from tests.support.tiny_run import CONFIG
 from transformer.decoding.searcher import Hypothesis
 
@@ -80,7 +81,7 @@ def test_every_byte_and_line_break_the_model_can_emit_stays_on_one_line(translat
     sequences += [[byte[f"<0x{b:02X}>"] for b in c.encode()] for c in ODD]
     rows = [Hypothesis([*letter, *middle, *letter], -1.0, -1.0, True) for middle in sequences]
     for row in rows:
-        [found] = translator.read([EOS], [row])
+        [found] = read(translator, [EOS], [row])
         assert len(found.text.splitlines()) == 1
         assert "\n" not in found.text
 

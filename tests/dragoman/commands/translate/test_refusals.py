@@ -14,6 +14,13 @@ def test_the_default_checkpoint_is_the_one_of_best_validation_bleu(run, translat
     assert Translator.load(run, checkpoint="10").translate(lines[:8]) != translator.translate(lines[:8])
 
 
+def test_a_checkpoint_with_another_checkpoint_is_refused(run, command):
+    with pytest.raises(
+        InputError, match="checkpoints/10 is a checkpoint, and checkpoint '99999' is asked for too: name"
+    ):
+        command([run / "checkpoints/10", "--checkpoint", "99999"], stdin=b"a\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [

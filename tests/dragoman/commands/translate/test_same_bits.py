@@ -12,9 +12,10 @@ from dragoman.signals import Interrupted
 from dragoman.translation.translator import Translator
 from tests.support.forced_decoder import forced_log_probability
 from tests.support.tiny_run import CONFIG, tiny_parameters
-from transformer.decoding.batches import bucket_of, make_batches
-from transformer.decoding.requests import Request
-from transformer.decoding.searcher import Model, search_sentences
+from transformer.decoding import SearchPlan
+from transformer.decoding.batches import bucket_of, in_order, make_batches
+from transformer.decoding.request import make_request
+from transformer.decoding.searcher import Ensemble, search_sentences
 
 
 @pytest.mark.parametrize("beam", [1, 4])
@@ -23,7 +24,7 @@ def test_batch_size_and_order_change_no_bit_of_text_or_score(run, lines, beam, p
     config = with_decoding(CONFIG, {"beam": beam})
     config = config.model_copy(update={"model": config.model.model_copy(update={"precision": precision})})
     tokenizer = Tokenizer.load(run)
-    translator = Translator(*tiny_parameters(config, tokenizer, seed=20), config, tokenizer, n_best=beam)
+    translator = Translator.of(*tiny_parameters(config, tokenizer, seed=20), config, tokenizer, n_best=beam)
     expected = translator.search(lines)
     assert len({found[0].text for found in expected}) > 10
     for batch_size, seed in [(1, 1), (2, 2), (7, 3), (32, 4)]:
@@ -40,7 +41,7 @@ def test_300_lines_in_any_batch_and_order_have_the_same_bits(run, beam, precisio
     config = with_decoding(CONFIG, {"beam": beam})
     config = config.model_copy(update={"model": config.model.model_copy(update={"precision": precision})})
     tokenizer = Tokenizer.load(run)
-    translator = Translator(*tiny_parameters(config, tokenizer, seed=20), config, tokenizer, n_best=beam)
+    translator = Translator.of(*tiny_parameters(config, tokenizer, seed=20), config, tokenizer, n_best=beam)
     expected = translator.search(lines)
     orders = [np.arange(300), np.arange(300)[::-1], *(np.random.default_rng(n).permutation(300) for n in (1, 2))]
     for batch_size in (1, 2, 7, 32, 64, 300):
@@ -50,18 +51,11 @@ def test_300_lines_in_any_batch_and_order_have_the_same_bits(run, beam, precisio
 
 
 def test_batches_on_several_devices_have_the_bits_of_one(translator, lines):
-    requests = list(map(Request, translator.tokenizer.encode_source(lines)))
+    requests = [make_request(translator.plan, source) for source in translator.tokenizer.encode_source(lines)]
 
     def search(devices):
-        batches = search_sentences(
-            translator.model,
-            requests,
-            decoding=CONFIG.decoding,
-            maximum_length=48,
-            batch_size=8,
-            devices=devices,
-        )
-        return {place: row for places, rows in batches for place, row in zip(places, rows, strict=True)}
+        ensemble = Ensemble.of((translator.graph, translator.parameters), devices=devices)
+        return in_order(search_sentences(ensemble, requests, translator.plan, batch_size=8), len(requests))
 
     assert search(jax.devices()[1:3]) == search(())
 
@@ -78,16 +72,12 @@ def test_the_score_of_a_search_is_the_score_of_the_forced_decoder(run, lines, be
     graph, parameters = tiny_parameters(config, tokenizer, seed=20)
     sources = tokenizer.encode_source(lines)
     checked = 0
-    for places, rows in search_sentences(
-        Model((graph,), (parameters,)),
-        list(map(Request, sources)),
-        decoding=config.decoding,
-        maximum_length=48,
-        keep=beam,
-    ):
-        for place, hypotheses in list(zip(places, rows, strict=True))[:12]:
+    plan = SearchPlan(config.decoding, maximum_length=48, keep=beam)
+    requests = [make_request(plan, source) for source in sources]
+    for indices, rows in search_sentences(Ensemble.of((graph, parameters)), requests, plan):
+        for index, hypotheses in list(zip(indices, rows, strict=True))[:12]:
             for hypothesis in hypotheses:
-                forced = forced_log_probability(graph, parameters, sources[place], hypothesis)
+                forced = forced_log_probability(graph, parameters, sources[index], hypothesis)
                 length = len(hypothesis.tokens) + hypothesis.is_finished
                 assert hypothesis.log_probability == pytest.approx(forced, rel=1e-5, abs=1e-5)
                 assert hypothesis.score == pytest.approx(forced / ((5 + length) / 6) ** 0.7, rel=1e-5, abs=1e-5)
@@ -106,7 +96,7 @@ def test_a_beam_with_damaged_parameters_is_refused(run):
     graph, parameters = tiny_parameters(CONFIG, tokenizer, seed=1)
     parameters = jax.tree.map(lambda x: x * np.nan, parameters)
     for beam in (1, 4):
-        translator = Translator(graph, parameters, with_decoding(CONFIG, {"beam": beam}), tokenizer)
+        translator = Translator.of(graph, parameters, with_decoding(CONFIG, {"beam": beam}), tokenizer)
         with pytest.raises(InputError, match="the model gives no finite score: its parameters are damaged"):
             translator.translate(["abc"])
 

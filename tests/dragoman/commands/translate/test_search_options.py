@@ -1,17 +1,21 @@
 """What outputs must have and must not: every option of search does what it says."""
 
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import dragoman.commands.translate as program
-from data.batch import EOS, UNK
+from data.batch import UNK
 from data.errors import InputError
-from dragoman.translation.translator import Demands, Translator
+from dragoman.translation.loaded import Demands
+from dragoman.translation.translator import Translator
 from tests.support.tiny_run import CONFIG, make_run
-from transformer.decoding.requests import Request
-from transformer.decoding.search import NEVER
-from transformer.decoding.searcher import models_stepper, search_sentences
+from transformer.decoding.batches import IN_FLIGHT
+from transformer.decoding.request import make_request
+from transformer.decoding.searcher import ensemble_stepper, search_sentences
+from transformer.decoding.stepper import NEVER
 
 
 def changed(run: Path, decoding: dict, **options) -> Translator:
@@ -19,20 +23,9 @@ def changed(run: Path, decoding: dict, **options) -> Translator:
 
 
 def test_unknown_is_never_written(translator, lines):
-    rows = search_sentences(
-        translator.model,
-        list(map(Request, translator.tokenizer.encode_source(lines))),
-        decoding=CONFIG.decoding,
-        maximum_length=48,
-    )
+    requests = [make_request(translator.plan, source) for source in translator.tokenizer.encode_source(lines)]
+    rows = search_sentences(translator.ensemble, requests, translator.plan)
     assert not any(UNK in row.tokens for _, found in rows for hypotheses in found for row in hypotheses)
-
-
-@pytest.mark.parametrize("wish", [{"prefix": [5]}, {"terms": [[5, 6]]}])
-def test_a_wish_that_was_not_announced_is_refused(translator, wish):
-    requests = [Request([7, EOS]), Request([7, EOS], **wish)]
-    with pytest.raises(ValueError, match="that nobody announced"):
-        next(search_sentences(translator.model, requests, decoding=CONFIG.decoding, maximum_length=48))
 
 
 def test_outputs_begin_with_their_prefixes_and_blank_ones_ask_for_nothing(
@@ -81,6 +74,25 @@ def test_samples_belong_to_the_line_number_and_the_seed(run, lines):
     assert other.search(lines[:9]) != expected
 
 
+def test_the_parts_of_a_line_have_samples_of_their_own_and_the_first_those_of_the_line(run, translator):
+    sentence = "abcdefgh ijklmn opqrst."
+    sampling = changed(run, {"sampling": True, "beam": 1, "temperature": 2.0})
+    [[alone]] = sampling.search([sentence])
+    [[twice]] = sampling.search([f"{sentence} {sentence}"])
+    first, second = twice.ids
+    assert (twice.parts, first) == (2, alone.ids[0])
+    assert (first.source, first.target != second.target) == (second.source, True)
+
+
+def test_a_prefix_that_leaves_no_room_for_an_end_is_refused_by_its_line(run, command, tmp_path, capsysbinary):
+    path = tmp_path / "prefixes"
+    path.write_text(f"a\n{'b c d e f g h ' * 4}\n")
+    with pytest.raises(InputError, match=r"^line 2: its prefix has [0-9]+ tokens, and its translation at most 20, EOS"):
+        command(
+            [run, "--prefix", path, "--decoding.maximum_ratio", "0", "--decoding.maximum_extra", "20"], stdin=b"a\nb"
+        )
+
+
 def test_the_consensus_of_a_beam_is_one_of_its_hypotheses(run, lines):
     beam = Translator.load(run, n_best=4).search(lines[:6])
     chosen = Translator.load(run, demands=Demands(mbr=True)).search(lines[:6])
@@ -118,20 +130,41 @@ def test_a_knob_of_decoding_is_heard_and_not_given_twice(run):
         changed(run, {"beam": "3"}, beam=2)
 
 
+def test_a_translator_with_other_knobs_is_another_and_the_first_stays_as_it_is(run, translator, lines):
+    expected = translator.translate(lines[:8])
+    greedy = translator.with_(decoding={"beam": 1})
+    assert greedy.translate(lines[:8]) == Translator.load(run, beam=1).translate(lines[:8])
+    assert translator.translate(lines[:8]) == expected
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        translator.n_best = 2
+
+
+def test_threads_that_share_a_translator_get_what_one_thread_gets(translator, lines):
+    shares = [lines[number::4] for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(translator.translate, shares)) == list(map(translator.translate, shares))
+
+
+def test_a_string_is_not_taken_for_a_list_of_its_letters(translator):
+    for call in (translator.translate, translator.search, lambda text: translator.score(text, text)):
+        with pytest.raises(
+            TypeError, match=r"expected a list of lines, found one string: pass \['A man is sleeping\.'\]"
+        ):
+            call("A man is sleeping.")
+
+
 def test_sentences_are_searched_with_the_stepper_that_is_given(translator, lines):
-    requests = list(map(Request, translator.tokenizer.encode_source(lines[:4])))
+    requests = [make_request(translator.plan, source) for source in translator.tokenizer.encode_source(lines[:4])]
 
     def search(make_stepper) -> list[list[int]]:
-        batches = search_sentences(
-            translator.model, requests, decoding=CONFIG.decoding, maximum_length=48, make_stepper=make_stepper
-        )
+        batches = search_sentences(translator.ensemble, requests, translator.plan, make_stepper=make_stepper)
         return [hypotheses[0].tokens for _, rows in batches for hypotheses in rows]
 
-    usual = search(models_stepper)
+    usual = search(ensemble_stepper)
     unwanted = usual[0][0]
 
     def stepper_without_it(models):
-        stepper = models_stepper(models)
+        stepper = ensemble_stepper(models)
 
         def step(*arguments):
             log_probabilities, caches = stepper.step(*arguments)
@@ -147,6 +180,8 @@ def test_sentences_are_searched_with_the_stepper_that_is_given(translator, lines
 def test_the_help_says_that_knobs_left_out_are_those_of_the_run(command, capsys):
     with pytest.raises(SystemExit):
         command(["--help"])
-    knobs = " ".join(capsys.readouterr().out.split()).partition(" decoding: ")[2]
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert f"at most {IN_FLIGHT} * decoding.rows for each device" in help_text
+    knobs = help_text.partition(" decoding: ")[2]
     assert knobs.count("default: the run's)") == len(CONFIG.decoding.model_dump())
     assert "default 5" not in knobs

@@ -1,0 +1,73 @@
+"""Pieces, words, confidences and alignments of translations, and the scores of given ones, by the forced decoder."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from data.errors import InputError
+from dragoman.translation.alignment import usual_alignment_layer, words_of
+from dragoman.translation.loaded import LoadedModel
+from dragoman.translation.record import Details, Part, details_of
+from dragoman.translation.result import PartIds, Translation
+from transformer.decoding.batches import in_order
+from transformer.decoding.scoring import ForcedPair, attend_pairs, forced_pair, longest_side, score_pairs
+
+
+def details_of_lines(
+    model: LoadedModel, lines: Sequence[str], found: Sequence[Sequence[Translation]]
+) -> list[list[Details]]:
+    """The details of each translation of each line, by the first model."""
+    searched = [ids for ranks in found for one in ranks for ids in one.ids]
+    pairs = [forced_pair(one.source, one.target, is_finished=one.is_finished) for one in searched]
+    at = usual_alignment_layer(model.config.model.decoder_layers)
+    scores, attention = token_scores(model, pairs), token_attention(model, pairs, layer=at.layer)
+    vocabulary = model.tokenizer.source_vocabulary()
+    parts = []
+    for pair, scored, looked in zip(pairs, scores, attention, strict=True):
+        pieces = model.tokenizer.target_pieces(pair.labels)
+        parts.append(Part([vocabulary[id_] for id_ in pair.source], pieces, words_of(pieces), scored, looked))
+    remaining = iter(parts)
+    return [
+        [
+            details_of(model.tokenizer.source_words(line), [next(remaining) for _ in one.ids], shift=at.shift)
+            for one in ranks
+        ]
+        for line, ranks in zip(lines, found, strict=True)
+    ]
+
+
+def score_lines(
+    model: LoadedModel, lines: Sequence[str], translations: Sequence[str], *, first: int
+) -> list[list[Translation]]:
+    """Given translations with their log-probabilities. InputError names a line that is too long for the model."""
+    sources, targets = model.tokenizer.encode_source(lines), model.tokenizer.encode_target(translations)
+    pairs = [forced_pair(source, target) for source, target in zip(sources, targets, strict=True)]
+    longest = model.plan.maximum_length
+    for number, pair in enumerate(pairs, first):
+        if longest_side(pair) > longest:
+            raise InputError(
+                f"line {number}: {len(pair.source)} source and {len(pair.labels)} target tokens, EOS counted; the "
+                f"model scores at most {longest} on a side: leave it out, or score its sentences apart"
+            )
+    totals = [float(row.sum(dtype="float64")) for row in token_scores(model, pairs)]
+    return [
+        [Translation(text, total, total, len(target), True, 1, (PartIds(source, target, True),))]
+        for text, source, target, total in zip(translations, sources, targets, totals, strict=True)
+    ]
+
+
+def token_scores(model: LoadedModel, pairs: Sequence[ForcedPair]) -> list[Float[np.ndarray, " T"]]:
+    """The log-probability of every label of every pair, by the first model."""
+    plan = model.plan
+    batches = score_pairs(model.graph, model.parameters, pairs, rows=plan.slots, maximum_length=plan.maximum_length)
+    return in_order(batches, len(pairs))
+
+
+def token_attention(model: LoadedModel, pairs: Sequence[ForcedPair], *, layer: int) -> list[Float[np.ndarray, "T S"]]:
+    """What a decoder layer of the first model looks at when it predicts each label of each pair."""
+    plan = model.plan
+    batches = attend_pairs(
+        model.graph, model.parameters, pairs, layer=layer, rows=plan.slots, maximum_length=plan.maximum_length
+    )
+    return in_order(batches, len(pairs))

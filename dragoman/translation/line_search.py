@@ -1,0 +1,113 @@
+"""The search for the translations of a few lines at once: from text to requests, and from hypotheses to text."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from data.errors import InputError
+from data.lines import one_line
+from dragoman.messages import Progress
+from dragoman.signals import Interrupted
+from dragoman.translation.consensus import by_expected_utility
+from dragoman.translation.glossary import terms_in
+from dragoman.translation.loaded import LoadedModel
+from dragoman.translation.long_lines import encode_parts
+from dragoman.translation.result import PartIds, Translation, join
+from transformer.decoding import Request, SearchPlan
+from transformer.decoding.request import LONGEST_TERM, MOST_TERMS, make_request
+from transformer.decoding.searcher import Hypothesis, search_sentences
+
+
+def search_lines(
+    model: LoadedModel,
+    lines: Sequence[str],
+    *,
+    batch_size: int,
+    progress: Progress,
+    is_stopping: Callable[[], bool],
+    first: int,
+    prefixes: Sequence[str],
+) -> list[list[Translation]]:
+    """The translations of lines that are searched together; raises Interrupted between batches.
+
+    `first` is the number of the first line, which with `decoding.seed` decides its samples; `prefixes` are how the
+    translation of each line begins.
+    """
+    parts = encode_parts(lines, model.tokenizer.encode_source, limit=model.limit)
+    plan = replace(model.plan, capacities=model.plan.capacities._replace(prefixes=bool(prefixes)))
+    requests = list(line_requests(model, plan, lines, parts, first=first, prefixes=prefixes))
+    sources = [row for rows in parts for row in rows]
+    owners = [line for line, rows in enumerate(parts) for _ in rows]
+    waiting = [len(rows) for rows in parts]
+    progress.add(lines=waiting.count(0))
+    found: dict[int, list[Translation]] = {}
+    for indices, batch in search_sentences(model.ensemble, requests, plan, batch_size=batch_size):
+        if is_stopping():
+            raise Interrupted
+        for index, hypotheses in zip(indices, batch, strict=True):
+            found[index] = read(model, sources[index], hypotheses)
+            waiting[owners[index]] -= 1
+            progress.add(lines=int(waiting[owners[index]] == 0), tokens=found[index][0].tokens)
+    in_order = (found[index] for index in range(len(owners)))
+    return [join([next(in_order) for _ in rows]) for rows in parts]
+
+
+def line_requests(
+    model: LoadedModel,
+    plan: SearchPlan,
+    lines: Sequence[str],
+    parts: Sequence[Sequence[Sequence[int]]],
+    *,
+    first: int,
+    prefixes: Sequence[str],
+) -> Iterator[Request]:
+    """A request for each part of each line: the prefix is asked of the first part, a term of the part that has it.
+
+    InputError for a prefix that is too long, or terms that are too many or too long.
+    """
+    begun = model.tokenizer.encode_target(prefixes) if prefixes else [[] for _ in lines]
+    for number, (line, rows, prefix) in enumerate(zip(lines, parts, begun, strict=True), first):
+        for part, row in enumerate(rows):
+            text = line if len(rows) == 1 else model.tokenizer.decode_source([row])[0]
+            own = prefix if part == 0 else []
+            check_prefix(own, plan.limit(len(row)), line=number)
+            terms = required_terms(model, text, line=number)
+            yield make_request(plan, row, line=number, part=part, prefix=own, terms=terms)
+
+
+def check_prefix(prefix: Sequence[int], limit: int, *, line: int) -> None:
+    """InputError for a prefix behind which an output has no room for an end."""
+    if len(prefix) >= limit:
+        raise InputError(
+            f"line {line}: its prefix has {len(prefix)} tokens, and its translation at most {limit}, EOS counted: "
+            "shorten the prefix, or raise decoding.maximum_extra or decoding.maximum_ratio"
+        )
+
+
+def required_terms(model: LoadedModel, text: str, *, line: int) -> list[list[int]]:
+    """The target terms that the translation of a text must have, as tokens. InputError if they do not fit."""
+    targets = [term.target for term in terms_in(text, model.demands.terms)]
+    terms = [ids for ids in model.tokenizer.encode_target(targets) if ids] if targets else []
+    if len(terms) > MOST_TERMS or any(len(ids) > LONGEST_TERM for ids in terms):
+        raise InputError(
+            f"line {line}: {len(terms)} terms, the longest of {max(map(len, terms))} tokens: at most "
+            f"{MOST_TERMS} terms of {LONGEST_TERM} tokens can be required of a sentence"
+        )
+    return terms
+
+
+def read(model: LoadedModel, source: Sequence[int], hypotheses: Sequence[Hypothesis]) -> list[Translation]:
+    """Hypotheses as text, each on one line: by score, or by what they agree on."""
+    texts = [one_line(text) for text in model.tokenizer.decode([hypothesis.tokens for hypothesis in hypotheses])]
+    order = by_expected_utility(texts) if model.demands.mbr else range(len(texts))
+    return [
+        Translation(
+            texts[rank],
+            hypotheses[rank].log_probability,
+            hypotheses[rank].score,
+            len(hypotheses[rank].tokens),
+            hypotheses[rank].is_finished,
+            1,
+            (PartIds(source, hypotheses[rank].tokens, hypotheses[rank].is_finished),),
+        )
+        for rank in list(order)[: model.n_best]
+    ]

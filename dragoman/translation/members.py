@@ -1,0 +1,63 @@
+"""From a checkpoint to a member of an ensemble: its parameters, verified, and what belongs to them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flax import nnx
+
+from data.errors import InputError
+from data.vocabulary.tokenizer import Tokenizer
+from dragoman.runs.checkpoint import restore_parameters
+from dragoman.runs.loading import find_checkpoint, with_decoding
+from dragoman.runs.manifest import read_manifest
+from dragoman.runs.run import check_hashes, config_hash, file_hash
+from transformer.config import Config
+from transformer.model import Parameters, abstract
+
+
+class Member(NamedTuple):
+    """One model of an ensemble, as its checkpoint holds it."""
+
+    graph: nnx.GraphDef
+    parameters: Parameters
+    config: Config
+    tokenizer: Tokenizer
+    run: str
+    checkpoint: str
+    step: int
+    parameters_sha256: str
+
+
+def load_member(run: str | Path, checkpoint: str = "best", decoding: Mapping[str, Any] | None = None) -> Member:
+    """The model of a checkpoint, with other knobs of decoding. InputError names what is wrong."""
+    directory, home = find_checkpoint(Path(run), checkpoint)
+    config = with_decoding(home.load_config(), decoding or {})
+    hashes = {"config": config_hash(config), "tokenizer": file_hash(home.tokenizer_paths(config))}
+    manifest = read_manifest(directory)  # its parameters are verified when they are loaded
+    check_hashes(manifest, hashes, where=directory)
+    tokenizer = Tokenizer.load(home.path)
+    by_xla = config.with_model({"attention_kernel": "xla"})  # cuDNN's was timed for training, on the GPU of that
+    graph, template = abstract(by_xla.model, tokenizer.source_size, tokenizer.target_size)
+    return Member(
+        graph=graph,
+        parameters=restore_parameters(directory, template),
+        config=config,
+        tokenizer=tokenizer,
+        run=str(run),
+        checkpoint=directory.name,
+        step=manifest.step,
+        parameters_sha256=manifest.parameters_sha256,
+    )
+
+
+def shared_config(members: Sequence[Member]) -> Config:
+    """The config of the first, with lengths that all can take. InputError if a vocabulary is not the same."""
+    first = members[0]
+    for other in members[1:]:
+        if other.tokenizer.sha256 != first.tokenizer.sha256:
+            raise InputError(f"{other.run} has another vocabulary than {first.run}: an ensemble needs one and the same")
+    longest = min(member.config.model.maximum_length for member in members)
+    tokens = min(longest, *(member.config.data.maximum_tokens for member in members))
+    data = first.config.data.model_copy(update={"maximum_tokens": tokens})
+    return first.config.with_model({"maximum_length": longest}).model_copy(update={"data": data})

@@ -1,0 +1,80 @@
+"""What a search returns, and what strategies do with rows of hypotheses on the way."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from data.batch import PAD
+from transformer.decoding.stepper import NEVER
+
+
+class Hypotheses(NamedTuple):
+    """The best hypotheses of each row, best first; K is `SearchPlan.keep` here, L is `SearchPlan.length`.
+
+    A hypothesis that met the length limit before EOS is unfinished, and stands behind every finished one. Where a row
+    has fewer hypotheses than K, the rest have length 0 and score NEVER.
+    """
+
+    tokens: Int[Array, "B K L"]  # EOS included, PAD behind it
+    lengths: Int[Array, "B K"]  # EOS counted
+    log_probabilities: Float[Array, "B K"]  # of all tokens together
+    scores: Float[Array, "B K"]  # the same, divided by the length penalty
+    finished: Bool[Array, "B K"]
+
+
+def empty_hypotheses(rows: int, hypotheses: int, length: int) -> Hypotheses:
+    """Rows without any hypothesis: what a search starts from."""
+    shape = (rows, hypotheses)
+    never = np.full(shape, NEVER, np.float32)
+    empty = Hypotheses(
+        tokens=np.full((*shape, length), PAD, np.int32),
+        lengths=np.zeros(shape, np.int32),
+        log_probabilities=never,
+        scores=never,
+        finished=np.zeros(shape, bool),
+    )
+    return jax.tree.map(jnp.asarray, empty)
+
+
+def pick(values: Array, indices: Int[Array, "B K"]) -> Array:
+    """values[b, indices[b, k]] for each row b."""
+    return jax.vmap(lambda row, chosen: row[chosen])(values, indices)
+
+
+def append(
+    written: Int[Array, "B K L"], parents: Int[Array, "B K"], tokens: Int[Array, "B K"], positions: Int[Array, " B"]
+) -> Int[Array, "B K L"]:
+    """What the parents wrote, with one more token each at their row's position."""
+    return put(pick(written, parents), tokens, positions)
+
+
+def put(written: Int[Array, "B K L"], tokens: Int[Array, "B K"], positions: Int[Array, " B"]) -> Int[Array, "B K L"]:
+    """What is written, with these tokens at their row's position."""
+    is_position = jnp.arange(written.shape[-1])[None] == positions[:, None]
+    return jnp.where(is_position[:, None], tokens[..., None], written)
+
+
+def choose(rows: Bool[Array, " B"], new: Array, old: Array) -> Array:
+    """New values in the given rows, old ones elsewhere."""
+    return jnp.where(rows.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+def best_of_both(first: Hypotheses, second: Hypotheses, hypotheses: int) -> Hypotheses:
+    """The best of both by score, best first; of equal scores, the first's before the second's."""
+    both = jax.tree.map(lambda one, other: jnp.concatenate([one, other], axis=1), first, second)
+    _, indices = jax.lax.top_k(both.scores, hypotheses)
+    return jax.tree.map(lambda values: pick(values, indices), both)
+
+
+def finished_first(first: Hypotheses, second: Hypotheses, keep: int) -> Hypotheses:
+    """The `keep` best of both, finished ones before those that a limit has cut; what is not there is blank."""
+    both = jax.tree.map(lambda one, other: jnp.concatenate([one, other], axis=1), first, second)
+    order = jnp.lexsort((-both.scores, ~both.finished), axis=-1)[:, :keep]
+    best = jax.tree.map(lambda values: pick(values, order), both)
+    is_there = best.scores > NEVER
+    return best._replace(
+        tokens=jnp.where(is_there[..., None], best.tokens, PAD), lengths=jnp.where(is_there, best.lengths, 0)
+    )

@@ -1,0 +1,88 @@
+"""What a sentence asks of the search, alone and stacked as the rows of a batch."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Int, UInt32
+
+from data.batch import PAD
+from transformer.decoding.batches import fill
+from transformer.decoding.plan import SearchPlan
+
+MOST_TERMS = 8  # terms that one sentence can require
+LONGEST_TERM = 16  # tokens of a term
+
+
+class Request(NamedTuple):
+    """What a sentence asks of the search. Stacked, its fields have the rows of a batch in front: see `stack`.
+
+    Tokens are padded with PAD.
+    """
+
+    source: Int[Array | np.ndarray, "*B S"]  # EOS included
+    limit: Int[Array | np.ndarray, "*B"]  # longest output in tokens, EOS counted; 0: the row is left out
+    minimum: Int[Array | np.ndarray, "*B"]  # fewest tokens before EOS
+    prefix: Int[Array | np.ndarray, "*B P"]  # tokens with which the output begins
+    terms: Int[Array | np.ndarray, "*B M Q"]  # up to M terms of up to Q tokens that the output must contain
+    key: UInt32[Array | np.ndarray, "*B 2"]  # of its random numbers
+
+
+def make_request(
+    plan: SearchPlan,
+    source: Sequence[int],
+    *,
+    line: int = 0,
+    part: int = 0,
+    prefix: Sequence[int] = (),
+    terms: Sequence[Sequence[int]] = (),
+) -> Request:
+    """The request of a sentence, as tokens with EOS. Its length limits are those of the plan for its own length.
+
+    `line` and `part` number it, and decide its random numbers. ValueError for what the plan has no room for.
+    """
+    limit = plan.limit(len(source))
+    longest = max(map(len, terms), default=0)
+    if (len(prefix) and not plan.capacities.prefixes) or (len(terms) and not plan.capacities.terms):
+        raise ValueError(f"the plan has no room for {'a prefix' if len(prefix) else 'terms'}: see its capacities")
+    if len(prefix) >= limit or len(terms) > MOST_TERMS or longest > LONGEST_TERM:
+        raise ValueError(
+            f"a prefix of {len(prefix)} tokens and {len(terms)} terms of up to {longest} do not fit in an output of "
+            f"{limit} tokens, {MOST_TERMS} terms and {LONGEST_TERM} tokens of a term"
+        )
+    return Request(
+        source=np.array(source, np.int32),
+        limit=np.array(limit, np.int32),
+        minimum=np.array(plan.minimum(len(source)), np.int32),
+        prefix=np.array(prefix, np.int32),
+        terms=fill(len(terms), terms, longest),
+        key=random_key(plan.decoding.seed, line, part),
+    )
+
+
+def random_key(seed: int, line: int, part: int) -> UInt32[np.ndarray, "2"]:
+    """The key of a sentence's random numbers: the seed and the line for the first part of a line, a hash for others."""
+    if part == 0 and line < 2**32:
+        return np.array([seed, line], np.uint32)
+    return np.random.SeedSequence([seed, line, part]).generate_state(2)
+
+
+def stack(requests: Sequence[Request], plan: SearchPlan, *, rows: int) -> Request:
+    """The requests as the rows of a batch, padded to the plan's shapes; the rows left over are left out of the search.
+
+    Without capacities for them, prefixes and terms take no room in the program.
+    """
+    prefix = plan.length if plan.capacities.prefixes else 0
+    terms = (MOST_TERMS if plan.capacities.terms else 0, LONGEST_TERM)
+    shapes = Request(source=(plan.bucket,), limit=(), minimum=(), prefix=(prefix,), terms=terms, key=(2,))
+    fields = zip(*requests, strict=True)
+    return Request(*(pad(values, (rows, *shape)) for values, shape in zip(fields, shapes, strict=True)))
+
+
+def pad(values: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """One array of many, each in the corner of its row: PAD, which is 0, is around it, and in the rows left over."""
+    padded = np.full(shape, PAD, values[0].dtype)
+    for row, value in enumerate(values):
+        corner: tuple[int | slice, ...] = (row, *(slice(size) for size in value.shape))
+        padded[corner] = value
+    return padded
