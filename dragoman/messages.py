@@ -6,8 +6,8 @@ from types import TracebackType
 import jax
 from tqdm import tqdm
 
-MANY = 2000  # lines from which progress is shown even where no one may be watching
-PATIENCE = 10.0  # seconds between two looks at it there, and before the first where no one knows how many lines come
+MANY = 2000  # show progress of so many lines even where standard error is no terminal
+PATIENCE = 10.0  # seconds between two updates of the bar there; also before the first if the total is unknown
 
 
 def say(text: str) -> None:
@@ -29,7 +29,7 @@ def tell(text: str) -> None:
 
 
 class Progress:
-    """Lines done, lines and tokens a second, and the time left if the total is known. Without a label: nothing."""
+    """A bar of lines done, lines and tokens a second, and the time left if the total is known. No label: no bar."""
 
     def __init__(self, label: str, *, total: int | None, done: int = 0):
         is_watched = sys.stderr is not None and sys.stderr.isatty()
@@ -54,7 +54,7 @@ class Progress:
         self._bar.close()
 
     def add(self, *, lines: int = 0, tokens: int = 0) -> None:
-        """Note what is done: lines, and tokens of their translations."""
+        """Count lines as done, and the tokens of their translations."""
         self._tokens += tokens
         if not self._bar.disable:
             self._bar.set_postfix_str(

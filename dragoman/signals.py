@@ -1,4 +1,4 @@
-"""Stopping politely: SIGTERM and SIGINT set a flag that the loops look at."""
+"""Stopping politely: SIGTERM and SIGINT set a flag, which loops check where nothing is lost by stopping."""
 
 import contextlib
 import signal
@@ -17,11 +17,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(Exception):
-    """A program was asked to stop, and did so where nothing is lost by it."""
+    """Raised where a program was asked to stop and nothing is lost by it."""
 
 
 class StopRequest:
-    """Within it SIGTERM and SIGINT only set `requested`, however often they come; the old handlers return at its end.
+    """Within it SIGTERM and SIGINT only set `requested`, however often they come; the old handlers are restored after.
 
     with StopRequest() as stop:
         while not stop.requested: ...
@@ -45,7 +45,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Within it a signal, or one that came before, raises Interrupted: for waiting on a pipe, maybe for ever."""
+        """Within it a signal, or one that came before, raises Interrupted: for reads from a pipe that may never end."""
         self._is_interrupting = True
         try:
             if self.requested:
@@ -73,10 +73,10 @@ class StopRequest:
 
 
 class SharedStop:
-    """A request to stop one process, which stops all of them after the same update.
+    """A request to stop one process, which stops all processes of a job after the same update.
 
-    Signals come to one process or to all, and never at the same moment. What decides is `number`, that of a signal on
-    which all agree, never `StopRequest.requested`.
+    Signals reach one process or all of them, never at the same moment. So what decides is `number`, the signal on which
+    all processes agree, and never `StopRequest.requested`.
     """
 
     def __init__(self, request: StopRequest):
@@ -92,7 +92,7 @@ class SharedStop:
         return 128 + self.number if self.number else 0
 
     def look(self) -> None:
-        """Call it after each update. Several processes learn of a signal one update later, so that none ever waits."""
+        """Call it after each update. With several processes, a signal counts one update later, so that none waits."""
         if jax.process_count() == 1:
             self.number = self.request.signal_number
             return
@@ -104,7 +104,7 @@ class SharedStop:
         self.number = self.number or (int(before) if before is not None else 0)
 
     def gather(self, work: Callable[[], Any]) -> list[Any]:
-        """What `work` returns in each process; Interrupted in all where it is in one."""
+        """What `work` returns in each process; Interrupted in every process if it is raised in one."""
         try:
             found, is_interrupted = work(), False
         except Interrupted:

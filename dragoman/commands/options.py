@@ -135,7 +135,7 @@ def one_line(error: Exception) -> str:
 
 
 def run_main(main: Callable[[list[str]], int | None]) -> NoReturn:
-    """Run a program and exit: 2 after bad input, told in one line; 130 after an interrupt; 141 if no one reads on."""
+    """Run a program and exit: 2 after bad input, told in one line; 130 after an interrupt; 141 after a closed pipe."""
     try:
         status = main(sys.argv[1:]) or 0
         sys.stdout.flush()

@@ -1,6 +1,6 @@
 """A run as other programs read it: a directory of its own, with the tokenizer and a few words on how to use it.
 
-    python -m transformer.export RUN DIRECTORY --format ctranslate2
+    dragoman export RUN DIRECTORY --format ctranslate2
 
 To add a format: write a function like `write_safetensors` in a file of its own, and a line in FORMATS. It must refuse
 by name, as InputError, whatever of the architecture, or of the search if it has one, the format cannot express.

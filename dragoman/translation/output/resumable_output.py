@@ -3,8 +3,8 @@
 FILE.partial        what is written so far; it becomes FILE once it is complete
 FILE.partial.json   the journal: how much of it counts, and what input, model and options it was made with
 
-After each chunk the file is flushed to the disk, and then the journal replaced: whenever a program dies, the journal
-tells how far the file is good. The same command goes on from there, to the same bytes.
+After each chunk the file is flushed to the disk, and then the journal is replaced: whenever a program dies, the journal
+says how far the file is good. The same command resumes there, and the result is the same, byte for byte.
 """
 
 import contextlib
@@ -86,7 +86,7 @@ class ResumableOutput:
             write_atomically(self.journal, json.dumps(record | {"identity": self._identity}, indent=1).encode())
 
     def finish(self) -> None:
-        """Give the file its name. A journal left behind by a kill in between is of no file, and is not looked at."""
+        """Give the file its name. A journal that a kill leaves behind after that belongs to no file, and is ignored."""
         with writing(self.path):
             self._flush()
             self.partial.replace(self.path)
@@ -94,7 +94,7 @@ class ResumableOutput:
             self.journal.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Leave the file to be gone on with; one without a line in it is removed."""
+        """Leave the file to be resumed; one without a line in it is removed."""
         if not self.done.lines and is_same(self._stream, self.partial):
             self.partial.unlink()
         with writing(self.path):
@@ -112,7 +112,7 @@ class ResumableOutput:
             raise InputError(f"{self.partial}: another process has just finished it: run the command again")
 
     def _recall(self) -> None:
-        """Take up what the journal tells; InputError if it is of another purpose, or the file is not what it says."""
+        """Resume as the journal says; InputError if it was made for another output, or the file is not what it says."""
         try:
             record = json.loads(self.journal.read_bytes())
             if record["format"] != FORMAT:
@@ -140,15 +140,15 @@ class ResumableOutput:
         os.fsync(self._stream.fileno())
 
 
-Output = StreamOutput | ResumableOutput  # both take a chunk with `write`, and `done` is where to go on
+Output = StreamOutput | ResumableOutput  # both take a chunk with `write`, and `done` is where to resume
 
 
 @contextlib.contextmanager
 def open_output(path: Path | None, *, identity: Identity, restart: bool = False) -> Iterator[Output]:
     """Standard output, or a file that gets its name once the block ends without an exception.
 
-    What has that name before keeps it until then. A file that was begun before is gone on with, unless `restart`;
-    InputError if it was begun with another identity, or is in use.
+    What had that name keeps it until then. A file that was begun before is resumed, unless `restart`; InputError if it
+    was begun with another identity, or is in use.
     """
     if path is None:
         standard_output: Any = sys.stdout.buffer

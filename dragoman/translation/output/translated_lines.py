@@ -34,7 +34,7 @@ def write_translations(
     limit: int,
     waiting: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """Translate the lines of a part, counted from 0, that the output does not have yet, and tell of the unusual ones.
+    """Translate the lines of a part, counted from 0, that the output does not have yet, and warn of unusual ones.
 
     `companions` have a line for each line: prefixes, translations to score. `total` is for the time left; lines of more
     than `limit` tokens were translated in parts; whatever may take long to read is read within `waiting()`, so that it
