@@ -19,8 +19,8 @@ def copy_source(lines: Sequence[str]) -> list[str]:
 def learn_dictionary(pairs: Sequence[Pair]) -> dict[str, str]:
     """The most probable translation of each source word under IBM Model 1 (Brown et al. 1993, section 4.2).
 
-    Words are what spaces separate. Words seen once are left out: there is nothing to learn from them. EM runs over all
-    pairs of words that share a sentence pair, in the direction that translates: t(target word | source word).
+    Words are separated by spaces. Words seen once are left out, since there is nothing to learn from them. EM runs over
+    all pairs of words that share a sentence pair, in the direction of translation: t(target word | source word).
 
         ("das haus", "the house"), ("das buch", "the book"), ("ein buch", "a book")
         -> das: the, haus: house, buch: book, ein: a     (where each word is seen often enough)
@@ -43,7 +43,7 @@ def word_for_word(lines: Sequence[str], dictionary: dict[str, str]) -> list[str]
 
 
 def _words(lines: Sequence[str]) -> tuple[list[np.ndarray], list[str]]:
-    """Each line as numbers of words, and the words; those seen fewer than SEEN times are left out."""
+    """Each line as numbers of words, and the words. Words seen fewer than SEEN times are left out."""
     counts: dict[str, int] = {}
     split = [line.split() for line in lines]
     for words in split:
@@ -57,7 +57,7 @@ def _words(lines: Sequence[str]) -> tuple[list[np.ndarray], list[str]]:
 def cooccurrences(
     sources: list[np.ndarray], targets: list[np.ndarray]
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
-    """Every source word beside every target word of its pair, and the running number of that target word's place."""
+    """Each source word with each target word of its pair, and the running number of that target word."""
     starts = np.cumsum([0, *(len(target) for target in targets)])
     left = [np.tile(source, len(target)) for source, target in zip(sources, targets, strict=True)]
     right = [np.repeat(target, len(source)) for source, target in zip(sources, targets, strict=True)]

@@ -27,10 +27,10 @@ What to know when you call CTranslate2 yourself:
 - Source tokens are SentencePiece pieces without an end: CTranslate2 adds `</s>`.
 - Suppress `<pad>`, `<unk>` and `<s>`, and set `min_decoding_length=0`, as translate.py does.
 - No more than {maximum_length} tokens on either side, `</s>` counted: set `max_decoding_length` and `max_input_length`,
-  and cut longer lines before, since CTranslate2 drops what is behind its limit without a word.
-- The run divides log-probabilities by {formula}, the end counted. translate.py
-  searches without a penalty and ranks the finished hypotheses so. The `length_penalty` of CTranslate2, whose search
-  divides by length ** penalty on its way, gives other translations now and then.
+  and split longer lines first, since CTranslate2 silently drops what exceeds its limit.
+- The run divides log-probabilities by {formula}, where the length includes the end. translate.py
+  searches without a penalty and ranks the finished hypotheses by that formula. The `length_penalty` of CTranslate2
+  divides by length ** penalty during the search, and sometimes gives other translations.
 """
 
 SAFETENSORS = """\

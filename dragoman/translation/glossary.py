@@ -1,4 +1,4 @@
-"""Terms that translations must have, and words that they must not."""
+"""Terms that translations must contain, and words that they must not."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def read_words(path: str) -> list[str]:
 
 
 def terms_in(line: str, glossary: Sequence[Term]) -> list[Term]:
-    """The terms that a line has, as whole words in any case, each once; of terms within each other the longest.
+    """The terms that a line contains, as whole words in any case, each once. Of overlapping terms, the longest.
 
     Terms `black dog` and `dog`, line "Two dogs, one black dog" -> `black dog`.
     """
@@ -52,14 +52,14 @@ def terms_in(line: str, glossary: Sequence[Term]) -> list[Term]:
 
 
 def has_term(text: str, term: Term) -> bool:
-    """Whether a translation has the target term, character for character."""
+    """Whether a translation contains the target term, character for character."""
     return term.target in text
 
 
 def spellings(word: str, vocabulary: Mapping[str, int]) -> list[tuple[int, ...]]:
     """Every way to write a word in pieces of the vocabulary, as ids, shortest first; at most MOST_SPELLINGS.
 
-    The word stands after a space: pieces `▁a`, `b`, `▁ab` write "ab" as (▁ab) and (▁a, b).
+    The word follows a space: pieces `▁a`, `b`, `▁ab` write "ab" as (▁ab) and (▁a, b).
     """
     text = SPACE + SPACE.join(word.split())
     ways: list[list[tuple[int, ...]]] = [[()], *([] for _ in text)]

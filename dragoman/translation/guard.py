@@ -33,9 +33,9 @@ LENGTH_EXTRA = 15  # characters: "Yes." may become "Jawohl, so ist es."
 
 
 def flags(source: str, output: str, *, skip: Collection[str] = ()) -> tuple[str, ...]:
-    """The names of the checks that find something, in the order of CHECKS; those in `skip` are not made.
+    """The names of the checks that find something, in the order of CHECKS. Checks in `skip` are left out.
 
-    Skip "copy" where source and target are one language, or two that are close.
+    Skip "copy" if source and target are the same language or closely related.
 
         flags("A dog runs.", "Ein Hund, ein Hund, ein Hund läuft.")    -> ("loop",)
         flags("a dog runs on the grass", "a dog runs on the grass")    -> ("copy",)
@@ -52,7 +52,7 @@ def count_flags(found: Iterable[Sequence[str]]) -> Counter[str]:
 
 
 def is_loop(source: str, output: str) -> bool:
-    """Something is repeated more than a writer would, and more than in the source.
+    """True if something is repeated more than a writer would repeat it, and more than in the source.
 
     Back to back: a word 4 times, a phrase of up to 20 words 3 times, a few letters 6 times within a word; and each at
     least twice more often than anything in the source. Or anywhere: some 4 words twice more often than any 4 words of
@@ -75,10 +75,10 @@ def is_loop(source: str, output: str) -> bool:
 
 
 def is_copy(source: str, output: str) -> bool:
-    """At least 0.7 of the source's words, and 4 or more, stand in the output as they are.
+    """True if at least 70% of the source's words, and at least 4, are in the output unchanged.
 
-    Counted are words of two letters or more that do not begin with a capital, for names are copied rightly; in scripts
-    without capitals all words, in scripts without spaces all characters.
+    This counts words of two letters or more that do not begin with a capital, since copying a name is right. In
+    scripts without capitals it counts all words, and in scripts without spaces all characters.
 
         "a dog runs on the grass", "a dog runs on the Gras"        True: 4 of 5
         "Angela Merkel met Emmanuel Macron", the same              False: one word that is no name
@@ -90,7 +90,7 @@ def is_copy(source: str, output: str) -> bool:
 
 
 def is_long(source: str, output: str) -> bool:
-    """The output is longer than 2.5 times the source and 15 characters more, in characters of equal width.
+    """True if the output is longer than 2.5 times the source plus 15 characters, in characters of equal width.
 
     "A dog", 5: at most 27. An ideograph counts 3 characters, a syllable of Japanese or Korean 2.
     """
@@ -98,7 +98,7 @@ def is_long(source: str, output: str) -> bool:
 
 
 def is_short(source: str, output: str) -> bool:
-    """As `is_long`, the sides exchanged; or nothing was written for a source that has words."""
+    """As `is_long` with the sides exchanged, or if nothing was written for a source that has words."""
     return is_long(output, source) or (not output.strip() and bool(words_of(source)))
 
 
@@ -114,7 +114,7 @@ def words_of(line: str) -> list[str]:
 
 
 def most_repeats(words: Sequence[str], shortest: int, longest: int) -> int:
-    """The most times that a unit of so many words stands back to back: a b a b a, units of 2 -> 2; 0 without words."""
+    """How often a unit of `shortest` to `longest` words repeats back to back: a b a b a, 2 to 2 -> 2."""
     most = 0
     for size in range(shortest, min(longest, len(words)) + 1):
         run = 0
@@ -126,7 +126,7 @@ def most_repeats(words: Sequence[str], shortest: int, longest: int) -> int:
 
 
 def most_common_ngram(words: Sequence[str]) -> int:
-    """How often the most frequent 4 words stand in a row, or 10 in a script without spaces; 0 if there are fewer."""
+    """The count of the most frequent run of 4 words, or of 10 in a script without spaces; 0 if there are fewer."""
     unspaced = sum(re.match(f"[{UNSPACED}]", word) is not None for word in words)
     size = NGRAM_UNSPACED if 2 * unspaced > len(words) else NGRAM
     ngrams = zip(*(words[first:] for first in range(size)), strict=False)
@@ -137,12 +137,12 @@ LOOP_IN_WORD = re.compile(rf"([^\W\d_]{{1,8}}?)\1{{{REPEATS_OF_LETTERS - 1},}}")
 
 
 def letters_in_loops(line: str) -> int:
-    """Letters within a word that repeat what stands before them, 6 times or more and 12 letters or more."""
+    """The letters of the longest loop within a word: the same letters 6 times or more, 12 letters or more."""
     return max((len(match[0]) for match in LOOP_IN_WORD.finditer(line) if len(match[0]) >= 12), default=0)
 
 
 def copied_words(line: str) -> Counter[str]:
-    """The words that tell of copying, with their numbers."""
+    """The words that give copying away, with their counts."""
     words = re.findall(r"[^\W\d_]+", line)
     plain = [word for word in words if len(word) > 1 and not word[0].isupper()]
     return Counter(part for word in plain for part in WORD.findall(word))

@@ -1,4 +1,4 @@
-"""Lines longer than a model was trained with, cut where it hurts least: nothing of them is lost."""
+"""Lines longer than a model was trained with, split where it hurts least. Nothing of them is lost."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,12 +7,12 @@ from data.batch import EOS
 
 Encode = Callable[[Sequence[str]], list[list[int]]]  # lines to ids that end with EOS
 
-# Words; without spaces, as in Chinese and Japanese, what a full stop ends.
+# Words. In scripts without spaces, such as Chinese and Japanese, whatever a full stop ends.
 UNITS = re.compile(r"[^\s。！？]*[。！？]+[」』”’）]*|[^\s。！？]+")
 SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]」』）]*$")
 CLAUSE_END = re.compile(r"[,;:–—،؛、，；：]$")
 
-TAIL = 32  # characters of a word that are looked at: a row of a thousand dots would take seconds
+TAIL = 32  # characters of a word to look at: a thousand dots in a row would take seconds
 
 
 def encode_parts(lines: Sequence[str], encode: Encode, *, limit: int) -> list[list[list[int]]]:
@@ -28,7 +28,7 @@ def encode_parts(lines: Sequence[str], encode: Encode, *, limit: int) -> list[li
 
 
 def encode_long_line(line: str, encode: Encode, *, limit: int) -> list[list[int]]:
-    """The parts of a line that does not fit: whole units of it, and ids cut hard only where one unit is too long."""
+    """The parts of a line that does not fit: whole units. Only a unit that is too long is split between any ids."""
     spans = [match.span() for match in UNITS.finditer(line)]
     words = [line[start:end] for start, end in spans]
     sizes = [len(row) - 1 for row in encode(words)]
@@ -44,8 +44,8 @@ def encode_long_line(line: str, encode: Encode, *, limit: int) -> list[list[int]
 def cut(words: Sequence[str], sizes: Sequence[int], *, room: int) -> list[int]:
     """Where parts of at most `room` tokens end: after a sentence if one ends in reach, else a clause, else any word.
 
-    A clause counts in the second half of a part only. Where only words are left the parts become even, as a last part
-    of one word would be translated badly. A word that is too long stands alone.
+    A clause counts only in the second half of a part. If there are only words, the parts get equal lengths, because a
+    last part of one word would be translated badly. A word that is too long is a part of its own.
 
         words "So it is. Yes, it is so", sizes all 1   room 5  ->  [3, 7]     "So it is." "Yes, it is so"
         words "one two, three four", sizes all 1       room 3  ->  [2, 4]     "one two," "three four"

@@ -1,4 +1,4 @@
-"""A word aligner that knows nothing of our model, to measure attention by: IBM Model 1, both directions intersected."""
+"""A word aligner independent of the model, to compare its attention with: IBM Model 1, both directions intersected."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ PUNCTUATION = ".,;:!?…\"'`´’‘“”„«»‹›()[]{}-–—。，、！
 def align_statistically(pairs: Sequence[Pair]) -> list[list[Link]]:
     """The links of each pair on which IBM Model 1 (Brown et al. 1993, section 4.2) agrees in both directions.
 
-    Learned from these very pairs. In a direction, each word has a link to the word that most probably gave rise to it,
-    or none if that is the empty word. Links of both directions are precise and leave many words without (Och and Ney
-    2003): good to compare with, not to be complete. Words are compared in lower case, without punctuation around them.
+    It learns from these pairs alone. In one direction, each word links to the word that most probably gave rise to it,
+    or to none if that is the empty word. Links found in both directions are precise, but many words have none (Och and
+    Ney 2003). Words are compared in lower case, without surrounding punctuation.
     """
     sources, targets = (
         [line.split() for line in side] for side in ([pair.source for pair in pairs], [pair.target for pair in pairs])
@@ -56,5 +56,5 @@ def number_words(lines: Sequence[Sequence[str]]) -> list[Int[np.ndarray, " words
 
 
 def plain_word(word: str) -> str:
-    """The word in lower case without punctuation around it: "Hund." -> "hund"; what is nothing else stays."""
+    """The word in lower case without surrounding punctuation: "Hund." -> "hund". Punctuation alone stays."""
     return word.strip(PUNCTUATION).lower() or word

@@ -1,1 +1,1 @@
-"""Reading lines and writing translations: streams, shards, and files that survive a kill."""
+"""Reading lines and writing translations: streams, shards, and files that survive an interruption."""

@@ -1,4 +1,4 @@
-"""Lines of a text of any size, a chunk at a time: what was read is counted and hashed, and then forgotten."""
+"""Lines of a text of any size, a chunk at a time. What was read is counted and hashed, and then dropped."""
 
 import contextlib
 import hashlib
@@ -10,12 +10,12 @@ from typing import Any
 from data.errors import InputError
 from data.lines import BYTE_ORDER_MARK, OPENERS, find_file, not_utf8, reading
 
-CHUNK_BYTES = 1 << 20  # a chunk ends with the line that reaches it, so that long lines need no more memory than many
-LONGEST_LINE = 1 << 26  # bytes; whatever has no line break for so long is no text
+CHUNK_BYTES = 1 << 20  # a chunk ends with the line that reaches this size, so long lines need no more memory
+LONGEST_LINE = 1 << 26  # bytes; a file without a line break for that long is not text
 
 
 class LineStream:
-    """The lines of a stream of bytes, by the rules of `LineFile`, taken from its front.
+    """The lines of a stream of bytes, split by the rules of `LineFile` and read once.
 
     `number` counts the lines taken or skipped so far, and `sha256` is over all their bytes, line ends included.
     """
@@ -40,7 +40,7 @@ class LineStream:
         return lines
 
     def skip(self, count: int, *, sha256: str = "") -> None:
-        """Pass over the next lines; InputError unless all lines up to there have this SHA-256, if one is given."""
+        """Skips the next lines. InputError if a SHA-256 is given and the lines so far have another."""
         end = self.number + count
         with reading(self.name):
             while self.number < end and self._read():
@@ -52,7 +52,7 @@ class LineStream:
             )
 
     def count(self) -> int | None:
-        """How many lines there are, each of them checked, before any is taken; None for what can be read only once."""
+        """The number of lines, all checked, before any is taken. None for a stream that can be read only once."""
         if not self._is_seekable:
             return None
         start = self._stream.tell()
@@ -64,7 +64,7 @@ class LineStream:
         return ahead.number
 
     def _read(self) -> bytes:
-        """The next line with its end; b"" after the last."""
+        """The next line with its line break; b"" after the last."""
         line = self._stream.readline(LONGEST_LINE + 1)
         if len(line) > LONGEST_LINE:
             raise InputError(
@@ -77,7 +77,7 @@ class LineStream:
         return line
 
     def _content(self, line: bytes) -> bytes:
-        """A line just read without its end, and the first without a byte order mark."""
+        """A line without its line break, and the first line without a byte order mark."""
         line = line.removesuffix(b"\n").removesuffix(b"\r")
         return line.removeprefix(BYTE_ORDER_MARK) if self.number == 1 else line
 

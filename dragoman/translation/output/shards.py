@@ -1,4 +1,4 @@
-"""Parts of a text for several processes or machines: put one after the other, their translations are the whole."""
+"""Parts of a text for several processes or machines. Concatenated, their translations are that of the whole text."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ from data.errors import InputError
 
 @dataclass(frozen=True)
 class Shard:
-    """The `index`-th, from 1 on, of `count` parts of consecutive lines."""
+    """Part number `index`, counted from 1, of `count` parts of consecutive lines."""
 
     index: int
     count: int
@@ -21,8 +21,8 @@ class Shard:
     def lines(self, total: int | None, *, name: str) -> range:
         """Its lines among `total`, counted from 0; parts differ by one line at most.
 
-        10 lines, 3 parts: range(0, 3), range(3, 6), range(6, 10). Where the number is not known, as in a pipe, there
-        is only the whole, which has no end; errors call the text by `name`.
+        10 lines in 3 parts: range(0, 3), range(3, 6), range(6, 10). If the number of lines is unknown, as in a pipe,
+        only the whole can be had, which has no end. Errors call the text `name`.
         """
         if total is None:
             if self.count > 1:
@@ -31,7 +31,7 @@ class Shard:
         return range(total * (self.index - 1) // self.count, total * self.index // self.count)
 
     def path(self, output: Path) -> Path:
-        """Where its translation goes; in the order of their names, the parts are in the order of the text.
+        """Where its translation goes. Sorted by name, the parts are in the order of the text.
 
         out.txt: out.txt.2-of-4, out.txt.02-of-12, and itself for the whole, 1/1.
         """
@@ -50,10 +50,10 @@ def parse_shard(text: str) -> Shard:
 
 
 def choose_shard(given: str | None, *, process: int, processes: int, has_files: bool) -> Shard:
-    """The shard that was asked for; else the whole, divided among the processes of a job, counted from 0.
+    """The shard that was asked for, or else this process's part of the lines; processes count from 0.
 
-    InputError for a job of several processes, each of which takes a part of its own, that was given a shard or has no
-    files to read and to write.
+    InputError for a job of several processes that was given a shard, or that does not read and write files: each
+    process takes its own part.
     """
     if given and processes > 1:
         raise InputError(
