@@ -5,6 +5,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 
 from data.sources import SOURCES
+from data.vocabulary.pieces import TOKENIZER_FILES
 from dragoman.evaluation.metrics import METRICS
 from dragoman.runs.recipe import KNOBS
 from transformer.devices import STRATEGIES
@@ -18,6 +19,7 @@ from transformer.training.schedules import SCHEDULES
 
 TABLES = {
     "data.corpus": SOURCES,
+    "data.vocabulary": TOKENIZER_FILES,
     "model.assembly": ASSEMBLIES,
     "model.activation": FEED_FORWARDS,
     "model.norm": NORMS,
@@ -32,7 +34,7 @@ TABLES = {
 """The table behind each knob that has one."""
 
 WITHOUT_TABLE = {
-    *("data.toy_task", "data.vocabulary", "data.subword_model", "data.normalization", "data.batching"),
+    *("data.toy_task", "data.subword_model", "data.normalization", "data.batching"),
     *("model.norm_position", "model.tied", "model.precision", "decoding.penalty"),
 }
 """Knobs whose few values the code tells apart by name."""

@@ -1,6 +1,6 @@
 """Save, verify, choose, restore and average checkpoints: nothing unverified is ever loaded.
 
-Whatever is loaded was hashed first, file by file, and is compared as arrays with the hash of those saved. A translation
+Whatever is loaded was hashed first, file by file, and is compared as arrays with the hash of those saved. Translating
 needs the parameters only: a damaged optimizer state does not stop it. Resuming needs every file.
 
     checkpoints/STEP/         an update: parameters/ optimizer/ manifest.json
