@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     """The command line: translates with each run in turn, scores, prints a table, writes what was asked for."""
     options = parse(arguments)
     use_compilation_cache()
-    for run in options.runs:  # what is refused is refused before anything is translated
+    for run in options.runs:  # before anything is translated; contents are verified when they are loaded
         find_checkpoint(Path(run), "best")
     files = read_test_set(options.source, options.reference) if options.source else None
     results: list[dict[str, Any]] = []
