@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
-from dragoman.runs.manifest import FORMAT, Manifest
-from dragoman.runs.run import Run, check_config, check_hashes, config_hash, file_hash
+from dragoman.files import file_hash
+from dragoman.runs.run import Run
 from transformer.config import Config
 
 
@@ -39,20 +39,6 @@ def test_the_tokenizer_has_one_file_for_a_vocabulary(tmp_path: Path) -> None:
     assert [path.name for path in Run(tmp_path).tokenizer_paths(config())] == ["tokenizer.model"]
     names = [path.name for path in Run(tmp_path).tokenizer_paths(separate)]
     assert names == ["tokenizer.source.model", "tokenizer.target.model"]
-
-
-def test_a_run_resumes_with_other_lengths_devices_and_search_only(tmp_path: Path) -> None:
-    other = config(
-        training={"steps": 5, "log_every": 1, "save_every": 2, "patience": 3, "keep_last": 1, "keep_best": 1},
-        devices={"fsdp": 2},
-        decoding={"beam": 1},
-        data={"directory": "elsewhere"},
-    )
-    check_config(config(), other, where=tmp_path)
-    with pytest.raises(
-        InputError, match=r"model.width is 512 in this run, found 256: set it back, or start another run"
-    ):
-        check_config(config(), config(model={"width": 256}, training={"seed": 3}), where=tmp_path)
 
 
 def hold(run: Run) -> subprocess.Popen[bytes]:
@@ -116,38 +102,6 @@ def test_a_damaged_line_of_the_metrics_is_named(tmp_path: Path, line: str) -> No
         InputError, match=r"metrics.jsonl: line 2 is not a JSON object with a step: repair or remove it$"
     ):
         run.cut_metrics(5)
-
-
-def test_the_config_hash_covers_what_parameters_mean_and_no_more() -> None:
-    same = config(model={"dropout": 0.3, "precision": "float32"}, training={"steps": 3}, data={"vocabulary_size": 9})
-    assert config_hash(config()) == config_hash(same)
-    others = [{"width": 256}, {"tied": "none"}, {"norm_position": "post"}, {"heads": 4}]
-    hashes = {config_hash(config(model=model)) for model in others} | {config_hash(config())}
-    separate = config(model={"tied": "none"}, data={"vocabulary": "separate"})
-    assert len(hashes | {config_hash(separate)}) == 6
-
-
-def test_a_checkpoint_made_with_another_config_tokenizer_or_data_is_refused(tmp_path: Path) -> None:
-    made = {"config": "a" * 64, "tokenizer": "b" * 64, "data": "c" * 64}
-    manifest = Manifest(
-        format=FORMAT,
-        step=1,
-        averaged=[],
-        files=[],
-        hashes=made,
-        parameters_sha256="",
-        optimizer_sha256=None,
-        validation=None,
-        progress={},
-    )
-    check_hashes(manifest, {"config": "a" * 64, "tokenizer": "b" * 64}, where=tmp_path)
-    for kind in made:
-        with pytest.raises(InputError) as caught:
-            check_hashes(manifest, made | {kind: "d" * 64}, where=tmp_path)
-        assert str(caught.value) == (
-            f"{tmp_path}: was made with another {kind}: SHA-256 {made[kind][:12]}, found dddddddddddd: "
-            f"put the original {kind} back, or use another checkpoint"
-        )
 
 
 def test_the_hash_of_files_depends_on_their_contents_and_order(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What knobs declare about themselves: complete, consistent, and obeyed by a later version."""
+"""What makes a run the same run: knobs declare what they decide, and later versions still obey it."""
 
 import tomllib
 from pathlib import Path
@@ -9,9 +9,10 @@ import pytest
 from data.config import Facts, knob
 from data.errors import InputError
 from dragoman.runs import recipe
-from dragoman.runs.manifest import Manifest, read_manifest
+from dragoman.runs.identity import check_config, check_hashes, check_planned_steps, config_hash
+from dragoman.runs.manifest import FORMAT, Manifest, read_manifest
 from dragoman.runs.recipe import KNOBS, RENAMED, SECTIONS, read_recipe, read_stored, toml_text
-from dragoman.runs.run import Run, check_config, check_planned_steps, config_hash
+from dragoman.runs.run import Run
 from tests.support.paths import ROOT
 from transformer.config import Config, ModelConfig
 
@@ -184,3 +185,49 @@ def test_steps_may_change_on_resume_but_under_the_cosine_schedule(tmp_path: Path
     with pytest.raises(InputError) as caught:
         check_planned_steps(planned({"planned_steps": 9}), cosine[1], where=tmp_path)
     assert str(caught.value) == message
+
+
+def test_a_run_resumes_with_other_lengths_devices_and_search_only(tmp_path: Path) -> None:
+    other = config(
+        training={"steps": 5, "log_every": 1, "save_every": 2, "patience": 3, "keep_last": 1, "keep_best": 1},
+        devices={"fsdp": 2},
+        decoding={"beam": 1},
+        data={"directory": "elsewhere"},
+    )
+    check_config(config(), other, where=tmp_path)
+    with pytest.raises(
+        InputError, match=r"model.width is 512 in this run, found 256: set it back, or start another run"
+    ):
+        check_config(config(), config(model={"width": 256}, training={"seed": 3}), where=tmp_path)
+
+
+def test_the_config_hash_covers_what_parameters_mean_and_no_more() -> None:
+    same = config(model={"dropout": 0.3, "precision": "float32"}, training={"steps": 3}, data={"vocabulary_size": 9})
+    assert config_hash(config()) == config_hash(same)
+    others = [{"width": 256}, {"tied": "none"}, {"norm_position": "post"}, {"heads": 4}]
+    hashes = {config_hash(config(model=model)) for model in others} | {config_hash(config())}
+    separate = config(model={"tied": "none"}, data={"vocabulary": "separate"})
+    assert len(hashes | {config_hash(separate)}) == 6
+
+
+def test_a_checkpoint_made_with_another_config_tokenizer_or_data_is_refused(tmp_path: Path) -> None:
+    made = {"config": "a" * 64, "tokenizer": "b" * 64, "data": "c" * 64}
+    manifest = Manifest(
+        format=FORMAT,
+        step=1,
+        averaged=[],
+        files=[],
+        hashes=made,
+        parameters_sha256="",
+        optimizer_sha256=None,
+        validation=None,
+        progress={},
+    )
+    check_hashes(manifest, {"config": "a" * 64, "tokenizer": "b" * 64}, where=tmp_path)
+    for kind in made:
+        with pytest.raises(InputError) as caught:
+            check_hashes(manifest, made | {kind: "d" * 64}, where=tmp_path)
+        assert str(caught.value) == (
+            f"{tmp_path}: was made with another {kind}: SHA-256 {made[kind][:12]}, found dddddddddddd: "
+            f"put the original {kind} back, or use another checkpoint"
+        )
