@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import jax
 from flax import nnx
@@ -16,12 +15,16 @@ from dragoman.training.memory import GIB, device_kind, largest_update, more_part
 from transformer.config import Config
 from transformer.devices import STRATEGIES
 from transformer.devices.kernels import choose
+from transformer.devices.mesh import MeshStrategy
+from transformer.devices.pmap import PmapStrategy
 from transformer.devices.processes import on_first
 from transformer.model import Parameters, abstract
 from transformer.model.dense import resolve_precision
 
+Strategy = MeshStrategy | PmapStrategy
+
 NOTEWORTHY = 0.01
-"""The part of a batch's rows from which it is said that they are empty."""
+"""The part of a batch's rows that must be empty before the user is told."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Plan:
     target_vocabulary: int
     graph: nnx.GraphDef
     abstract_parameters: Parameters  # shapes and types
-    strategy: Any  # an entry of STRATEGIES
+    strategy: Strategy
     batch_shapes: tuple[tuple[int, int, int], ...]  # rows, source length, target length
     share: Share  # the rows of each batch that this process takes
     rows_per_device: int  # of a batch of the longest rows
@@ -42,8 +45,7 @@ class Plan:
     @property
     def batch_tokens(self) -> int:
         """Target tokens of an update."""
-        assert isinstance(self.config.training.batch_tokens, int)
-        return self.config.training.batch_tokens
+        return batch_tokens(self.config)
 
     def in_more_parts(self) -> "Plan":
         """The same update in twice as many parts, after it ran out of memory. InputError where that is impossible."""
@@ -74,7 +76,7 @@ def keep_resolved(config: Config, stored: Config, *, where: Path, note: Callable
     InputError names a knob that has changed and may not.
     """
     usual = resolve_precision("auto")
-    if stored.model.precision == "auto":  # runs of earlier versions: on this device, as they would have
+    if stored.model.precision == "auto":  # an earlier version, which resolved it anew each time
         stored = stored.with_model({"precision": usual})
     if config.model.precision == "auto":
         config = config.with_model({"precision": stored.model.precision})
@@ -108,19 +110,23 @@ def find_batch_tokens(config: Config, source_vocabulary: int, target_vocabulary:
 
 def find_attention_kernel(config: Config) -> tuple[str, str]:
     """The attention kernel for the run's batches, and why it was chosen; no reason where there was no choice."""
-    assert isinstance(config.training.batch_tokens, int), "found before"
-    choice = choose(config, batch_shapes(config.data, batch_tokens=config.training.batch_tokens))
+    choice = choose(config, batch_shapes(config.data, batch_tokens=batch_tokens(config)))
     if choice is not None:
         return choice.kernel, choice.reason
     return "xla" if config.model.attention_kernel == "auto" else config.model.attention_kernel, ""
+
+
+def batch_tokens(config: Config) -> int:
+    """Target tokens of an update, where "auto" has been resolved."""
+    assert isinstance(config.training.batch_tokens, int)
+    return config.training.batch_tokens
 
 
 def lay_out(config: Config, source_vocabulary: int, target_vocabulary: int, *, notes: Sequence[str] = ()) -> Plan:
     """The plan of a config in which nothing is "auto" any more."""
     graph, abstract_parameters = abstract(config.model, source_vocabulary, target_vocabulary)
     strategy = STRATEGIES[config.devices.strategy](graph, config)
-    assert isinstance(config.training.batch_tokens, int), "found before"
-    shapes = tuple(batch_shapes(config.data, batch_tokens=config.training.batch_tokens))
+    shapes = tuple(batch_shapes(config.data, batch_tokens=batch_tokens(config)))
     return Plan(
         config=config,
         source_vocabulary=source_vocabulary,
@@ -135,14 +141,14 @@ def lay_out(config: Config, source_vocabulary: int, target_vocabulary: int, *, n
     )
 
 
-def share_with_padding(strategy: Any, config: Config) -> Share:
+def share_with_padding(strategy: Strategy, config: Config) -> Share:
     """The rows that this process takes of each batch, once empty rows fill it up to a multiple of devices and parts."""
     part, parts = strategy.row_share
     return Share(part, parts, strategy.row_devices * config.training.accumulation)
 
 
-def padding_note(shapes: Sequence[tuple[int, int, int]], strategy: Any, config: Config) -> list[str]:
-    """A line on the empty rows that fill up batches, where they are NOTEWORTHY."""
+def padding_note(shapes: Sequence[tuple[int, int, int]], strategy: Strategy, config: Config) -> list[str]:
+    """A line on the empty rows that fill up batches; none if they are too few to matter."""
     devices, accumulation = strategy.row_devices, config.training.accumulation
     empty = empty_share(shapes, devices * accumulation)
     if empty < NOTEWORTHY:
@@ -153,7 +159,7 @@ def padding_note(shapes: Sequence[tuple[int, int, int]], strategy: Any, config: 
     ]
 
 
-def model_note(abstract_parameters: Parameters, strategy: Any, config: Config) -> str:
+def model_note(abstract_parameters: Parameters, strategy: Strategy, config: Config) -> str:
     """A line on the model's size, its arithmetic and its devices."""
     size = sum(x.size for x in jax.tree.leaves(abstract_parameters))
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
