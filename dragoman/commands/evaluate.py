@@ -92,7 +92,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--baselines",
         action="store_true",
-        help="score also what needs no model: the source copied, and a word-for-word dictionary learned from the "
+        help="also score what needs no model: the source copied, and a word-for-word dictionary learned from the "
         "run's training text",
     )
     options = parser.parse_args(arguments)
@@ -103,7 +103,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def read_test_set(source: str, reference: str) -> TestSet:
-    """A test set from two files of as many lines."""
+    """A test set from two files with the same number of lines."""
     sources, references = read_lines(source), read_lines(reference)
     if len(sources) != len(references):
         raise InputError(
@@ -114,7 +114,7 @@ def read_test_set(source: str, reference: str) -> TestSet:
 
 
 def own_test_sets(config: Config, split: str) -> list[TestSet]:
-    """The test or validation sets of a run's recipe; pairs that its source left out are told of."""
+    """The test or validation sets of a run's recipe; warns of pairs that its source left out."""
     test_sets = []
     for corpus in load_corpora(config.data, "validation" if split == "validation" else "test"):
         for reason, count in corpus.dropped.items():
@@ -128,7 +128,7 @@ def own_test_sets(config: Config, split: str) -> list[TestSet]:
 def evaluate(
     translator: Translator, test_set: TestSet, *, is_stopping: Callable[[], bool]
 ) -> tuple[list[str], dict[str, Any]]:
-    """The translations of a test set, and its line of the table: where they come from, and each metric's score."""
+    """The translations of a test set, and its row of the table: where they come from, and each metric's score."""
     label = f"{Path(translator.run).name} {test_set.name}"
     hypotheses = translator.translate(test_set.sources, label=label, is_stopping=is_stopping)
     decoding = translator.config.decoding
@@ -154,7 +154,7 @@ def scores(hypotheses: Sequence[str], test_set: TestSet, config: Config) -> dict
 
 
 def baselines(config: Config, test_sets: Sequence[TestSet]) -> list[dict[str, Any]]:
-    """The lines of the table that a model must beat: the source copied, and each word looked up in a dictionary."""
+    """The rows of the table that a model must beat: the source copied, and each word looked up in a dictionary."""
     dictionary = learn_dictionary([pair for corpus in load_corpora(config.data, "train") for pair in corpus.pairs])
     results = []
     for test_set in test_sets:

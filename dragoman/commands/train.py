@@ -70,7 +70,7 @@ def stored_config(run: Run) -> Config | None:
 
 
 def hashes_of(run: Run, config: Config, train: Sequence[Corpus]) -> dict[str, str]:
-    """What a checkpoint must have been made with if training is to go on from it."""
+    """What a checkpoint must have been made with, if training is to continue from it."""
     return {
         "config": config_hash(config),
         "tokenizer": file_hash(run.tokenizer_paths(config)),
@@ -109,7 +109,7 @@ def fit_with_retries(
         except OutOfMemory:
             plan = plan.in_more_parts()
         say(
-            f"out of memory on {device_kind()}: going on from the last checkpoint with training.accumulation "
+            f"out of memory on {device_kind()}: continuing from the last checkpoint with training.accumulation "
             f"{plan.config.training.accumulation}, the same update in more parts"
         )
         checkpointer.wait()
@@ -117,7 +117,7 @@ def fit_with_retries(
 
 
 def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
-    """Scores the chosen checkpoint on the test set, shows translations, and says how to go on."""
+    """Scores the chosen checkpoint on the test set, shows translations, and says what to do next."""
     translator = Translator.load(run.path)
     config, references = translator.config, [pair.target for pair in pairs]
     hypotheses = translator.translate_together([pair.source for pair in pairs], stop, label="test")
@@ -161,7 +161,7 @@ def train(config: Config, run: Run) -> int:
                     report(run, text.test, stop)
                     return 0
             checkpointer.wait()
-            say(f"stopped at step {progress.step}; run the same command to go on")
+            say(f"stopped at step {progress.step}; run the same command to resume")
             return stop.exit_status
 
 

@@ -1,7 +1,7 @@
 """Translate lines of text with a run: one line out for each line in, in order.
 
     python translate.py runs/m30k < input.txt > output.txt
-    python translate.py runs/m30k --input input.txt --output output.txt      # goes on where it was stopped
+    python translate.py runs/m30k --input input.txt --output output.txt      # resumes where it was stopped
 
 `from dragoman import Translator` is the same for other programs.
 """
@@ -37,7 +37,7 @@ class Job:
         self.required = self.met = 0
 
     def chunk(self, first: int, lines: Sequence[str], beside: Sequence[Sequence[str]], progress: Progress) -> Written:
-        """What to write for lines of which the first has this number."""
+        """What to write for these lines; `first` is the number of the first."""
         prefixes = beside[0] if beside and not self.options.score else ()
         if self.options.score:
             found = self.translator.score(lines, beside[0], first=first)
@@ -71,7 +71,7 @@ class Job:
         found: list[list[Translation]],
         flagged: list[tuple[str, ...]],
     ) -> None:
-        """Replace flagged translations by those of a more careful search, where the guard finds nothing in these."""
+        """Replace flagged translations by those of a more careful search, if these have no flags."""
         for index, names in enumerate(flagged):
             if names:
                 beginning = prefixes[index : index + 1]
@@ -82,7 +82,7 @@ class Job:
     def count(
         self, lines: Sequence[str], found: Sequence[Sequence[Translation]], flagged: Sequence[tuple[str, ...]]
     ) -> None:
-        """Add up what `report` tells."""
+        """Count what `report` reports."""
         self.flags += count_flags(flagged)
         for line, ranks in zip(lines, found, strict=True):
             for term in terms_in(line, self.translator.demands.terms):
@@ -106,7 +106,7 @@ class Job:
         return [show_json(number, ranks, known, names) for number, (ranks, known, names) in enumerate(together, first)]
 
     def report(self) -> None:
-        """Tell how often terms were met, and what the guard found."""
+        """Report how many required terms appeared, and what the guard found."""
         if self.required:
             tell(f"terms: {self.met} of {self.required} met ({self.met / self.required:.1%})")
         if self.options.guard:
@@ -115,7 +115,7 @@ class Job:
 
 
 def main(arguments: list[str]) -> int | None:
-    """The command line: a chunk of lines at a time, to a pipe, or to a file that goes on where it was left."""
+    """The command line: a chunk of lines at a time, to a pipe, or to a file that an interrupted command resumes."""
     options = parse_translation_options(arguments, chunk=CHUNK)
     use_compilation_cache()
     process, processes = place_in_job(options.coordinator, options.processes, options.process)
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int | None:
 def translate_file(
     lines: LineStream, beside: Sequence[LineStream], shard: Shard, options: argparse.Namespace, stop: StopRequest
 ) -> None:
-    """Translate a shard of a text, and tell what its user should know. Raises Interrupted where it is stopped."""
+    """Translate a shard of a text, and report what its user should know. Raises Interrupted if it is stopped."""
     with stop.interrupting():
         total = lines.count()
     part = shard.lines(total, name=lines.name)
@@ -156,7 +156,7 @@ def translate_file(
             )
         except Interrupted:
             if output.partial and output.done.lines:
-                tell(f"stopped: {output.partial} has {output.done.lines} lines; the same command goes on from there")
+                tell(f"stopped: {output.partial} has {output.done.lines} lines; run the same command to resume")
             raise
     job.report()
 

@@ -81,18 +81,15 @@ def add_file_options(parser: TranslationParser, *, chunk: int) -> None:
         identity=None,
         metavar="FILE",
         type=Path,
-        help="gets its name when complete, and until then FILE.partial, which the same command goes on with after "
-        "any end (default: stdout)",
+        help="FILE.partial until it is complete; after any interruption, the same command resumes it (default: stdout)",
     )
-    parser.add(
-        "--restart", identity=None, action="store_true", help="start FILE.partial afresh, whatever it was begun with"
-    )
+    parser.add("--restart", identity=None, action="store_true", help="start again, whatever FILE.partial holds")
     parser.add(
         "--shard",
         identity=None,
         metavar="I/N",
-        help="the I-th of N equal parts of the lines, to FILE.I-of-N: cat FILE.*-of-N > FILE is the whole (default: "
-        "all; in a job of several processes, that of the process)",
+        help="translate the I-th of N equal parts of the lines, into FILE.I-of-N; cat FILE.*-of-N > FILE joins them "
+        "(default: all lines; in a job of several processes, the part of this process)",
     )
     parser.add(
         "--batch-size",
@@ -114,7 +111,7 @@ def add_file_options(parser: TranslationParser, *, chunk: int) -> None:
 
 
 def add_search_options(parser: TranslationParser) -> None:
-    """What is searched with, and what outputs must and must not have; every knob of search stands further down."""
+    """The model, the search, and what outputs must or must not contain. The knobs of search are added elsewhere."""
     parser.add(
         "--checkpoint",
         identity=None,
@@ -142,14 +139,14 @@ def add_search_options(parser: TranslationParser) -> None:
         "--mbr",
         identity=by_value,
         action="store_true",
-        help="of the beam, or samples, the one that agrees most with all",
+        help="minimum Bayes risk: choose the hypothesis or sample that agrees most with the others",
     )
-    parser.add("--prefix", identity=by_content, metavar="FILE", help="line n: how the translation of line n begins")
+    parser.add("--prefix", identity=by_content, metavar="FILE", help="line n is how the translation of line n begins")
     parser.add(
         "--terms",
         identity=by_content,
         metavar="FILE",
-        help="lines `source term TAB target term`: where a line has one, so must its output",
+        help="lines `source term TAB target term`: if a line contains the first, its output must contain the second",
     )
     parser.add(
         "--banned", identity=by_content, metavar="FILE", help="words or phrases, one a line, that are never written"
@@ -171,7 +168,7 @@ def add_output_options(parser: TranslationParser) -> None:
         "--alignments",
         identity=by_value,
         action="store_true",
-        help="write `translation ||| 0-0 1-2`: source word - target word, from 0",
+        help="write `translation ||| 0-0 1-2`: pairs of source word and target word, counted from 0",
     )
     parser.add(
         "--score",
@@ -183,7 +180,7 @@ def add_output_options(parser: TranslationParser) -> None:
         "--guard",
         identity=by_value,
         choices=["count", "again"],
-        help="look for loops, copies and odd lengths: count them, or also search such lines again without repeats",
+        help="look for loops, copies and odd lengths: count them, or also search those lines again without repetition",
     )
 
 
@@ -194,7 +191,7 @@ def check(options: argparse.Namespace) -> None:
     if options.chunk < 1:
         raise InputError(f"--chunk is {options.chunk}: expected 1 or more")
     if options.restart and not options.output:
-        raise InputError("--restart needs --output FILE: only a file is gone on with")
+        raise InputError("--restart needs --output FILE: output to stdout cannot be resumed")
     if options.shard and not options.input:
         raise InputError(f"--shard {options.shard} needs --input FILE: standard input can be read by one program only")
     if options.n_best > 1 and not options.json:

@@ -103,7 +103,7 @@ class Run:
         raise InputError(f"{self.metrics_path}: line {number} is not a JSON object with a step: repair or remove it")
 
     def cut_metrics(self, step: int) -> int:
-        """Drop the lines of later steps, and a torn last one, before a run goes on from a step; how many whole ones."""
+        """Drop the lines after a step, and an incomplete last one, before a run resumes. Returns their number."""
         if not self.metrics_path.exists():
             return 0
         records = self.read_metrics()

@@ -51,7 +51,7 @@ class Log(NamedTuple):
 
 @contextlib.contextmanager
 def open_log(run: Run, *, step: int, steps: int) -> Iterator[Log]:
-    """The log of a run that goes on from a step; what TensorBoard was told of later ones is dropped."""
+    """The log of a run that continues from a step. TensorBoard's records of later steps are dropped."""
     is_first = jax.process_index() == 0
     bar = tqdm(desc="train", total=steps, initial=step, unit="step", dynamic_ncols=True, disable=not is_first)
     with bar, SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1, write_to_disk=is_first) as writer:

@@ -75,7 +75,7 @@ def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
 def first_state(trainer: Trainer, start: Start) -> tuple[TrainState, Progress]:
     """The state before the next update: that of the last good checkpoint, or where there is none, of the start.
 
-    The trainer's data goes on from the same position, and later lines of metrics.jsonl are removed.
+    The trainer's data continues from the same position, and later lines of metrics.jsonl are removed.
     """
     run, strategy = trainer.run, trainer.plan.strategy
     name = on_first(lambda: find_checkpoint(run))

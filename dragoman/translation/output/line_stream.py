@@ -48,7 +48,7 @@ class LineStream:
         if sha256 and (self.number < end or self.sha256.hexdigest() != sha256):
             raise InputError(
                 f"{self.name}: its first {end} lines are not those that were translated before: "
-                "put the same text back, or start afresh with --restart"
+                "put the same text back, or start again with --restart"
             )
 
     def count(self) -> int | None:

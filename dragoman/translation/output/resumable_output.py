@@ -120,19 +120,19 @@ class ResumableOutput:
             done = Done(*(kind(record[field]) for field, kind in Done.__annotations__.items()))
             identity, size, sha256 = dict(record["identity"]), int(record["size"]), record["sha256"]
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise InputError(f"{self.journal}: not a journal of this version: start afresh with --restart") from None
+            raise InputError(f"{self.journal}: not a journal of this version: start again with --restart") from None
         for name in {**identity, **self._identity}:
             before, now = (values.get(name, "not set") for values in (identity, self._identity))
             if before != now:
                 raise InputError(
                     f"{self.partial}: begun with {name} {before}, and now it is {now}: "
-                    "give the same as before, or start afresh with --restart"
+                    "give the same as before, or start again with --restart"
                 )
         while self._size < size and (block := self._stream.read(min(BLOCK, size - self._size))):
             self._sha256.update(block)
             self._size += len(block)
         if self._sha256.hexdigest() != sha256:
-            raise InputError(f"{self.partial}: not what was written to it: start afresh with --restart")
+            raise InputError(f"{self.partial}: not what was written to it: start again with --restart")
         self.done = done
 
     def _flush(self) -> None:

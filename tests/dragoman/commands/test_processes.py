@@ -110,7 +110,7 @@ def test_a_signal_to_one_process_stops_both_at_one_step_and_the_run_goes_on(alon
     processes[1].send_signal(signal.SIGTERM)
     first, second = finish(processes)
     assert (first[0], second[0]) == (143, 143), first[2] + second[2]
-    assert "run the same command to go on" in first[1]
+    assert "run the same command to resume" in first[1]
     step = max(int(path.name) for path in run.checkpoints.iterdir())
     assert 4 <= step < 12
     again = finish(start_job(recipe, "--run", run.path, *SHORT))

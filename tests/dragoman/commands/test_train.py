@@ -255,7 +255,7 @@ def test_a_run_out_of_memory_goes_on_from_its_last_checkpoint_in_more_parts(reci
     options = ["--training.steps", "6", "--devices.data", "1"]
     assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), *options]) == 0
     run, output = Run(tmp_path / "run"), capsys.readouterr().out
-    assert "out of memory on cpu: going on from the last checkpoint with training.accumulation 2" in output
+    assert "out of memory on cpu: continuing from the last checkpoint with training.accumulation 2" in output
     assert "resuming at step 4" in output
     assert run.load_config().training.accumulation == 2
     assert (steps_of(run, "learning_rate"), steps_of(run, "bleu")) == ([3, 6], [6])

@@ -71,7 +71,7 @@ def test_a_stopped_translation_goes_on_to_the_same_bytes(
     assert 0 < saved < 40 * len(lines)
     assert not output.exists()
     if signal_number != signal.SIGKILL:
-        assert f"stopped: {tmp_path}/output.partial has {saved} lines; the same command goes on from there" in told
+        assert f"stopped: {tmp_path}/output.partial has {saved} lines; run the same command to resume" in told
     searched = []
     search_chunk = Translator.search_chunk
     monkeypatch.setattr(Translator, "search_chunk", lambda *_, **__: searched.append(_[1]) or search_chunk(*_, **__))
@@ -167,7 +167,7 @@ def test_another_model_option_or_input_is_refused_where_a_file_was_begun(run, li
     stopped_after(2, monkeypatch, command, arguments)
     assert saved_lines(tmp_path / "output.partial.json") == 16
     for more, message in [
-        (["--beam", "2"], "begun with beam 4, and now it is 2: give the same as before, or start afresh with"),
+        (["--beam", "2"], "begun with beam 4, and now it is 2: give the same as before, or start again with"),
         (["--json"], "begun with --json False, and now it is True"),
         (["--checkpoint", "30"], "begun with parameters [0-9a-f]{64}, and now it is [0-9a-f]{64}"),
     ]:

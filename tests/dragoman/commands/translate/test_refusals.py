@@ -29,7 +29,7 @@ def test_a_checkpoint_with_another_checkpoint_is_refused(run, command):
         (["--length-penalty", "-1"], b"", "length-penalty is -1.0: Input should be greater than or equal to 0"),
         (["--batch-size", "-1"], b"", "--batch-size is -1: expected 1 or more"),
         (["--chunk", "0"], b"", "--chunk is 0: expected 1 or more"),
-        (["--restart"], b"", "--restart needs --output FILE: only a file is gone on with"),
+        (["--restart"], b"", "--restart needs --output FILE: output to stdout cannot be resumed"),
         (["--shard", "1/2"], b"", "--shard 1/2 needs --input FILE: standard input can be read by one program only"),
         (["--shard", "3/2", "--input", "-"], b"", "--shard is 3/2: expected a part and how many there are, 1/4 to 4/4"),
         (["--checkpoint", "11"], b"", "no checkpoint '11': expected best, 10, 20, 30, or a path"),

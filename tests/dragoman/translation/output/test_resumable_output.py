@@ -150,7 +150,7 @@ def test_another_identity_is_refused_unless_it_starts_afresh(tmp_path):
     path = tmp_path / "out"
     begin(path)
     for change, message in [
-        ({"beam": 5}, "begun with beam 4, and now it is 5: give the same as before, or start afresh with --restart"),
+        ({"beam": 5}, "begun with beam 4, and now it is 5: give the same as before, or start again with --restart"),
         ({"new": True}, "begun with new not set, and now it is True"),
     ]:
         with pytest.raises(InputError, match=message), open_output(path, identity=IDENTITY | change):
@@ -167,7 +167,7 @@ def test_a_partial_file_that_someone_changed_is_refused(tmp_path, content):
     begin(tmp_path / "out")
     (tmp_path / "out.partial").write_bytes(content)
     with (
-        pytest.raises(InputError, match="not what was written to it: start afresh with --restart"),
+        pytest.raises(InputError, match="not what was written to it: start again with --restart"),
         open_output(tmp_path / "out", identity=IDENTITY),
     ):
         pass
@@ -183,7 +183,7 @@ def test_what_is_no_journal_is_refused(tmp_path, content):
         content = journal.read_text().replace(content, content.split(":")[0] + ": null").encode()
     journal.write_bytes(content)
     with (
-        pytest.raises(InputError, match="not a journal of this version: start afresh with --restart"),
+        pytest.raises(InputError, match="not a journal of this version: start again with --restart"),
         open_output(tmp_path / "out", identity=IDENTITY),
     ):
         pass
