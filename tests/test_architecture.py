@@ -26,7 +26,6 @@ ARRAYS = {"jax", "jaxlib", "flax", "optax", "orbax"}
 WITHOUT_A_MODULE = {
     "tests/benchmarks/test_benchmarks.py": "the scripts in benchmarks/, each through its command line",
     "tests/dragoman/commands/test_processes.py": "jobs of several processes, through the commands",
-    "tests/dragoman/runs/test_knobs.py": "what the fields of every config say about themselves",
     "tests/dragoman/exchange/test_export.py": "both export formats, through the command",
 }
 """Tests of no one module, and what they are about. Those directly in tests/ are about the repository as a whole."""
