@@ -11,12 +11,12 @@ PYTEST := $(PY) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile
 CODE   := data transformer dragoman train.py translate.py evaluate.py
 START  := $(shell date +%s)
 
-# One stamp a set of extras, older than pyproject.toml when the set must be installed again.
+# One stamp file for each set of extras. If it is older than pyproject.toml, the set is installed again.
 READY            := $(VENV)/.dragoman-development
 READY_QUICKSTART := $(VENV)/.dragoman-quickstart
 
-# Most of the suite's time is the compilation of small programs: they are compiled without optimising, by what this XLA
-# knows of these options (an unknown one ends the process). `make exhaustive` runs programs as users do.
+# Most of the suite's time goes into compiling small programs, so they are compiled without optimisation. Each option is
+# tried first, because XLA exits at an unknown one. `make exhaustive` compiles as users do.
 UNOPTIMIZED = $(shell for option in --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false; do \
 	JAX_PLATFORMS=cpu XLA_FLAGS=$$option $(PY) -c 'import jax; jax.devices()' 2> /dev/null && echo $$option; done)
 
@@ -24,13 +24,13 @@ INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --editable
 
 help:
 	@echo "make quickstart   install, train on the bundled corpus, evaluate, translate a few lines"
-	@echo "make setup        .venv with everything for development; instant when nothing changed"
+	@echo "make setup        .venv with everything for development; does nothing if nothing changed"
 	@echo "make check        lint, formatting, types, fast tests"
 	@echo "make test         lint, formatting, types, the suite"
-	@echo "make exhaustive   what the suite shows of some sizes and options, at full size and for every option"
+	@echo "make exhaustive   some tests again, at full size and for every option"
 	@echo "make clean        remove .venv, caches and build leftovers; runs/ stays"
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) RUN=$(RUN) JOBS=$(JOBS)"
-	@echo "JOBS=auto runs tests in a process for each core, up to four; JOBS=0 in one."
+	@echo "JOBS=auto runs tests in one process for each core, up to four; JOBS=0 in a single process."
 
 setup: $(READY)
 
