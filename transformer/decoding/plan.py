@@ -74,9 +74,8 @@ class SearchPlan:
         return max(1, min(longest, self.maximum_length))
 
     def minimum(self, source_length: int) -> int:
-        """The fewest tokens before EOS for a source of this many, EOS counted; EOS itself always fits."""
-        shortest = int(self.decoding.minimum_ratio * (source_length - 1)) + self.decoding.minimum_length
-        return min(shortest, self.limit(source_length) - 1)
+        """The fewest tokens before EOS that are asked for, for a source of this many, EOS counted."""
+        return int(self.decoding.minimum_ratio * (source_length - 1)) + self.decoding.minimum_length
 
     def with_decoding(self, **knobs: Any) -> "SearchPlan":
         """The plan with these knobs, which are not checked again."""

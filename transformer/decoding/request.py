@@ -12,6 +12,7 @@ from transformer.decoding.plan import SearchPlan
 
 MOST_TERMS = 8  # terms that one sentence can require
 LONGEST_TERM = 16  # tokens of a term
+NO_TOKENS, NO_TERMS = np.zeros(0, np.int32), np.zeros((0, 0), np.int32)
 
 
 class Request(NamedTuple):
@@ -42,22 +43,23 @@ def make_request(
     `line` and `part` number it, and decide its random numbers. ValueError for what the plan has no room for.
     """
     limit = plan.limit(len(source))
-    longest = max(map(len, terms), default=0)
-    if (len(prefix) and not plan.capacities.prefixes) or (len(terms) and not plan.capacities.terms):
-        raise ValueError(f"the plan has no room for {'a prefix' if len(prefix) else 'terms'}: see its capacities")
-    if len(prefix) >= limit or len(terms) > MOST_TERMS or longest > LONGEST_TERM:
-        raise ValueError(
-            f"a prefix of {len(prefix)} tokens and {len(terms)} terms of up to {longest} do not fit in an output of "
-            f"{limit} tokens, {MOST_TERMS} terms and {LONGEST_TERM} tokens of a term"
-        )
+    if prefix and not (plan.capacities.prefixes and len(prefix) < limit):
+        raise ValueError(f"the plan has no room for a prefix of {len(prefix)} tokens in an output of {limit}")
+    if terms and not (plan.capacities.terms and len(terms) <= MOST_TERMS and longest_of(terms) <= LONGEST_TERM):
+        raise ValueError(f"the plan has no room for {len(terms)} terms of up to {longest_of(terms)} tokens")
     return Request(
         source=np.array(source, np.int32),
-        limit=np.array(limit, np.int32),
-        minimum=np.array(plan.minimum(len(source)), np.int32),
-        prefix=np.array(prefix, np.int32),
-        terms=fill(len(terms), terms, longest),
+        limit=np.int32(limit),
+        minimum=np.int32(min(plan.minimum(len(source)), limit - 1)),  # EOS always fits
+        prefix=np.array(prefix, np.int32) if prefix else NO_TOKENS,
+        terms=fill(len(terms), terms, longest_of(terms)) if terms else NO_TERMS,
         key=random_key(plan.decoding.seed, line, part),
     )
+
+
+def longest_of(terms: Sequence[Sequence[int]]) -> int:
+    """The tokens of the longest term."""
+    return max(map(len, terms))
 
 
 def random_key(seed: int, line: int, part: int) -> UInt32[np.ndarray, "2"]:
@@ -82,7 +84,9 @@ def stack(requests: Sequence[Request], plan: SearchPlan, *, rows: int) -> Reques
 def pad(values: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """One array of many, each in the corner of its row: PAD, which is 0, is around it, and in the rows left over."""
     padded = np.full(shape, PAD, values[0].dtype)
-    for row, value in enumerate(values):
-        corner: tuple[int | slice, ...] = (row, *(slice(size) for size in value.shape))
-        padded[corner] = value
+    if {value.shape for value in values} == {shape[1:]}:
+        padded[: len(values)] = values
+    elif padded.size:
+        for row, value in zip(padded, values, strict=False):
+            row[tuple([slice(size) for size in value.shape])] = value
     return padded

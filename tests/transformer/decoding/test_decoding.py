@@ -460,7 +460,7 @@ def test_the_parts_of_a_line_have_keys_of_their_own_and_the_first_that_of_the_li
 
 @pytest.mark.parametrize(
     ("wish", "message"),
-    [({"prefix": [5]}, "no room for a prefix"), ({"terms": [[5, 6]]}, "no room for terms")],
+    [({"prefix": [5]}, "no room for a prefix"), ({"terms": [[5, 6]]}, "no room for 1 terms of up to 2 tokens")],
 )
 def test_what_the_plan_has_no_room_for_is_refused(wish, message):
     with pytest.raises(ValueError, match=message):
