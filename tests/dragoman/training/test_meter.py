@@ -123,6 +123,16 @@ def test_the_operations_of_the_log_are_those_of_its_updates(strategy):
     assert record["utilisation"] == pytest.approx(record["device_teraflops"] / 0.5)
 
 
+def test_what_an_objective_sums_beside_the_loss_is_logged_for_each_token():
+    """The first update has 48 target tokens, the second 24."""
+    course = Course()
+    for rows, value in ((make_rows(4, 16, 12), 2.0), (make_rows(4, 16, 6), 5.0)):
+        course.update(rows)
+        metrics, *lengths = course.meter.pending[-1]
+        course.meter.pending[-1] = (metrics._replace(extra={"divergence": jnp.float32(value)}), *lengths)
+    assert course.meter.record(2)["divergence"] == pytest.approx((48 * 2 + 24 * 5) / 72)
+
+
 def test_without_a_peak_there_is_no_utilisation():
     course = Course()
     course.update(make_rows(4, 16, 12))

@@ -66,6 +66,18 @@ def test_57_pieces_on_two_by_two_devices_give_the_update_of_one_by_every_rule(op
     assert shapes(other) == shapes(state)
 
 
+def test_factored_statistics_never_see_the_rows_of_padding():
+    """Adafactor keeps means over rows and columns of a table of 128 or more of both; 129 rows are padded to 130."""
+    config = recipe(optimizer="adafactor").with_model({"width": 128})
+    state, losses = fit(config, steps=3, vocabulary=129)
+    shared = config.model_copy(update={"devices": SHARED})
+    other, other_losses = fit(shared, steps=3, vocabulary=129)
+    np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
+    assert_same_parameters(other, state)
+    assert shapes(other.optimizer) == shapes(state.optimizer)
+    assert {(129,), (128,)} <= set(shapes(state.optimizer))
+
+
 @pytest.mark.parametrize("name", ["mixed", "fsdp"])
 def test_57_pieces_on_eight_devices_give_the_update_of_one(name):
     state, losses = fit(recipe(), steps=6, vocabulary=PIECES)
