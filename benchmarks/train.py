@@ -98,7 +98,7 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
     """
     if choice := choose(config, batch_shapes(config.data, batch_tokens=config.training.batch_tokens)):
         config = config.with_model({"attention_kernel": choice.kernel})
-        print(f"attention by {choice.kernel} ({choice.reason})", file=sys.stderr)
+        print(*choice.refused, f"attention by {choice.kernel} ({choice.reason})", sep="\n", file=sys.stderr)
     model = build(
         config.model,
         source_vocabulary=tokenizer.source_size,

@@ -76,10 +76,10 @@ class ModelConfig(Knobs):
         on_resume="free",
         shapes_parameters=False,
     )
-    attention_kernel: Literal["auto", "xla", "cudnn"] = knob(
+    attention_kernel: Literal["auto", "xla", "cudnn", "triton", "mosaic"] = knob(
         "auto",
-        description="what computes attention in bfloat16 on a GPU: XLA's kernels or cuDNN's; auto: training takes the "
-        "faster for its batches, once timed, and keeps it",
+        description="what computes attention in updates in bfloat16: xla: our own formula; cudnn: cuDNN; triton, "
+        "mosaic: tokamax; auto: on GPU and TPU, the fastest that agrees with our own on rows like the run's, and kept",
         on_resume="free",
         shapes_parameters=False,
         changes_translation=False,

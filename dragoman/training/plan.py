@@ -14,7 +14,7 @@ from dragoman.runs.run import check_config
 from dragoman.training.memory import GIB, device_kind, largest_update, more_parts, smallest_memory
 from transformer.config import Config
 from transformer.devices import STRATEGIES
-from transformer.devices.kernels import choose
+from transformer.devices.kernels import candidates, choose
 from transformer.devices.mesh import MeshStrategy
 from transformer.devices.pmap import PmapStrategy
 from transformer.devices.processes import on_first
@@ -62,10 +62,9 @@ def make_plan(config: Config, source_vocabulary: int, target_vocabulary: int) ->
         tokens, note = find_batch_tokens(config, source_vocabulary, target_vocabulary)
         config = config.with_training({"batch_tokens": tokens})
         notes.append(note)
-    kernel, reason = on_first(partial(find_attention_kernel, config))
+    kernel, lines = on_first(partial(find_attention_kernel, config))
     config = config.with_model({"attention_kernel": kernel})
-    if reason:
-        notes.append(f'model.attention_kernel = "auto": {kernel} ({reason})')
+    notes += lines
     return lay_out(config, source_vocabulary, target_vocabulary, notes=notes)
 
 
@@ -83,7 +82,8 @@ def keep_resolved(config: Config, stored: Config, *, where: Path, note: Callable
     if config.training.batch_tokens == "auto":
         config = config.with_training({"batch_tokens": stored.training.batch_tokens})
     before, after = stored.model.precision, config.model.precision
-    if config.model.attention_kernel == "auto" and before == after:  # kernels were timed in that precision
+    can_stay = before == after and stored.model.attention_kernel in ("xla", *candidates(config))
+    if config.model.attention_kernel == "auto" and can_stay:  # kernels were timed in that precision
         config = config.with_model({"attention_kernel": stored.model.attention_kernel})
     check_config(stored, config, where=where)
     if before != after:
@@ -108,12 +108,13 @@ def find_batch_tokens(config: Config, source_vocabulary: int, target_vocabulary:
     )
 
 
-def find_attention_kernel(config: Config) -> tuple[str, str]:
-    """The attention kernel for the run's batches, and why it was chosen; no reason where there was no choice."""
+def find_attention_kernel(config: Config) -> tuple[str, list[str]]:
+    """The attention kernel for the run's batches, and lines on why others were refused and why it was chosen."""
     choice = choose(config, batch_shapes(config.data, batch_tokens=batch_tokens(config)))
     if choice is not None:
-        return choice.kernel, choice.reason
-    return "xla" if config.model.attention_kernel == "auto" else config.model.attention_kernel, ""
+        lines = (*choice.refused, f"{choice.kernel} ({choice.reason})")
+        return choice.kernel, [f'model.attention_kernel = "auto": {line}' for line in lines]
+    return "xla" if config.model.attention_kernel == "auto" else config.model.attention_kernel, []
 
 
 def batch_tokens(config: Config) -> int:

@@ -1,111 +1,137 @@
-"""Which kernel computes attention on a GPU: the one that is faster on the batches of a run, found by timing both."""
+"""Which kernel computes attention in the updates of a run: the fastest of those that agree with our own.
+
+None of the kernels of libraries has been confirmed on an accelerator since they take segments in place of a mask
+tensor. On a machine with one, this decides, and prints what agrees and how long it takes:
+
+    python -m pytest tests/transformer/devices/test_kernels.py -k "this_machine" -s
+"""
 
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from data.errors import InputError
 from transformer.config import Config
-from transformer.model.attention import KeysValues, attend
+from transformer.devices.agreement import (
+    Side,
+    Size,
+    Trial,
+    build_trial,
+    disagreement,
+    results_and_gradients,
+    row_segments,
+    xla,
+)
 from transformer.model.dense import resolve_precision
-from transformer.model.kernels import Kernel
-from transformer.model.masks import CausalMask, SegmentMask
+from transformer.model.kernels import KERNELS, PLATFORMS, Kernel, KernelFunction
 
 REPEATS = 20
-REFUSALS = (NotImplementedError, RuntimeError, ValueError)
-"""What cuDNN raises for sizes or machines that it does not serve; JAX's errors at run time are RuntimeErrors."""
+TOKENS_A_SENTENCE = 16
+"""Of the rows that are timed."""
 
 Shapes = Sequence[tuple[int, int, int]]
 """Rows, source tokens and target tokens of each shape of a run's batches."""
 
 
 class Choice(NamedTuple):
-    """A kernel, and why; whether it is XLA's because cuDNN does not serve."""
+    """A kernel, why it was chosen, and a line for each kernel that was refused."""
 
     kernel: Kernel
     reason: str
-    is_refused: bool = False
+    refused: tuple[str, ...] = ()
 
 
-def can_be_cudnn(config: Config) -> bool:
-    """Whether there is something to choose: cuDNN computes attention on GPUs, in bfloat16, of undivided heads."""
-    is_bfloat16 = resolve_precision(config.model.precision) == "bfloat16"
-    return is_bfloat16 and jax.default_backend() == "gpu" and config.devices.tensor == 1
+def candidates(config: Config) -> tuple[Kernel, ...]:
+    """The kernels of libraries that are for this backend, in bfloat16, with undivided heads.
+
+    Heads that the tensor axis divides are divided by XLA, which cannot partition a kernel that it did not compile.
+    """
+    if resolve_precision(config.model.precision) != "bfloat16" or config.devices.tensor > 1:
+        return ()
+    return tuple(cast(Kernel, name) for name in KERNELS if jax.default_backend() in PLATFORMS[name])
 
 
 def choose(config: Config, shapes: Shapes) -> Choice | None:
-    """The kernel that `model.attention_kernel` stands for in training on such batches; None where there is no choice.
+    """The kernel that `model.attention_kernel` stands for in updates on such batches; None where there is no choice.
 
-    InputError where cuDNN is asked for and does not serve them.
+    InputError where a kernel is asked for by name that does not serve them, or does not agree with our own attention.
     """
-    if config.model.attention_kernel == "cudnn" and not can_be_cudnn(config):
+    named, kernels = config.model.attention_kernel, candidates(config)
+    if named == "auto":
+        return fastest(kernels, config, shapes) if kernels else None
+    if named == "xla":
+        return None
+    if named not in kernels:
+        machines = " and ".join(f"{platform.upper()}s" for platform in PLATFORMS[named])
         raise InputError(
-            'model.attention_kernel is "cudnn", which computes attention on GPUs only, in bfloat16, with '
+            f'model.attention_kernel is "{named}", which computes attention on {machines} only, in bfloat16, with '
             'devices.tensor 1: set it to "auto"'
         )
-    if config.model.attention_kernel == "xla" or not can_be_cudnn(config):
-        return None
-    choice = faster(partial(attention_seconds, config, shapes))
-    if config.model.attention_kernel == "auto":
-        return choice
-    if choice.is_refused:
-        raise InputError(f'model.attention_kernel is "cudnn", but {choice.reason}: set it to "auto"')
+    if fault := refusal(named, build_trials(config, shapes)):
+        raise InputError(f'model.attention_kernel is "{named}", but {fault}: set it to "xla"')
     return None
 
 
-def faster(seconds: Callable[[Kernel], float]) -> Choice:
-    """The kernel of fewer seconds. What cuDNN refuses to compute is left to XLA."""
-    by_xla = seconds("xla")
-    try:
-        by_cudnn = seconds("cudnn")
-    except REFUSALS as error:
-        reason = str(error).partition("\n")[0]
-        return Choice("xla", f"cuDNN refuses: {reason}", is_refused=True)
-    times = f"{1e3 * by_cudnn:.2f} ms by cuDNN, {1e3 * by_xla:.2f} ms by XLA"
-    return Choice("cudnn" if by_cudnn < by_xla else "xla", times)
+def build_trials(config: Config, shapes: Shapes) -> list[Trial]:
+    """Rows of the smallest and of the largest shape, with the heads of the run."""
+    lengths = sorted({(source, target) for _, source, target in shapes}, key=math.prod)
+    heads, width = config.model.heads, config.model.width // config.model.heads
+    return [build_trial(Size(heads, width, *pair)) for pair in dict.fromkeys((lengths[0], lengths[-1]))]
 
 
-def attention_seconds(config: Config, shapes: Shapes, kernel: Kernel) -> float:
-    """Seconds of the three kinds of attention and their gradients on batches of these shapes.
+def refusal(name: str, trials: Sequence[Trial]) -> str | None:
+    """Why the kernel of this name is not used, in one line that names it; None if it agrees with our own attention."""
+    faults = (disagreement(KERNELS[name], trial) for trial in trials)
+    return next((f"{name} is refused: {fault}" for fault in faults if fault), None)
 
-    Medians, added up over the shapes; of one layer, and of the rows that a device takes at a time.
-    """
+
+def fastest(kernels: Sequence[Kernel], config: Config, shapes: Shapes) -> Choice:
+    """The fastest of our own attention and of those of these kernels that agree with it."""
+    trials = build_trials(config, shapes)
+    refused = {name: line for name in kernels if (line := refusal(name, trials))}
+    agreed = [name for name in kernels if name not in refused]
+    if not agreed:
+        return Choice("xla", "no other kernel agrees with it", tuple(refused.values()))
+    rows = timed_rows(config, shapes)
+    seconds: dict[Kernel, float] = {name: kernel_seconds(KERNELS.get(name, xla), *rows) for name in (*agreed, "xla")}
+    return Choice(*least(seconds), tuple(refused.values()))
+
+
+def least(seconds: Mapping[Kernel, float]) -> tuple[Kernel, str]:
+    """The kernel of fewest seconds, and what each takes."""
+    by_time = sorted(seconds, key=seconds.__getitem__)
+    return by_time[0], ", ".join(f"{1e3 * seconds[name]:.2f} ms by {name}" for name in by_time)
+
+
+def timed_rows(config: Config, shapes: Shapes) -> tuple[Side, Side]:
+    """Packed rows of the shape that is most work, as many as a device takes at a time."""
     devices = config.devices
     row_devices = (devices.data or max(jax.device_count() // (devices.fsdp * devices.tensor), 1)) * devices.fsdp
-    parts = row_devices * config.training.accumulation
-    return math.fsum(
-        _seconds(config, math.ceil(rows / parts), source, target, kernel) for rows, source, target in shapes
-    )
+    work = [(rows * (source**2 + target**2 + source * target), rows, source, target) for rows, source, target in shapes]
+    _, rows, source, target = max(work)
+    rows = math.ceil(rows / (row_devices * config.training.accumulation))
+    sentences = max(min(source, target) // TOKENS_A_SENTENCE, 1)
+
+    def side(length: int) -> Side:
+        segments = np.tile(row_segments(length, sentences, 0.95), (rows, 1))
+        shape = (rows, config.model.heads, length, config.model.width // config.model.heads)
+        ones = jnp.ones(shape, jnp.bfloat16)
+        return Side(jnp.asarray(segments), ones, ones, ones, ones)
+
+    return side(source), side(target)
 
 
-def _seconds(config: Config, rows: int, source_length: int, target_length: int, kernel: Kernel) -> float:
-    """The median of one shape, after the first run, which compiles."""
-    heads, width = config.model.heads, config.model.width // config.model.heads
-
-    def loss(features, segments):
-        (source, target), (source_segments, target_segments) = features, segments
-        attended = [
-            attend(query, KeysValues(key.swapaxes(2, 3), key), mask, kernel=kernel)
-            for query, key, mask in (
-                (source, source, SegmentMask(source_segments, source_segments)),
-                (target, target, CausalMask(target_segments)),
-                (target, source, SegmentMask(target_segments, source_segments)),
-            )
-        ]
-        return sum(jnp.sum(x, dtype=jnp.float32) for x in attended)
-
-    lengths = source_length, target_length
-    features = [jnp.ones((rows, heads, length, width), jnp.bfloat16) for length in lengths]
-    segments = [jnp.ones((rows, length), jnp.int32) for length in lengths]
-    step, taken = jax.jit(jax.grad(loss)), []
+def kernel_seconds(kernel: KernelFunction, source: Side, target: Side) -> float:
+    """Seconds of the three kinds of attention and their gradients: the median, after the first run, which compiles."""
+    program, taken = results_and_gradients(kernel), []
     for _ in range(1 + REPEATS):
         start = time.perf_counter()
-        jax.block_until_ready(step(features, segments))
+        jax.block_until_ready(program(source, target))
         taken.append(time.perf_counter() - start)
     return statistics.median(taken[1:])

@@ -19,6 +19,7 @@ from transformer.devices.padding import on_true_sizes, padded_shapes, replicated
 from transformer.devices.sharding import ROW_AXES, parameter_shardings, specs_over_rows, sum_gradients, unsharded
 from transformer.model import Parameters
 from transformer.model.dropout import DropoutKey
+from transformer.model.kernels import resolve_kernel
 from transformer.training.loss import Sums
 from transformer.training.optimizer import build_optimizer
 from transformer.training.placement import RowGradients, RowSums
@@ -119,7 +120,9 @@ class MeshStrategy:
         self.device_count = self.mesh.size
         optimizer, placement = build_optimizer(config.training), MeshPlacement(self.mesh)
         self.optimizer = on_true_sizes(optimizer, graph) if optimizer.depends_on_shape else optimizer
-        self._train = jax.jit(build_train_step(graph, config.training, self.optimizer, placement), donate_argnums=0)
+        kernel = resolve_kernel(config.model.attention_kernel)
+        train_step = build_train_step(graph, config.training, self.optimizer, placement, kernel=kernel)
+        self._train = jax.jit(train_step, donate_argnums=0)
         self._evaluate = jax.jit(build_eval_step(graph, config.training, placement))
 
     def init_state(self, parameters: Parameters) -> TrainState:

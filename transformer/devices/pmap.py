@@ -16,6 +16,7 @@ from transformer.config import Config
 from transformer.devices.mesh import check_all_used
 from transformer.model import Parameters
 from transformer.model.dropout import DropoutKey
+from transformer.model.kernels import resolve_kernel
 from transformer.training.loss import Sums
 from transformer.training.optimizer import build_optimizer
 from transformer.training.placement import RowGradients, RowSums
@@ -61,7 +62,8 @@ class PmapStrategy:
         self.row_share = (jax.process_index(), jax.process_count())
         self.optimizer, placement = build_optimizer(config.training), ReplicaPlacement()
         mapped = partial(jax.pmap, axis_name=AXIS, devices=self.devices)
-        train_step = build_train_step(graph, config.training, self.optimizer, placement)
+        kernel = resolve_kernel(config.model.attention_kernel)
+        train_step = build_train_step(graph, config.training, self.optimizer, placement, kernel=kernel)
         self._train = mapped(train_step, in_axes=(0, 0, None), donate_argnums=0)
         self._evaluate = mapped(build_eval_step(graph, config.training, placement))
 

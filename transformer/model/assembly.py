@@ -10,6 +10,7 @@ from data.batch import Batch
 from transformer.config import ModelConfig
 from transformer.model.dropout import DropoutKey
 from transformer.model.embeddings import Embedding
+from transformer.model.kernels import Kernel
 
 Parameters = dict[str, Any]
 """Nested dicts of float32 arrays, keyed by the names of modules: what is saved, sharded, averaged and updated."""
@@ -94,7 +95,10 @@ def split(model: Assembly) -> tuple[nnx.GraphDef, Parameters]:
     return graph, _renamed(nnx.to_pure_dict(state), str)
 
 
-def merge(graph: nnx.GraphDef, parameters: Parameters) -> Assembly:
-    """The model with these parameters: the inverse of `split`."""
+def merge(graph: nnx.GraphDef, parameters: Parameters, *, kernel: Kernel = "xla") -> Assembly:
+    """The model with these parameters: the inverse of `split`. `kernel` computes attention of whole sequences."""
     state = _renamed(parameters, lambda key: int(key) if key.isdigit() else key)
-    return nnx.merge(graph, nnx.State(jax.tree.map(nnx.Param, state)))
+    model = nnx.merge(graph, nnx.State(jax.tree.map(nnx.Param, state)))
+    if kernel != "xla":
+        model.set_attributes(attention_kernel=kernel)
+    return model

@@ -140,7 +140,8 @@ class MultiHeadAttention(nnx.Module):
         self.key = Dense(config.width, config.width, precision=precision, rngs=rngs, has_bias=False)
         self.value = Dense(config.width, config.width, precision=precision, rngs=rngs)
         self.output = Dense(config.width, config.width, precision=precision, rngs=rngs)
-        self.heads, self.kernel = config.heads, resolve_kernel(config.attention_kernel)
+        self.heads = config.heads
+        self.attention_kernel: Kernel = "xla"  # `merge` sets another
 
     def split_heads(self, x: Float[Array, "B T D"]) -> Float[Array, "B N T H"]:
         """The features of each head apart."""
@@ -173,7 +174,7 @@ class MultiHeadAttention(nnx.Module):
             times = jnp.arange(seen.values.shape[2], dtype=jnp.int32) // x.shape[1]
             key_positions = jnp.broadcast_to(times, (x.shape[0], len(times)))
         bias = encoding.bias(positions, key_positions)
-        return self.join_heads(attend(query, seen, mask, bias=bias, kernel=self.kernel)), seen
+        return self.join_heads(attend(query, seen, mask, bias=bias, kernel=self.attention_kernel)), seen
 
     def project_source(self, memory: Float[Array, "B S D"]) -> KeysValues:
         """Keys and values of the encoder's output: computed once for a whole target, and for all steps of decoding."""
@@ -182,9 +183,4 @@ class MultiHeadAttention(nnx.Module):
 
     def cross_attention(self, x: Float[Array, "B T D"], source: KeysValues, mask: Mask) -> Float[Array, "B T D"]:
         """Encoder-decoder attention: every target token looks at the source tokens that the mask allows."""
-        return self.join_heads(attend(self.split_heads(self.query(x)), source, mask, kernel=self.kernel))
-
-
-def resolve_kernel(kernel: str) -> Kernel:
-    """What `model.attention_kernel` means here: training replaces `auto` on GPUs; elsewhere XLA computes attention."""
-    return "cudnn" if kernel == "cudnn" and jax.default_backend() == "gpu" else "xla"
+        return self.join_heads(attend(self.split_heads(self.query(x)), source, mask, kernel=self.attention_kernel))

@@ -13,6 +13,7 @@ from data.batch import Batch
 from transformer.config import TrainingConfig
 from transformer.model import Parameters, merge
 from transformer.model.dropout import DropoutKey
+from transformer.model.kernels import Kernel
 from transformer.training.cross_entropy import cross_entropy
 from transformer.training.loss import Sums
 from transformer.training.objective import OBJECTIVES
@@ -48,9 +49,9 @@ class Metrics(NamedTuple):
 
 
 def build_train_step(
-    graph: nnx.GraphDef, config: TrainingConfig, optimizer: Optimizer, placement: Placement
+    graph: nnx.GraphDef, config: TrainingConfig, optimizer: Optimizer, placement: Placement, *, kernel: Kernel = "xla"
 ) -> Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]:
-    """The update as a pure function."""
+    """The update as a pure function, in which `kernel` computes attention."""
     objective, schedule = OBJECTIVES[config.objective], SCHEDULES[config.schedule](config)
 
     def train_step(state, batch, key):
@@ -58,7 +59,7 @@ def build_train_step(
         point = optimizer.gradient_point(state.parameters, state.optimizer)
 
         def of_slice(parameters, rows, key):
-            return objective(merge(graph, placement.unsharded(parameters)), rows, config, key)
+            return objective(merge(graph, placement.unsharded(parameters), kernel=kernel), rows, config, key)
 
         def of_device(parameters, rows, key):
             sums, gradients = accumulate(of_slice, parameters, rows, key, config.accumulation)

@@ -1,0 +1,158 @@
+"""Whether a kernel agrees with our own attention, in result and gradients, on rows like those of a run.
+
+The reference is our own attention in float32, on the same numbers. In bfloat16 ours is off it by rounding alone, and a
+kernel, which rounds in other places, may be off it by `SLACK` times as much, or by `TOLERANCE` of the size of what it
+computes, whichever is more. A kernel that forgets a mask, a segment or a term of a gradient is off by far more.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from transformer.model.attention import KeysValues, attend
+from transformer.model.kernels import KernelFunction
+from transformer.model.masks import CausalMask, SegmentMask
+
+SLACK = 4.0
+TOLERANCE = 0.05
+LARGE = 100.0
+"""The size of queries in half of the rows: scores reach hundreds, of either sign."""
+
+KINDS = ("self-attention", "causal self-attention", "cross-attention")
+PARTS = ("the result", "the gradient of queries", "the gradient of keys", "the gradient of values")
+NAMES = tuple(f"{part} of {kind}" for part in PARTS for kind in KINDS)
+"""All that is compared, in the order in which a disagreement is reported."""
+
+ROWS = ((True, 0.8, 0.7), (False, 0.0, 0.0), (True, 1.0, 1.0), (False, 1.0, 1.0), (True, 1.0, 0.6), (True, 0.6, 1.0))
+"""Of each row: whether it holds several sentences, and how much of the source and of the target is no padding."""
+
+
+class Size(NamedTuple):
+    """The sizes of what a kernel is tried on: N, H, S and T."""
+
+    heads: int
+    width: int
+    source_length: int
+    target_length: int
+
+
+class Side(NamedTuple):
+    """Source or target rows: their segments, what attention takes of them, and the gradient of its result."""
+
+    segments: Int[Array, "B T"]
+    query: Float[Array, "B N T H"]
+    key: Float[Array, "B N T H"]
+    value: Float[Array, "B N T H"]
+    gradient: Float[Array, "B N T H"]
+
+
+class Trial(NamedTuple):
+    """What a kernel is tried on, what it should compute, and how far off it may be in either half of the rows."""
+
+    source: Side
+    target: Side
+    expected: dict[str, np.ndarray]
+    allowed: dict[str, np.ndarray]
+
+
+def row_segments(length: int, count: int, filled: float) -> Int[np.ndarray, " S"]:
+    """`count` sentences of unequal lengths, then padding: (8, 2, 0.8) -> [1 1 1 1 2 2 0 0]."""
+    real = int(length * filled)
+    places = np.arange(real) / max(real, 1)
+    return np.pad((1 + places**1.5 * count).astype(np.int32), (0, length - real))
+
+
+def build_side(size: Size, length: int, filled: list[float], *, seed: int) -> Side:
+    """The rows of ROWS twice, the second time with large queries. What padding attends to has no gradient."""
+    several = max(min(size.source_length, size.target_length) // 8, 1)
+    rows = [row_segments(length, several if row[0] else 1, part) for row, part in zip(ROWS, filled, strict=True)]
+    segments = jnp.asarray(np.stack(rows * 2))
+    random, shape = np.random.default_rng(seed), (len(segments), size.heads, length, size.width)
+    query, key, value, gradient = random.normal(size=(4, *shape))
+    # Large queries have one size, so that rounding 1 / sqrt(H) makes all scores of a query larger or smaller alike.
+    query[len(ROWS) :] = LARGE * np.sign(query[len(ROWS) :])
+    gradient *= np.asarray(segments != 0)[:, None, :, None]
+    return Side(segments, *(jnp.asarray(x, jnp.bfloat16) for x in (query, key, value, gradient)))
+
+
+def xla(query: Array, key: Array, value: Array, mask: SegmentMask | CausalMask, bias: Array | None) -> Array:
+    """Our own attention as a kernel."""
+    return attend(query, KeysValues(key.swapaxes(2, 3), value), mask, bias=bias)
+
+
+def attentions(source: Side, target: Side) -> tuple[tuple[Side, Side, SegmentMask | CausalMask], ...]:
+    """Of each of KINDS: whose queries, whose keys and values, and the mask."""
+    return (
+        (source, source, SegmentMask(source.segments, source.segments)),
+        (target, target, CausalMask(target.segments)),
+        (target, source, SegmentMask(target.segments, source.segments)),
+    )
+
+
+def results_and_gradients(kernel: KernelFunction) -> Callable[[Side, Side], dict[str, Array]]:
+    """A program that computes what NAMES lists; results at padding are zero unless they are not finite.
+
+    As in an update, the kernel runs inside a `shard_map` over all axes of a mesh, which here is one device.
+    """
+
+    def compute(source: Side, target: Side) -> dict[str, Array]:
+        computed: dict[str, Array] = {}
+        for kind, (queries, keys, mask) in zip(KINDS, attentions(source, target), strict=True):
+            result, back = jax.vjp(
+                partial(lambda mask, *inputs: kernel(*inputs, mask, None), mask), queries.query, keys.key, keys.value
+            )
+            gradients = back(queries.gradient.astype(result.dtype))
+            counts = (queries.segments != 0)[:, None, :, None] | ~jnp.isfinite(result)
+            parts = jnp.where(counts, result, 0), *gradients
+            computed |= {f"{part} of {kind}": x for part, x in zip(PARTS, parts, strict=True)}
+        return computed
+
+    mesh = jax.make_mesh((1,), ("data",), (AxisType.Auto,), devices=jax.local_devices()[:1])
+    whole = PartitionSpec()
+    return jax.jit(jax.shard_map(compute, mesh=mesh, in_specs=(whole, whole), out_specs=whole, check_vma=False))
+
+
+def lengths_of(vectors: Float[np.ndarray, "B N T H"]) -> Float[np.ndarray, "2 _"]:
+    """The Euclidean length of each vector, in rows of ordinary and in rows of large scores."""
+    return np.linalg.norm(vectors.astype(np.float32), axis=-1).reshape(2, -1)
+
+
+def build_trial(size: Size) -> Trial:
+    """A trial of these sizes, with what our own attention computes for it in float32."""
+    source = build_side(size, size.source_length, [row[1] for row in ROWS], seed=1)
+    target = build_side(size, size.target_length, [row[2] for row in ROWS], seed=2)
+    in_float32 = [Side(side.segments, *(x.astype(jnp.float32) for x in side[1:])) for side in (source, target)]
+    program = results_and_gradients(xla)
+    rounded = jax.tree.map(np.asarray, program(source, target))
+    with jax.default_matmul_precision("highest"):
+        expected = jax.tree.map(np.asarray, program(*in_float32))
+    allowed = {}
+    for name, exact in expected.items():
+        by_rounding = SLACK * lengths_of(rounded[name] - exact).max(1)
+        of_size = TOLERANCE * np.sqrt(np.mean(lengths_of(exact) ** 2, axis=1))
+        allowed[name] = np.maximum(by_rounding, of_size)
+    return Trial(source, target, expected, allowed)
+
+
+def disagreement(kernel: KernelFunction, trial: Trial) -> str | None:
+    """What a kernel computes otherwise than our own attention, and by how much, in one line; None where they agree."""
+    try:
+        computed = jax.tree.map(np.asarray, results_and_gradients(kernel)(trial.source, trial.target))
+    except Exception as error:  # a library may raise anything for a machine or a size that it does not serve
+        return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no reason given')}"
+    for name in NAMES:
+        expected = trial.expected[name]
+        if wrong := np.count_nonzero(~np.isfinite(computed[name].astype(np.float32))):
+            return f"{name} is not finite in {wrong:,} of {expected.size:,} values"
+        errors, allowed = lengths_of(computed[name] - expected).max(1), trial.allowed[name]
+        if (errors > allowed).any():
+            half = int(np.argmax(errors / allowed))
+            scores = ("ordinary", "large")[half]
+            return f"{name} is off by {errors[half]:.2g} where scores are {scores}; rounding allows {allowed[half]:.2g}"
+    return None
