@@ -1,9 +1,9 @@
 """Which kernel computes attention in the updates of a run: the fastest of those that agree with our own.
 
-None of the kernels of libraries has been confirmed on an accelerator since they take segments in place of a mask
-tensor. On a machine with one, this decides, and prints what agrees and how long it takes:
+No accelerator has confirmed any kernel of a library since they get segments in place of a mask array. On a machine
+with one, this decides, and prints what agrees and how long it takes:
 
-    python -m pytest tests/transformer/devices/test_kernels.py -k "this_machine" -s
+    JAX_PLATFORMS=cuda python -m pytest tests/transformer/devices/test_kernels.py -k this_machine -s
 """
 
 import math
