@@ -9,6 +9,7 @@ from data.errors import InputError
 from dragoman.training.plan import Plan, keep_resolved, make_plan
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.model.dense import resolve_precision
+from transformer.model.kernels import KERNELS, PLATFORMS
 
 WHERE = Path("run/config.toml")
 USUAL = resolve_precision("auto")
@@ -62,7 +63,7 @@ def test_in_more_parts_a_plan_computes_the_same_batches_on_the_same_devices():
 
 
 def test_a_resumed_run_keeps_what_auto_stood_for_and_says_where_this_device_would_choose_otherwise():
-    stored = recipe(precision=OTHER, kernel="cudnn", batch_tokens=64)
+    stored = recipe(precision=OTHER, kernel="xla", batch_tokens=64)
     config, lines = kept(recipe(batch_tokens="auto"), stored)
     assert config == stored
     assert lines == [
@@ -70,6 +71,24 @@ def test_a_resumed_run_keeps_what_auto_stood_for_and_says_where_this_device_woul
         f"--model.precision {USUAL} changes it"
     ]
     assert kept(recipe(), recipe(precision=USUAL)) == (recipe(precision=USUAL), [])
+
+
+def test_the_kernel_of_another_machine_is_not_kept():
+    assert kept(recipe(), recipe(precision=USUAL, kernel="cudnn")) == (recipe(precision=USUAL), [])
+
+
+def test_a_kernel_that_is_refused_is_named_in_the_notes(monkeypatch):
+    def unwilling(*_):
+        raise NotImplementedError("not today")
+
+    monkeypatch.setitem(KERNELS, "triton", unwilling)
+    monkeypatch.setitem(PLATFORMS, "triton", ("cpu",))
+    plan = plan_of(recipe(precision="bfloat16"))
+    assert plan.config.model.attention_kernel == "xla"
+    assert plan.notes[:2] == (
+        'model.attention_kernel = "auto": triton is refused: NotImplementedError: not today',
+        'model.attention_kernel = "auto": xla (no other kernel agrees with it)',
+    )
 
 
 def test_another_precision_can_be_asked_for_and_is_reported_and_its_kernel_is_timed_anew():
