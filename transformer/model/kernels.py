@@ -130,9 +130,12 @@ def tokamax_attention() -> ModuleType:
     for local windows alone. What it hands them to, a table of implementations and `base.Mask`, is what we use.
     """
     try:
+        from absl import flags
         from tokamax._src.ops.attention import api
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise NotImplementedError(f"{error} (pip install 'dragoman[tokamax]')") from error
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # tokamax would parse our command line, and reject our options as unknown flags
     return api
 
 

@@ -81,7 +81,8 @@ def test_what_a_library_does_not_serve_is_refused_in_one_line(monkeypatch):
     assert disagreement(cudnn, trial) == "RuntimeError: cuDNN is not detected."
     monkeypatch.delattr(fused_attention_stablehlo, "MaskType")
     assert disagreement(cudnn, trial).startswith("AttributeError: module 'jax._src.cudnn.fused_attention_stablehlo'")
-    monkeypatch.setitem(sys.modules, "tokamax", None)
+    for name in ("tokamax", "tokamax._src.ops.attention"):
+        monkeypatch.setitem(sys.modules, name, None)
     line = disagreement(KERNELS["triton"], trial)
     assert line.startswith("NotImplementedError: ")
     assert line.endswith("(pip install 'dragoman[tokamax]')")
