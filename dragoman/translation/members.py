@@ -37,8 +37,7 @@ def load_member(run: str | Path, checkpoint: str = "best", decoding: Mapping[str
     manifest = read_manifest(directory)  # its parameters are verified when they are loaded
     check_hashes(manifest, hashes, where=directory)
     tokenizer = Tokenizer.load(home.path)
-    by_xla = config.with_model({"attention_kernel": "xla"})  # cuDNN's was timed for training, on the GPU of that
-    graph, template = abstract(by_xla.model, tokenizer.source_size, tokenizer.target_size)
+    graph, template = abstract(config.model, tokenizer.source_size, tokenizer.target_size)
     return Member(
         graph=graph,
         parameters=restore_parameters(directory, template),
