@@ -145,7 +145,8 @@ def disagreement(kernel: KernelFunction, trial: Trial) -> str | None:
     try:
         computed = jax.tree.map(np.asarray, results_and_gradients(kernel)(trial.source, trial.target))
     except Exception as error:  # a library may raise anything for a machine or a size that it does not serve
-        return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no reason given')}"
+        reason, *_ = str(error).strip().split("\n")
+        return f"{type(error).__name__}: {reason or 'no reason given'}"
     for name in NAMES:
         expected = trial.expected[name]
         if wrong := np.count_nonzero(~np.isfinite(computed[name].astype(np.float32))):
