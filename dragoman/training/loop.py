@@ -45,7 +45,7 @@ class Trainer:
         with contextlib.closing(self.batches), log_to as log, meter.listening(), watch():
             if progress.is_validation_due(training):  # the last session ended in the middle of it
                 progress = self.validate_and_save(state, progress, log)
-            meter.go_on()
+            meter.resume()
             while not progress.is_done(training) and not self.stop.number:
                 batch: Batch = next(self.batches)
                 with meter.update(batch):
@@ -59,7 +59,7 @@ class Trainer:
                 if progress.is_validation_due(training):
                     meter.pause()
                     progress = self.validate_and_save(state, progress, log)
-                    meter.go_on()
+                    meter.resume()
                 elif progress.step % training.save_every == 0 or self.stop.number:
                     self.save(state, progress, None)
         say(meter.summary())

@@ -1,4 +1,4 @@
-"""What updates report, gathered for the log without making the device wait."""
+"""What updates report, summed up for the log without making the device wait."""
 
 import contextlib
 import resource
@@ -30,7 +30,7 @@ def check_finite(metrics: Metrics, step: int) -> None:
 
 
 def peak_memory() -> int:
-    """The most bytes in use at a time so far: of the fullest device, else, as on CPUs, of this process."""
+    """The most bytes in use at any time so far: on the fullest device or, where devices do not say, in this process."""
     devices = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [statistics["peak_bytes_in_use"] for statistics in devices if "peak_bytes_in_use" in statistics]
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -38,9 +38,9 @@ def peak_memory() -> int:
 
 
 class Meter:
-    """Sums what updates report between two lines of the log; reads the device only when a line is due.
+    """Sums up what updates report between two lines of the log; reads the device only when a line is due.
 
-    `shapes` counts the batch shapes there are, `devices` the devices that share an update.
+    `shapes` is the number of different batch shapes, `devices` the number of devices that share an update.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class Meter:
         self.seconds, self.start, self.compiled = 0.0, time.perf_counter(), 0.0
 
     def listening(self) -> contextlib.AbstractContextManager[None]:
-        """Around all updates: the meter hears of compilations."""
+        """Wraps all updates, so that compilations are noticed."""
         return self.compilations.listening()
 
     @contextlib.contextmanager
     def update(self, batch: Batch) -> Iterator[None]:
-        """Around one update of the batch: seconds of compiling are no training time. Then `add` its metrics."""
+        """Wraps the update of a batch, so that compiling is not training time. Then `add` its metrics."""
         shape = (*batch.source.shape, batch.target_inputs.shape[1])
-        if shape not in self.compilations.seen:  # no update may run while this one is compiled: it would seem faster
+        if shape not in self.compilations.seen:  # an update still running while this one compiles would seem faster
             self.pause()
-            self.go_on()
+            self.resume()
         with self.compilations.call(shape):
             yield
 
@@ -71,11 +71,11 @@ class Meter:
         self.pending.append((metrics, batch.source.shape[1], batch.target_inputs.shape[1]))
 
     def pause(self) -> None:
-        """Stops the clock, when all updates so far are done: validation is not training time."""
+        """Stops the clock once all updates so far are done: validation is not training time."""
         jax.block_until_ready([metrics for metrics, *_ in self.pending])
         self.seconds += time.perf_counter() - self.start
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Starts the clock again."""
         self.start = time.perf_counter()
 
@@ -88,7 +88,7 @@ class Meter:
         compiling, self.compiled = self.compilations.seconds - self.compiled, self.compilations.seconds
         teraflops = self.flops(rows) / TERA / self.devices / (self.seconds - compiling)
         seconds, self.seconds, self.pending = self.seconds - compiling, 0.0, []
-        self.go_on()
+        self.resume()
         tokens, slots = sum(row.tokens for row in rows), sum(row.slots for row in rows)
         return {
             "step": step,
@@ -106,7 +106,7 @@ class Meter:
         }
 
     def summary(self) -> str:
-        """What compiling took and memory held so far, for the report."""
+        """Compilation time and peak memory so far, in a line for the report."""
         compilations = self.compilations
         return (
             f"{len(compilations.seen)} batch shapes, compiled in {compilations.seconds:.1f} s; "
@@ -114,7 +114,7 @@ class Meter:
         )
 
     def flops(self, rows: list[Metrics]) -> float:
-        """Operations of the updates that are pending, whose metrics `rows` are."""
+        """Floating-point operations of the pending updates, whose metrics are `rows`."""
         sizes = [
             BatchSize(row.source_tokens, row.tokens, source_length, target_length)
             for row, (_, source_length, target_length) in zip(rows, self.pending, strict=True)
