@@ -49,8 +49,8 @@ def make_request(
         raise ValueError(f"the plan has no room for {len(terms)} terms of up to {longest_of(terms)} tokens")
     return Request(
         source=np.array(source, np.int32),
-        limit=np.int32(limit),
-        minimum=np.int32(min(plan.minimum(len(source)), limit - 1)),  # EOS always fits
+        limit=np.array(limit, np.int32),
+        minimum=np.array(min(plan.minimum(len(source)), limit - 1), np.int32),  # EOS always fits
         prefix=np.array(prefix, np.int32) if prefix else NO_TOKENS,
         terms=fill(len(terms), terms, longest_of(terms)) if terms else NO_TERMS,
         key=random_key(plan.decoding.seed, line, part),
