@@ -81,7 +81,7 @@ def stack(requests: Sequence[Request], plan: SearchPlan, *, rows: int) -> Reques
     return Request(*(pad(values, (rows, *shape)) for values, shape in zip(fields, shapes, strict=True)))
 
 
-def pad(values: Sequence[np.ndarray | np.generic], shape: tuple[int, ...]) -> np.ndarray:
+def pad(values: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """One array of many, each in the corner of its row: PAD, which is 0, is around it, and in the rows left over."""
     padded = np.full(shape, PAD, values[0].dtype)
     if {value.shape for value in values} == {shape[1:]}:
