@@ -68,6 +68,14 @@ class ModelConfig(Knobs):
         shapes_parameters=False,
         changes_translation=False,
     )
+    layer_loop: Literal["auto", "unrolled", "scan"] = knob(
+        "auto",
+        description="layers of the compiled update: one after the other, or a loop over stacked parameters, which "
+        "compiles fewer operations; auto: a scan on GPU and TPU, unrolled on CPUs, where that is faster",
+        on_resume="free",
+        shapes_parameters=False,
+        changes_translation=False,
+    )
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = knob(
         "auto",
         description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "

@@ -43,6 +43,6 @@ def dropout(x: Float[Array, "..."], rate: float, key: DropoutKey | None) -> Floa
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 
 
-def fold_site(key: DropoutKey | None, site: int) -> DropoutKey | None:
+def fold_site(key: DropoutKey | None, site: Int[Array, ""] | int) -> DropoutKey | None:
     """The dropout key of one site under `key`; None stays None."""
     return None if key is None else key._replace(key=jax.random.fold_in(key.key, site))

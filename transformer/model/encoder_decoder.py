@@ -15,6 +15,7 @@ from transformer.model.attention import KeysValues
 from transformer.model.dense import activation_dtype, resolve_precision
 from transformer.model.dropout import DropoutKey, dropout, fold_site
 from transformer.model.embeddings import Embedding
+from transformer.model.layer_stack import resolve_layer_loop, run_layers
 from transformer.model.layers import NORMS, DecoderLayer, EncoderLayer
 from transformer.model.masks import AncestorMask, CausalMask, SegmentMask
 from transformer.model.positions import POSITIONS
@@ -39,7 +40,7 @@ class EncoderDecoder(nnx.Module):
     def __init__(self, config: ModelConfig, *, source_vocabulary: int, target_vocabulary: int, rngs: nnx.Rngs):
         precision = resolve_precision(config.precision)
         self.tied, self.dropout, self.pre_norm = config.tied, config.dropout, config.norm_position == "pre"
-        self.rematerialize = config.rematerialize
+        self.rematerialize, self.layer_loop = config.rematerialize, resolve_layer_loop(config.layer_loop)
         self.dtype = activation_dtype(precision)
         self.heads, self.head_width = config.heads, config.width // config.heads
 
@@ -84,10 +85,13 @@ class EncoderDecoder(nnx.Module):
         x = self.source_positions.embed(self.embeddings()[0](source), positions)
         x = dropout(x, self.dropout, fold_site(dropout_key, 0))
         mask = SegmentMask(segments, segments)
-        for number, layer in enumerate(self.encoder):
+
+        def apply(layer, x, number):
             key = fold_site(dropout_key, 2 + 2 * number)
             with scope("encoder"), scope(number):
-                x = self.rematerialized(layer)(x, positions, mask, self.source_positions, dropout_key=key)
+                return self.rematerialized(layer)(x, positions, mask, self.source_positions, dropout_key=key)
+
+        x = run_layers(self.encoder, x, apply, layer_loop=self.layer_loop)
         return self.encoder_norm(x) if self.pre_norm else x
 
     def decode(
@@ -104,15 +108,16 @@ class EncoderDecoder(nnx.Module):
         x = self.target_positions.embed(self.target_embedding(target_inputs), target_positions)
         x = dropout(x, self.dropout, fold_site(dropout_key, 1))
         masks = CausalMask(target_segments), SegmentMask(target_segments, source_segments)
-        for number, layer in enumerate(self.decoder):
-            key = fold_site(dropout_key, 3 + 2 * number)
 
-            def run(x, memory, key, layer=layer):
+        def apply(layer, x, number):
+            def run(x, memory, key):
                 source = layer.cross_attention.project_source(memory)
                 return layer(x, source, target_positions, *masks, self.target_positions, dropout_key=key)[0]
 
             with scope("decoder"), scope(number):
-                x = self.rematerialized(run)(x, memory, key)
+                return self.rematerialized(run)(x, memory, fold_site(dropout_key, 3 + 2 * number))
+
+        x = run_layers(self.decoder, x, apply, layer_loop=self.layer_loop)
         return self.decoder_norm(x) if self.pre_norm else x
 
     def rematerialized(self, layer: Callable[..., Array]) -> Callable[..., Array]:

@@ -12,6 +12,7 @@ from data.batch import BOS, EOS, Batch, TokenPair
 from data.batching.packing import make_batch
 from transformer.config import ModelConfig
 from transformer.model import abstract, merge, split
+from transformer.model.dropout import DropoutKey
 from transformer.model.encoder_decoder import EncoderDecoder
 from transformer.model.tap import tap
 
@@ -178,3 +179,38 @@ def test_weights_that_are_shown_are_those_that_attention_uses(model):
     values = layer.project_source(memory).values
     attended = layer.join_heads(jnp.einsum("BNTS,BNSH->BNTH", shown[model.alignment_name(0)], values))
     np.testing.assert_allclose(shown["decoder/0/cross_attention/added"], attended, atol=2e-5)
+
+
+@pytest.mark.parametrize("config", ARCHITECTURES, ids=lambda c: f"{c.positions}-{c.norm_position}-{c.tied}")
+def test_layers_as_a_scan_are_the_unrolled_layers_and_so_are_their_gradients(config):
+    """With dropout, whose random bits belong to the layer; and with layers computed again in back-propagation."""
+    config = config.model_copy(update={"decoder_layers": 3, "dropout": 0.2, "activation_dropout": 0.1})
+    batch, key = batch_of(PAIRS), DropoutKey(jax.random.key(5))
+
+    def value_and_gradients(**changes):
+        graph, parameters = split(build(config.model_copy(update=changes)))
+
+        def loss(parameters):
+            return jnp.sum(jnp.square(merge(graph, parameters).features(batch, dropout_key=key)))
+
+        return jax.jit(jax.value_and_grad(loss))(parameters)
+
+    unrolled = value_and_gradients(layer_loop="unrolled")
+    for changes in ({"layer_loop": "scan"}, {"layer_loop": "scan", "rematerialize": True}):
+        found = value_and_gradients(**changes)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), found, unrolled)
+
+
+def test_a_scan_compiles_one_layer_whatever_their_number():
+    batch = batch_of(PAIRS)
+
+    def lines(layers: int, layer_loop: str) -> int:
+        config = ARCHITECTURES[0].model_copy(
+            update={"encoder_layers": layers, "decoder_layers": layers, "layer_loop": layer_loop}
+        )
+        graph, parameters = split(build(config))
+        program = jax.jit(lambda parameters: merge(graph, parameters).features(batch)).lower(parameters)
+        return program.as_text().count("dot_general")
+
+    assert lines(2, "scan") == lines(6, "scan")
+    assert lines(6, "unrolled") > 2 * lines(6, "scan")
