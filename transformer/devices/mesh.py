@@ -157,7 +157,7 @@ class MeshStrategy:
         """The update of a batch of so many rows, compiled but not run; `parameters` are shapes."""
         row = jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=NamedSharding(self.mesh, BY_ROW))
         batch = Batch._make([row] * len(Batch._fields))
-        return self._train.lower(self._layout(parameters), batch, jax.random.key(0)).compile()
+        return self._train.lower(self._layout(parameters), batch, jax.random.key(0))
 
     def eval_step(self, state: TrainState, batch: Batch) -> Sums:
         """The loss of a batch, without dropout or smoothing."""
