@@ -1,12 +1,18 @@
-"""Where the time of a traced program goes, by the parts of the model that `jax.named_scope` names."""
+"""Where the time of a traced program goes: by the parts of the model that `jax.named_scope` names, and by kernel.
+
+On a CPU each operation of the trace has the name of one in the compiled program. On a GPU, kernels that XLA wrote have
+such names too, with other separators; those of libraries, and all of a CUDA graph, have only names of their own, and
+are told apart by kind.
+"""
 
 import gzip
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable
 from operator import itemgetter
 from pathlib import Path
+from typing import Any, NamedTuple
 
 PARTS = ("optimizer", "loss", "attention", "projection", "norm", "dropout", "embedding")
 """Names of scopes; whatever lies in none of them is "other": residual connections, activations, masks."""
@@ -14,9 +20,34 @@ PARTS = ("optimizer", "loss", "attention", "projection", "norm", "dropout", "emb
 HOLDERS = {"while", "call", "conditional"}
 """Operations whose time is that of others inside them."""
 
+KINDS = (
+    ("attention kernels", r"fmha|flash|mha_|attention|cudnn.*sdpa"),
+    ("matrix products", r"gemm|nvjet|cutlass|cublas|dot|matmul|wgmma"),
+    ("copies and transposes", r"copy|transpose|memcpy|memset|concatenate|slice"),
+    ("sums and normalisations", r"reduce|softmax|norm|sum"),
+    ("communication", r"nccl|all_?reduce|all_?gather|reduce_?scatter"),
+    ("elementwise", r"fusion|add|multiply|select|convert|broadcast|loop|wrapped"),
+)
+"""Kinds of kernels whose part nobody knows, by what their names contain; the first pattern that is found decides."""
+
+LONGEST = 10
+
+
+class Event(NamedTuple):
+    """Something that ran for a while: the operation it computes, if it tells, its own name, and milliseconds."""
+
+    operation: str
+    name: str
+    milliseconds: float
+
+
+def normalized(name: str) -> str:
+    """A name as both a program and a kernel spell it: "loop_add_fusion.3" and "loop_add_fusion_3" are one."""
+    return re.sub(r"\W", "_", name)
+
 
 def parts_of(program: str) -> dict[str, str]:
-    """The part of each operation of a compiled program, read off its text.
+    """The part of each operation of a compiled program, read off its text, by normalised name.
 
     An operation that XLA fused from those of several parts has the name of its last one, and so its part.
     """
@@ -26,33 +57,71 @@ def parts_of(program: str) -> dict[str, str]:
         if operation and operation[2] not in HOLDERS:
             named = re.search(r'op_name="([^"]*)"', line)
             scopes = set(re.findall(r"\w+", named[1])) if named else set()
-            found[operation[1]] = next((part for part in PARTS if part in scopes), "other")
+            found[normalized(operation[1])] = next((part for part in PARTS if part in scopes), "other")
     return found
 
 
-def events(directory: Path) -> Iterator[tuple[str, float]]:
-    """Name and milliseconds of all that the newest trace in a directory holds.
+class Trace(NamedTuple):
+    """What a trace holds: of an accelerator what ran on its streams, else everything on the host."""
 
-    A GPU's kernels have names of their own, and tell the operation they compute.
-    """
+    events: list[Event]
+    is_device: bool
+
+
+def read_trace(directory: Path) -> Trace:
+    """The newest trace in a directory."""
     newest = max(directory.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime_ns)
     with gzip.open(newest) as stream:
-        trace = json.load(stream)
-    for event in trace["traceEvents"]:
-        if event.get("ph") == "X":
-            yield event.get("args", {}).get("hlo_op", event["name"]), event["dur"] / 1000
+        recorded = json.load(stream)["traceEvents"]
+    streams = device_streams(recorded)
+    ran = [event for event in recorded if event.get("ph") == "X"]
+    if streams:
+        ran = [event for event in ran if (event.get("pid"), event.get("tid")) in streams]
+    found = [Event(e.get("args", {}).get("hlo_op", e["name"]), e["name"], e["dur"] / 1000) for e in ran]
+    return Trace(found, bool(streams))
 
 
-def milliseconds(directory: Path, program: str, updates: int) -> dict[str, float]:
+def device_streams(recorded: Iterable[dict[str, Any]]) -> set[tuple[Any, Any]]:
+    """Processes and threads of a trace that stand for the streams of an accelerator; none on a CPU."""
+    names = {
+        (kind, event.get("pid"), event.get("tid") if kind == "thread_name" else None): event["args"].get("name", "")
+        for event in recorded
+        if event.get("ph") == "M" and (kind := event.get("name")) in ("process_name", "thread_name")
+    }
+    devices = {pid for (kind, pid, _), name in names.items() if kind == "process_name" and "/device:" in name}
+    threads = {(pid, tid): name for (kind, pid, tid), name in names.items() if kind == "thread_name" and pid in devices}
+    # Other threads of a device repeat its time: whole modules, operations, scopes.
+    return {place for place, name in threads.items() if re.match(r"Stream|XLA Ops$", name)} if devices else set()
+
+
+def kind_of(kernel: str) -> str:
+    """What a kernel does, as far as its name tells."""
+    found = (kind for kind, pattern in KINDS if re.search(pattern, kernel, re.IGNORECASE))
+    return next(found, "unknown")
+
+
+def part_of(event: Event, parts: dict[str, str]) -> str | None:
+    """The part of the model that an event belongs to, if the program names it."""
+    for name in (event.operation, event.name):
+        if (part := parts.get(normalized(name))) is not None:
+            return part
+    return None
+
+
+def milliseconds(trace: Trace, program: str, updates: int) -> dict[str, float]:
     """Milliseconds of each part in one of the traced updates, the longest first.
 
-    Operations that run side by side count each in full: on a CPU the sum is more than an update takes.
+    Operations that run side by side count each in full: on a CPU the sum is more than an update takes. What the program
+    does not name stands under its kind in parentheses if it ran on an accelerator; on a CPU it is the host's own, and
+    is left out.
     """
-    parts = parts_of(program)
-    total: dict[str, float] = defaultdict(float)
-    for name, taken in events(directory):
-        if name in parts:
-            total[parts[name]] += taken / updates
+    parts, total = parts_of(program), defaultdict[str, float](float)
+    for event in trace.events:
+        part = part_of(event, parts)
+        if part is None and trace.is_device:
+            part = f"({kind_of(event.name)})"
+        if part is not None:
+            total[part] += event.milliseconds / updates
     return dict(sorted(total.items(), key=itemgetter(1), reverse=True))
 
 
@@ -60,4 +129,21 @@ def table_of_parts(taken: dict[str, float]) -> str:
     """One line a part."""
     whole = sum(taken.values())
     lines = [f"{whole:.0f} ms of operations in an update, of which"]
-    return "\n".join(lines + [f"    {part:12} {ms:7.1f} ms {ms / whole:5.0%}" for part, ms in taken.items()])
+    return "\n".join(lines + [f"    {part:28} {ms:7.1f} ms {ms / whole:5.0%}" for part, ms in taken.items()])
+
+
+def longest(trace: Trace, program: str, updates: int) -> str:
+    """A table of the kernels, or operations, that take longest in an update: milliseconds, calls, part, name."""
+    parts = parts_of(program)
+    total, calls = defaultdict[str, float](float), defaultdict[str, float](float)
+    labels: dict[str, str] = {}
+    for event in trace.events:
+        part = part_of(event, parts)
+        if part is not None or trace.is_device:
+            name = event.name if trace.is_device else event.operation
+            total[name] += event.milliseconds / updates
+            calls[name] += 1 / updates
+            labels[name] = part or f"({kind_of(event.name)})"
+    ranked = sorted(total.items(), key=itemgetter(1), reverse=True)[:LONGEST]
+    lines = [f"{'ms':>8} {'calls':>6}  part          longest of an update"]
+    return "\n".join(lines + [f"{ms:8.2f} {calls[n]:6.0f}  {labels[n]:12}  {n[:80]}" for n, ms in ranked])

@@ -33,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ import jax
 from flax import nnx
 from tqdm import tqdm
 
-from benchmarks.trace import milliseconds, table_of_parts
+from benchmarks.trace import longest, milliseconds, read_trace, table_of_parts
 from data.batch import Batch
 from data.batching.pipeline import Share, batch_shapes, training_batches
 from data.config import DataConfig
@@ -145,7 +145,9 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
         if len(seen) == 1:
             shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), parameters)
             program = strategy.compile(shapes, *batch.target_inputs.shape).as_text()
-            print(f"{name}: {table_of_parts(milliseconds(Path(profile), program, PROFILED))}", file=sys.stderr)
+            trace = read_trace(Path(profile))
+            print(f"{name}: {table_of_parts(milliseconds(trace, program, PROFILED))}", file=sys.stderr)
+            print(longest(trace, program, PROFILED), file=sys.stderr)
     batches.close()
     teraflops = statistics.median(rates) / TERA / strategy.device_count
     peak = known_peak(jax.devices()[0].device_kind)
@@ -209,19 +211,23 @@ def share(result: dict[str, Any]) -> str:
     return f"{result['device_teraflops']:8.3g} {of_peak}"
 
 
+def row(result: dict[str, Any]) -> str:
+    """The line of a system and precision."""
+    low, high = result["quartiles"]
+    return (
+        f"{result['system']:28} {result['precision']:17} {result['parameters']:10,} "
+        f"{result['tokens_per_second']:9,.0f} {low:9,.0f} {high:9,.0f} {result['mean_tokens_per_second']:9,.0f} "
+        f"{share(result)}".rstrip()
+    )
+
+
 def table(results: Sequence[dict[str, Any]]) -> str:
     """One line a system and precision."""
     lines = [
         f"{'system':28} {'precision':17} {'parameters':>10} {'tokens/s':>9} {'quartiles':>19} {'mean':>9} "
         f"{'TFLOP/s':>8} {'of peak':>7}"
     ]
-    for result in results:
-        low, high = result["quartiles"]
-        lines.append(
-            f"{result['system']:28} {result['precision']:17} {result['parameters']:10,} "
-            f"{result['tokens_per_second']:9,.0f} {low:9,.0f} {high:9,.0f} {result['mean_tokens_per_second']:9,.0f} "
-            f"{share(result)}".rstrip()
-        )
+    lines += map(row, results)
     return "\n".join(lines)
 
 
@@ -275,6 +281,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def measurements(options: argparse.Namespace, tokenizer: Tokenizer, directory: Path) -> Iterator[dict[str, Any]]:
+    """What each system took, one after the other."""
+    for name in options.precision:
+        yield time_dragoman(recipe(options, name), tokenizer, options.steps, profile_of(options, name))
+    if options.peer_python:
+        for name in options.peer_precision:
+            yield time_peer(options, options.peer_python, PEER, directory, name)
+    if options.joeynmt_python:
+        yield time_peer(options, options.joeynmt_python, JOEY, directory, "float32")
+
+
 def main(arguments: list[str]) -> None:
     """The command line."""
     options = parse(arguments)
@@ -284,17 +301,9 @@ def main(arguments: list[str]) -> None:
         config = recipe(options, "auto")
         tokenizer = learn_tokenizer(config.data, load_corpora(config.data, "train"))
         tokenizer.save(directory)
-        results += [
-            time_dragoman(recipe(options, name), tokenizer, options.steps, profile_of(options, name))
-            for name in options.precision
-        ]
-        if options.peer_python:
-            results += [
-                time_peer(options, options.peer_python, PEER, Path(directory), name) for name in options.peer_precision
-            ]
-        if options.joeynmt_python:
-            results.append(time_peer(options, options.joeynmt_python, JOEY, Path(directory), "float32"))
-    results = [with_rates(result) for result in results]
+        for timed in measurements(options, tokenizer, Path(directory)):
+            results.append(with_rates(timed))
+            print(row(results[-1]), file=sys.stderr)  # a run that is cut off later has shown this much
     print(f"{platform.machine()}, {jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print(table(results))
     print(comparison(results))

@@ -3,7 +3,7 @@
 import gzip
 import json
 
-from benchmarks.trace import milliseconds, table_of_parts
+from benchmarks.trace import longest, milliseconds, read_trace, table_of_parts
 
 PROGRAM = """
 ENTRY %main (a: f32[2]) -> f32[2] {
@@ -36,9 +36,34 @@ def test_the_newest_trace_is_shared_out_over_parts_an_update_the_longest_first(t
         ("add.5", 200),
     ]
     write(tmp_path / "b" / "vm.trace.json.gz", events)
-    found = milliseconds(tmp_path, PROGRAM, updates=2)
+    found = milliseconds(read_trace(tmp_path), PROGRAM, updates=2)
     assert list(found.items()) == [("loss", 3.0), ("norm", 0.5), ("optimizer", 0.25), ("other", 0.1)]
     assert table_of_parts(found).split("\n")[:2] == [
         "4 ms of operations in an update, of which",
-        "    loss             3.0 ms   78%",
+        "    loss                             3.0 ms   78%",
     ]
+
+
+def test_kernels_of_a_gpu_count_by_the_operation_they_name_or_else_by_kind(tmp_path):
+    """Two streams of one device; its other threads, which repeat the time, and the host do not count."""
+    place = {"pid": 1, "tid": 7}
+    recorded = [
+        {"ph": "M", "name": "process_name", "pid": 1, "args": {"name": "/device:GPU:0"}},
+        {"ph": "M", "name": "process_name", "pid": 2, "args": {"name": "/host:CPU"}},
+        {"ph": "M", "name": "thread_name", **place, "args": {"name": "Stream #16(Compute)"}},
+        {"ph": "M", "name": "thread_name", "pid": 1, "tid": 8, "args": {"name": "XLA Modules"}},
+        {"ph": "X", "name": "fusion_1", "dur": 4000, **place},
+        {"ph": "X", "name": "nvjet_hsh_128x256", "dur": 6000, "args": {"hlo_op": "dot.2"}, **place},
+        {"ph": "X", "name": "nvjet_tst_64x8", "dur": 8000, **place},
+        {"ph": "X", "name": "nvjet_tst_64x8", "dur": 2000, **place},
+        {"ph": "X", "name": "jit_train_step", "dur": 90000, "pid": 1, "tid": 8},
+        {"ph": "X", "name": "dot.2", "dur": 90000, "pid": 2, "tid": 1},
+    ]
+    (tmp_path / "a").mkdir()
+    with gzip.open(tmp_path / "a" / "vm.trace.json.gz", "wt") as stream:
+        json.dump({"traceEvents": recorded}, stream)
+    trace = read_trace(tmp_path)
+    assert milliseconds(trace, PROGRAM, updates=2) == {"(matrix products)": 5.0, "loss": 3.0, "norm": 2.0}
+    table = longest(trace, PROGRAM, updates=2).split("\n")
+    assert table[1].split() == ["5.00", "1", "(matrix", "products)", "nvjet_tst_64x8"]
+    assert len(table) == 4
