@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
 # Everything that is claimed of one GPU, in one call: training speed of the base and the big model, Multi30k from text
-# to BLEU, and the speed of translating with the base model. Prints one table at the end.
+# to BLEU, and the speed of translating with the base model. The most telling part comes first.
 #
-#   benchmarks/gpu.sh DATA OUT [--python PYTHON] [--peer-python PYTHON] [--only PARTS] [--tiny]
+#   benchmarks/gpu.sh DATA OUT [--python PYTHON] [--peer-python PYTHON] [--only PARTS] [--limit SECONDS] [--tiny]
 #
 # DATA          directory of Multi30k: train, val and test_2016_flickr, .en and .de, plain or .gz
 # OUT           directory for the output and the log of each part, the runs and table.txt
-# --python      of Dragoman's environment (default python3), with JAX for the GPU: `pip install -e '.[cuda13]'`
+# --python      of Dragoman's environment (default python3), with JAX for the GPU: `pip install -e '.[cuda13]'`, or
+#               just the packages it needs: Dragoman itself need not be installed
 # --peer-python of an environment with torch, transformers and sentencepiece: Hugging Face beside us
-# --only        some of train-base,train-big,multi30k,decode: where a call may last so long and no longer
+# --only        some of train-base,multi30k,train-big,decode, in this order: where a call may last so long and no longer
+# --limit       seconds that any one part may take, in place of its own limit: train-base and train-big 300, multi30k
+#               400, decode 600
 # --tiny        small sizes, to see in a few minutes, on any machine, that all parts run; its figures mean nothing
 #
-# Both Pythons are tried first: one that finds no GPU is refused. A part that fails is told in the table, the others go
-# on, and the exit status is 1. A part that OUT holds already is never run again: name a new directory.
+# Each part prints its rows when it ends, and keeps its log. One that fails, or that its limit cuts off, says so and how
+# far it got; the others go on, and the exit status is 1. Both Pythons are tried first: one that finds no GPU is refused.
+# A part that OUT holds already is never run again: name a new directory.
 set -euo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
@@ -24,21 +28,23 @@ refuse() { echo "error: $1" >&2; exit 2; }
 
 [ $# -ge 2 ] || usage
 data=$(realpath "$1"); out=$2; shift 2
-python=python3; peer=""; tiny=""; parts=train-base,train-big,multi30k,decode
+python=python3; peer=""; tiny=""; limit=""; parts=train-base,multi30k,train-big,decode
 while [ $# -gt 0 ]; do
     case $1 in
         --python) python=$(found "$2"); shift 2 ;;
         --peer-python) peer=$(found "$2"); shift 2 ;;
         --only) parts=$2; shift 2 ;;
+        --limit) limit=$2; shift 2 ;;
         --tiny) tiny=yes; shift ;;
         *) usage ;;
     esac
 done
+[[ $limit =~ ^[1-9][0-9]*$|^$ ]] || refuse "--limit is $limit: expected seconds"
 out=$(realpath -m "$out")
 for name in ${parts//,/ }; do
     case $name in
         train-base|train-big|multi30k|decode) ;;
-        *) refuse "--only: no part $name: there are train-base, train-big, multi30k and decode" ;;
+        *) refuse "--only: no part $name: there are train-base, multi30k, train-big and decode" ;;
     esac
     [ ! -e "$out/$name.log" ] || refuse "$out/$name.log exists: name a new directory"
 done
@@ -62,7 +68,7 @@ try() {
     said=$("$1" -c "$2" 2>&1) || refuse "$1: ${said##*$'\n'}"
 }
 on_gpu=${tiny:+or True}
-try "$python" "import evaluate, train, jax; assert jax.default_backend() == 'gpu' $on_gpu, 'JAX finds no GPU'"
+try "$python" "import dragoman.commands.train, jax; assert jax.default_backend() == 'gpu' $on_gpu, 'JAX finds no GPU'"
 [ -z "$peer" ] || try "$peer" "import sentencepiece, torch, transformers
 assert torch.cuda.is_available() $on_gpu, 'PyTorch finds no GPU'"
 mkdir -p "$out"
@@ -87,27 +93,40 @@ if [ "$tiny" ]; then
     lines="--lines 4 --repeats 2 --batch-size 4 --precision float32"
 fi
 
-# Runs one step of a part under its name: output in NAME.out, progress and errors in NAME.log, seconds in NAME.seconds.
+# step PART NAME LIMIT COMMAND...: runs one step of a part under its name, for so many seconds at most: output in
+# NAME.out, progress and errors in NAME.log, seconds in NAME.seconds once it has ended well.
 failed=0
 step() {
-    local part=$1 name=$2 start=$SECONDS; shift 2
+    local part=$1 name=$2 most=${limit:-$3} start=$SECONDS status=0; shift 3
     [[ ,$parts, == *,$part,* ]] || return 0
-    echo "==> $name: $out/$name.log"
-    if "$@" > "$out/$name.out" 2> "$out/$name.log"; then
+    echo "==> $name, at most $most s: $out/$name.log"
+    timeout --kill-after=20 "$most" "$@" > "$out/$name.out" 2> "$out/$name.log" || status=$?
+    if [ $status = 0 ]; then
         echo $((SECONDS - start)) > "$out/$name.seconds"
     else
-        failed=1; echo "    failed: $(tail -n 1 "$out/$name.log")"
+        failed=1
+        [ $status -lt 124 ] || echo "$most" > "$out/$name.cut"
     fi
+}
+
+# Prints the rows of a part that has ended, or how far it got.
+show() {
+    [[ ,$parts, == *,$1,* ]] || return 0
+    "$python" benchmarks/gpu_table.py "$out" "$1" | tee -a "$out/table.txt"
 }
 
 peers=${peer:+--peer-python $peer --peer-precision bfloat16}
 # Options without quotes are lists of words.
-step train-base train-base "$python" benchmarks/train.py --source "$source" --target "$target" $base $speed $peers
-step train-big train-big "$python" benchmarks/train.py --source "$source" --target "$target" $big $speed $peers
-step multi30k multi30k "$python" train.py configs/multi30k-en-de.toml --run "$out/m30k" --data.directory "$data" $recipe
-step multi30k multi30k-scores "$python" evaluate.py "$out/m30k" --json "$out/multi30k.json"
-step decode base-run "$python" train.py configs/multi30k-en-de.toml --run "$out/base" --data.directory "$data" $decoder
-step decode decode "$python" benchmarks/decode.py "$out/base" "$test" --beams 4 --ctranslate2-precision $lines \
+step train-base train-base 300 "$python" benchmarks/train.py --source "$source" --target "$target" $base $speed $peers
+show train-base
+step multi30k multi30k 400 "$python" train.py configs/multi30k-en-de.toml --run "$out/m30k" \
+    --data.directory "$data" $recipe
+step multi30k multi30k-scores 100 "$python" evaluate.py "$out/m30k" --json "$out/multi30k.json"
+show multi30k
+step train-big train-big 300 "$python" benchmarks/train.py --source "$source" --target "$target" $big $speed $peers
+show train-big
+step decode base-run 400 "$python" train.py configs/multi30k-en-de.toml --run "$out/base" --data.directory "$data" $decoder
+step decode decode 300 "$python" benchmarks/decode.py "$out/base" "$test" --beams 4 --ctranslate2-precision $lines \
     ${peer:+--peer-python "$peer"}
-"$python" benchmarks/gpu_table.py "$out" | tee "$out/table.txt"
+show decode
 exit $failed

@@ -1,55 +1,77 @@
-"""The table of benchmarks/gpu.sh: `python benchmarks/gpu_table.py OUT`, from what its parts left in OUT.
+"""The rows of benchmarks/gpu.sh: `python benchmarks/gpu_table.py OUT [PART ...]`, from what its parts left in OUT.
 
-Parts that were not run have no line.
+A part that failed or was cut off says how far it got; one that was not run has no row.
 """
 
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+STEPS = {
+    "train-base": ["train-base"],
+    "multi30k": ["multi30k", "multi30k-scores"],
+    "train-big": ["train-big"],
+    "decode": ["base-run", "decode"],
+}
+"""The steps of each part, in order."""
 
-def last_json(out: Path, part: str) -> list[dict[str, Any]]:
-    """The JSON line a benchmark ends with; empty if the part failed."""
-    if not (out / f"{part}.seconds").exists():
-        return []
-    found: list[dict[str, Any]] = json.loads((out / f"{part}.out").read_text().strip().rpartition("\n")[2])
+Row = tuple[str, str, str]  # what was measured, of which system, and the result
+
+
+def rows(out: Path, parts: Sequence[str]) -> Iterator[Row]:
+    """The rows of the parts that were run."""
+    for part in parts:
+        started = [step for step in STEPS[part] if (out / f"{step}.log").exists()]
+        unfinished = [step for step in started if not (out / f"{step}.seconds").exists()]
+        if unfinished:
+            yield part, "", how_far(out, unfinished[0])
+        elif started:
+            yield from results(out, part)
+
+
+def results(out: Path, part: str) -> Iterator[Row]:
+    """What a part that has ended well measured."""
+    if part == "multi30k":
+        yield multi30k_row(out)
+    for one in [] if part == "multi30k" else last_json(out, part):
+        yield decoding_row(one) if part == "decode" else training_row(part, one)
+
+
+def how_far(out: Path, step: str) -> str:
+    """What became of a step that did not end well, and the last that it said."""
+    cut = out / f"{step}.cut"
+    what = f"cut off after {cut.read_text().strip()} s" if cut.exists() else "failed"
+    said = [line.strip() for line in re.split(r"[\r\n]", (out / f"{step}.log").read_text(errors="replace"))]
+    last = next((line for line in reversed(said) if line), "nothing was printed")
+    return f"{what}: {last[:160]} (see {step}.log)"
+
+
+def last_json(out: Path, step: str) -> list[dict[str, Any]]:
+    """The JSON line a benchmark ends with."""
+    found: list[dict[str, Any]] = json.loads((out / f"{step}.out").read_text().strip().rpartition("\n")[2])
     return found
 
 
-def rows(out: Path) -> Iterator[tuple[str, str, str]]:
-    """What was measured, of which system, and the result."""
-    for part in ("train-base", "train-big"):
-        if (out / f"{part}.log").exists():
-            yield from training_rows(out, part)
-    if (out / "multi30k.log").exists():
-        yield multi30k_row(out)
-    if (out / "base-run.log").exists():
-        found = last_json(out, "decode")
-        if not found:
-            yield "decode", "", "failed: see base-run.log and decode.log"
-        for one in found:
-            system = f"{one['system']}, {one['precision']}, beam {one['beam']}"
-            yield "decode", system, f"{one['tokens_per_second']:,.0f} tokens/s"
+def training_row(part: str, one: dict[str, Any]) -> Row:
+    """Training speed of a system: the median update, and the mean, which holds the making of all batches."""
+    share = f", {one['utilisation']:.0%} of peak" if one.get("utilisation") else ""
+    teraflops = f", {one['device_teraflops']:.3g} TFLOP/s{share}" if "device_teraflops" in one else ""
+    compiling = f", compiled in {one['compile_seconds']:.0f} s" if "compile_seconds" in one else ""
+    speed = f"{one['tokens_per_second']:,.0f} tokens/s (mean {one['mean_tokens_per_second']:,.0f})"
+    return part, f"{one['system']}, {one['precision']}", speed + teraflops + compiling
 
 
-def training_rows(out: Path, part: str) -> Iterator[tuple[str, str, str]]:
-    """Training speed of each system: the median update, and the mean, which holds the making of all batches."""
-    found = last_json(out, part)
-    if not found:
-        yield part, "", f"failed: see {part}.log"
-    for one in found:
-        share = f", {one['utilisation']:.0%} of peak" if one.get("utilisation") else ""
-        teraflops = f", {one['device_teraflops']:.3g} TFLOP/s{share}" if "device_teraflops" in one else ""
-        speed = f"{one['tokens_per_second']:,.0f} tokens/s (mean {one['mean_tokens_per_second']:,.0f})"
-        yield part, f"{one['system']}, {one['precision']}", speed + teraflops
+def decoding_row(one: dict[str, Any]) -> Row:
+    """Speed of translating."""
+    system = f"{one['system']}, {one['precision']}, beam {one['beam']}"
+    return "decode", system, f"{one['tokens_per_second']:,.0f} tokens/s"
 
 
-def multi30k_row(out: Path) -> tuple[str, str, str]:
+def multi30k_row(out: Path) -> Row:
     """The scores of the Multi30k run, and its minutes."""
-    if not all((out / f"{name}.seconds").exists() for name in ("multi30k", "multi30k-scores")):
-        return "multi30k", "", "failed: see multi30k.log and multi30k-scores.log"
     [score] = json.loads((out / "multi30k.json").read_text())["results"]
     minutes = int((out / "multi30k.seconds").read_text()) / 60
     lowercased, cased = score["bleu_lowercased_tokenized"]["score"], score["bleu"]["score"]
@@ -59,7 +81,7 @@ def multi30k_row(out: Path) -> tuple[str, str, str]:
 
 def main() -> None:
     """The command line."""
-    for part, system, result in rows(Path(sys.argv[1])):
+    for part, system, result in rows(Path(sys.argv[1]), sys.argv[2:] or list(STEPS)):
         print(f"{part:12} {system:50} {result}")
 
 
