@@ -95,16 +95,16 @@ fi
 
 # step PART NAME LIMIT COMMAND...: runs one step of a part under its name, for so many seconds at most: output in
 # NAME.out, progress and errors in NAME.log, seconds in NAME.seconds once it has ended well.
-failed=0
+failed=0 broken=""
 step() {
     local part=$1 name=$2 most=${limit:-$3} start=$SECONDS status=0; shift 3
-    [[ ,$parts, == *,$part,* ]] || return 0
+    [[ ,$parts, == *,$part,* && $broken != "$part" ]] || return 0
     echo "==> $name, at most $most s: $out/$name.log"
     timeout --kill-after=20 "$most" "$@" > "$out/$name.out" 2> "$out/$name.log" || status=$?
     if [ $status = 0 ]; then
         echo $((SECONDS - start)) > "$out/$name.seconds"
     else
-        failed=1
+        failed=1 broken=$part
         [ $status -lt 124 ] || echo "$most" > "$out/$name.cut"
     fi
 }
