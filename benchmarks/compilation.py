@@ -1,7 +1,8 @@
-"""What it costs to compile an update: `python benchmarks/compilation.py [--size tiny base big] [--layer-loop ...]`.
+"""What it costs to compile an update: `python benchmarks/compilation.py [--size tiny base big] [--form loop scan]`.
 
-For each size and form of the layers: lines of StableHLO, which tracing writes; operations in the program that XLA made
-of it; and seconds of tracing and of compiling, without any cache. Parameters are never allocated.
+For each size and form of the program (layers unrolled; layers as a scan; a scan, and an optimizer that works on stacks of
+parameters): lines of StableHLO, which tracing writes; operations in the program that XLA made of it; and seconds of
+tracing and of compiling, without any cache. Parameters are never allocated.
 """
 
 import argparse
@@ -24,10 +25,11 @@ SIZES = {
     "base": {"layers": 6, "width": 512, "heads": 8, "feed_forward": 2048, "optimizer": "adamw", "tokens": 32768},
     "big": {"layers": 6, "width": 1024, "heads": 16, "feed_forward": 4096, "optimizer": "adamw", "tokens": 32768},
 }
+FORMS = ("loop", "scan", "stack")
 ROW_LENGTH = 64
 
 
-def recipe(size: str, layer_loop: str, precision: str) -> Config:
+def recipe(size: str, form: str, precision: str) -> Config:
     """A recipe of this size: tiny is the model of configs/multi30k-en-de.toml, with its optimizer."""
     about = SIZES[size]
     return Config(
@@ -38,17 +40,17 @@ def recipe(size: str, layer_loop: str, precision: str) -> Config:
             width=about["width"],
             heads=about["heads"],
             feed_forward=about["feed_forward"],
-            layer_loop=layer_loop,
+            layer_loop="unrolled" if form == "loop" else "scan",
             precision=precision,
         ),
         training=TrainingConfig(batch_tokens=about["tokens"], optimizer=about["optimizer"]),
     )
 
 
-def measure(config: Config, vocabulary: int) -> dict[str, Any]:
+def measure(config: Config, vocabulary: int, *, stacks: bool) -> dict[str, Any]:
     """Lines, operations and seconds of the update of a recipe."""
     graph, parameters = abstract(config.model, vocabulary, vocabulary)
-    strategy = MeshStrategy(graph, config)
+    strategy = MeshStrategy(graph, config, stacks=stacks)
     start = time.perf_counter()
     lowered = strategy.lower(parameters, config.training.batch_tokens // ROW_LENGTH, ROW_LENGTH)
     traced = time.perf_counter()
@@ -63,7 +65,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of the command line."""
     parser = ArgumentParser(prog="benchmarks/compilation.py", description="What it costs to compile an update.")
     parser.add_argument("--size", nargs="+", default=list(SIZES), choices=SIZES, help="models (default: all)")
-    parser.add_argument("--layer-loop", nargs="+", default=["unrolled", "scan"], choices=["unrolled", "scan"])
+    parser.add_argument("--form", nargs="+", default=list(FORMS), choices=FORMS, help="of the program (default: all)")
     parser.add_argument("--precision", default="float32", help="of products (default float32)")
     parser.add_argument("--vocabulary", metavar="N", type=int, default=8000, help="pieces (default 8000)")
     return parser.parse_args(arguments)
@@ -74,14 +76,15 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     jax.config.update("jax_enable_compilation_cache", False)
     print(f"{platform.machine()}, {jax.devices()[0].device_kind}, jax {jax.__version__}", file=sys.stderr)
-    print(f"{'size':6} {'layers':9} {'StableHLO lines':>15} {'operations':>10} {'tracing s':>9} {'compiling s':>11}")
+    print(f"{'size':6} {'form':6} {'StableHLO lines':>15} {'operations':>10} {'tracing s':>9} {'compiling s':>11}")
     results = []
     for size in options.size:
-        for layer_loop in options.layer_loop:
-            found = measure(recipe(size, layer_loop, options.precision), options.vocabulary)
-            results.append({"size": size, "layer_loop": layer_loop, **found})
+        for form in options.form:
+            config = recipe(size, form, options.precision)
+            found = measure(config, options.vocabulary, stacks=form == "stack")
+            results.append({"size": size, "form": form, **found})
             print(
-                f"{size:6} {layer_loop:9} {found['lines']:15,} {found['operations']:10,} "
+                f"{size:6} {form:6} {found['lines']:15,} {found['operations']:10,} "
                 f"{found['tracing']:9.1f} {found['compiling']:11.1f}"
             )
     print(json.dumps(results))

@@ -18,7 +18,7 @@ from dragoman.runs.recipe import read_recipe
 from transformer.config import Config, ModelConfig
 from transformer.devices.sharding import parameter_spec
 from transformer.model import abstract
-from transformer.training.loss import CHUNK_TOKENS
+from transformer.training.loss import chunk_tokens
 
 UTILISATION = 0.4
 """Share of the peak that matrix products are assumed to reach: a guess, to be replaced by a measured one."""
@@ -140,7 +140,7 @@ def activation_bytes(config: Config, case: Case) -> float:
 
 def loss_bytes(config: Config, case: Case) -> float:
     """Bytes of the chunked loss on one device: three arrays of a chunk's logits, and the output matrix's gradient."""
-    tokens = min(CHUNK_TOKENS, case.tokens / (case.data * case.fsdp))
+    tokens = min(chunk_tokens(), case.tokens / (case.data * case.fsdp))
     return FLOAT32 * config.data.vocabulary_size * (3 * tokens + config.model.width)
 
 

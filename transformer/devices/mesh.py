@@ -16,10 +16,18 @@ from data.batch import Batch
 from data.errors import InputError
 from transformer.config import Config, DevicesConfig
 from transformer.devices.padding import on_true_sizes, padded_shapes, replicated_rows, resized, true_shapes
-from transformer.devices.sharding import ROW_AXES, parameter_shardings, specs_over_rows, sum_gradients, unsharded
+from transformer.devices.sharding import (
+    ROW_AXES,
+    parameter_shardings,
+    parameter_spec,
+    specs_over_rows,
+    sum_gradients,
+    unsharded,
+)
 from transformer.model import Parameters
 from transformer.model.dropout import DropoutKey
 from transformer.model.kernels import resolve_kernel
+from transformer.training.groups import stacked, stacks_parameters
 from transformer.training.loss import Sums
 from transformer.training.optimizer import build_optimizer
 from transformer.training.placement import RowGradients, RowSums
@@ -111,15 +119,22 @@ class MeshPlacement:
 
 
 class MeshStrategy:
-    """Training on a mesh: arrays know where they lie, and tables are padded while they lie there."""
+    """Training on a mesh: arrays know where they lie, and tables are padded while they lie there.
 
-    def __init__(self, graph: nnx.GraphDef, config: Config):
+    `stacks` says whether the optimizer works on stacks of parameters; without it, what suits the devices.
+    """
+
+    def __init__(self, graph: nnx.GraphDef, config: Config, *, stacks: bool | None = None):
         self.graph, self.mesh = graph, build_mesh(config.devices)
         self.row_devices = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
         self.row_share = process_share(self.mesh)
         self.device_count = self.mesh.size
         optimizer, placement = build_optimizer(config.training), MeshPlacement(self.mesh)
-        self.optimizer = on_true_sizes(optimizer, graph) if optimizer.depends_on_shape else optimizer
+        if optimizer.depends_on_shape:
+            optimizer = on_true_sizes(optimizer, graph)
+        elif stacks_parameters(optimizer) if stacks is None else stacks:
+            optimizer = stacked(optimizer, parameter_spec)
+        self.optimizer = optimizer
         kernel = resolve_kernel(config.model.attention_kernel)
         train_step = build_train_step(graph, config.training, self.optimizer, placement, kernel=kernel)
         self._train = jax.jit(train_step, donate_argnums=0)
@@ -155,6 +170,10 @@ class MeshStrategy:
 
     def compile(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Compiled:
         """The update of a batch of so many rows, compiled but not run; `parameters` are shapes."""
+        return self.lower(parameters, rows, length).compile()
+
+    def lower(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Lowered:
+        """The update of a batch of so many rows, traced but not compiled; `parameters` are shapes."""
         row = jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=NamedSharding(self.mesh, BY_ROW))
         batch = Batch._make([row] * len(Batch._fields))
         return self._train.lower(self._layout(parameters), batch, jax.random.key(0))

@@ -31,6 +31,8 @@ class Optimizer(NamedTuple):
     """
     depends_on_shape: bool = False
     """Whether the update of an embedding's value depends on the table's size: such a rule must not see padded rows."""
+    gains_from_stacks: bool = False
+    """Whether stacks of parameters of one shape are updated faster than each by itself, on accelerators."""
 
 
 MATRICES = ("kernel", "table")
@@ -119,7 +121,8 @@ def muon(config: TrainingConfig, schedule: Schedule) -> Optimizer:
         optax.scale_by_learning_rate(schedule),
     )
     others = adam_with_decay(config, schedule)
-    return Optimizer(*optax.chain(optax.masked(matrices, is_hidden_matrix), optax.masked(others, is_other)))
+    rule = optax.chain(optax.masked(matrices, is_hidden_matrix), optax.masked(others, is_other))
+    return Optimizer(rule.init, rule.update, gains_from_stacks=True)
 
 
 def schedule_free_adamw(config: TrainingConfig, schedule: Schedule) -> Optimizer:

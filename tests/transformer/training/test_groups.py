@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.config import ModelConfig, TrainingConfig
+from data.batch import TokenPair
+from data.batching.packing import make_batch
+from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
+from transformer.devices.mesh import MeshStrategy
 from transformer.model import build, split
-from transformer.training.groups import Groups
+from transformer.training.groups import Groups, stacked
 from transformer.training.optimizer import build_optimizer
 
 VOCABULARY = 40
+CONFIG = ModelConfig(encoder_layers=2, decoder_layers=2, width=16, heads=2, feed_forward=24, precision="float32")
 
 
 @pytest.fixture(scope="module")
 def parameters():
-    config = ModelConfig(encoder_layers=2, decoder_layers=2, width=16, heads=2, feed_forward=24, precision="float32")
-    return split(build(config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0)))[1]
+    return split(build(CONFIG, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0)))[1]
 
 
 def gradients(parameters, step: int):
@@ -37,8 +40,7 @@ def test_stacking_is_undone_exactly_and_leaves_few_arrays(parameters):
 
 
 def test_arrays_that_lie_on_other_devices_are_not_stacked_together(parameters):
-    placements = jax.tree_util.tree_map_with_path(lambda path, _: path[0].key, parameters)
-    members = Groups(parameters, placements).members.values()
+    members = Groups(parameters, lambda path: path.partition("/")[0]).members.values()
     assert all(len({path[0].key for path in paths}) == 1 for paths in members)
 
 
@@ -48,23 +50,37 @@ def test_an_optimizer_does_to_stacked_parameters_what_it_does_to_each(parameters
     config = TrainingConfig(
         optimizer=name, schedule="constant", weight_decay=0.1, learning_rate=0.01, warmup_steps=2, clip=0.5
     )
-    optimizer, groups = build_optimizer(config), Groups(parameters)
-    state, template = optimizer.init(parameters), jax.eval_shape(optimizer.init, groups.stack(parameters))
-
-    @jax.jit
-    def one_by_one(parameters, state, gradients):
-        updates, state = optimizer.update(gradients, state, parameters)
-        return jax.tree.map(jnp.add, parameters, updates), state
-
-    @jax.jit
-    def together(parameters, state, gradients):
-        stacked = groups.stack(parameters)
-        updates, after = optimizer.update(groups.stack(gradients), groups.stack_state(state, template), stacked)
-        return groups.unstack(jax.tree.map(jnp.add, stacked, updates)), groups.unstack_state(after, state)
-
-    expected = found = parameters, state
+    optimizer = build_optimizer(config)
+    found = expected = parameters, optimizer.init(parameters)
     for step in range(3):
-        expected = one_by_one(*expected, gradients(parameters, step))
-        found = together(*found, gradients(parameters, step))
+        expected = updated(optimizer, *expected, gradients(parameters, step))
+        found = updated(stacked(optimizer), *found, gradients(parameters, step))
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), found, expected)
+
+
+def updated(optimizer, parameters, state, gradients):
+    updates, state = jax.jit(optimizer.update)(gradients, state, parameters)
+    return jax.tree.map(jnp.add, parameters, updates), state
+
+
+def test_stacks_on_a_mesh_update_as_one_by_one_and_checkpoints_do_not_know_of_them():
+    devices = DevicesConfig(data=2, fsdp=2, tensor=2)
+    training = TrainingConfig(optimizer="muon", learning_rate=0.01, warmup_steps=2, weight_decay=0.1)
+    config = Config(model=CONFIG, training=training, devices=devices)
+    graph, parameters = split(
+        build(CONFIG, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
+    )
+    pairs = [TokenPair([5 + n % 7, 6, 3], [7, 8 + n % 5]) for n in range(8)]
+    batch = make_batch([[pair] for pair in pairs], source_length=4, target_length=4, rows_count=8)
+
+    def trained(stacks: bool):
+        strategy = MeshStrategy(graph, config, stacks=stacks)
+        state = strategy.init_state(parameters)
+        for _ in range(2):
+            state, _ = strategy.train_step(state, batch, jax.random.key(3))
+        return jax.device_get(strategy.saved(state))
+
+    found, expected = trained(True), trained(False)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found, expected)
