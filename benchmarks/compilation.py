@@ -1,7 +1,7 @@
 """What it costs to compile an update: `python benchmarks/compilation.py [--size tiny base big] [--form loop scan]`.
 
-For each size and form of the program (layers unrolled; layers as a scan; a scan, and an optimizer that works on stacks of
-parameters): lines of StableHLO, which tracing writes; operations in the program that XLA made of it; and seconds of
+For each size and form of the program (layers unrolled; layers as a scan; a scan, and an optimizer that works on stacks
+of parameters): lines of StableHLO, which tracing writes; operations in the program that XLA made of it; and seconds of
 tracing and of compiling, without any cache. Parameters are never allocated.
 """
 

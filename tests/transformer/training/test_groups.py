@@ -68,9 +68,8 @@ def test_stacks_on_a_mesh_update_as_one_by_one_and_checkpoints_do_not_know_of_th
     devices = DevicesConfig(data=2, fsdp=2, tensor=2)
     training = TrainingConfig(optimizer="muon", learning_rate=0.01, warmup_steps=2, weight_decay=0.1)
     config = Config(model=CONFIG, training=training, devices=devices)
-    graph, parameters = split(
-        build(CONFIG, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(0))
-    )
+    sizes = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY}
+    graph, parameters = split(build(CONFIG, **sizes, rngs=nnx.Rngs(0)))
     pairs = [TokenPair([5 + n % 7, 6, 3], [7, 8 + n % 5]) for n in range(8)]
     batch = make_batch([[pair] for pair in pairs], source_length=4, target_length=4, rows_count=8)
 
