@@ -34,13 +34,8 @@ TABLES = {
 """The table behind each knob that has one."""
 
 WITHOUT_TABLE = {
-<<<<<<< HEAD
     *("data.toy_task", "data.subword_model", "data.normalization", "data.batching"),
-    *("model.norm_position", "model.tied", "model.precision", "decoding.penalty"),
-=======
-    *("data.toy_task", "data.vocabulary", "data.subword_model", "data.normalization", "data.batching"),
     *("model.norm_position", "model.tied", "model.precision", "model.layer_loop", "decoding.penalty"),
->>>>>>> 134f00e (A profile tells a GPU's kernels by the operation they name, or by kind, and the ten longest; rows are shown as they are measured)
 }
 """Knobs whose few values the code tells apart by name."""
 
