@@ -75,7 +75,7 @@ class ModelConfig(Knobs):
         on_resume="free",
         shapes_parameters=False,
         changes_translation=False,
-        before="unrolled",
+        before="auto",
     )
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = knob(
         "auto",

@@ -75,7 +75,7 @@ def test_stacks_on_a_mesh_update_as_one_by_one_and_checkpoints_do_not_know_of_th
 
     def trained(stacks: bool):
         strategy = MeshStrategy(graph, config, stacks=stacks)
-        state = strategy.init_state(parameters)
+        state = strategy.init_state(jax.device_get(parameters))
         for _ in range(2):
             state, _ = strategy.train_step(state, batch, jax.random.key(3))
         return jax.device_get(strategy.saved(state))
