@@ -1,4 +1,4 @@
-"""Every knob of the array side, and the whole recipe: typed, with default, range and unit, declared once."""
+"""Every knob of the array side, and the whole recipe: each is declared once, with type, default, range and unit."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,29 +8,29 @@ from data.config import DataConfig, Facts, Knobs, Section, knob
 
 
 class ModelConfig(Knobs):
-    """The architecture: sizes, and the choice at each part the explainer names."""
+    """The architecture: its sizes, and which variant of each part is used."""
 
     usual = Facts(on_resume="fixed", shapes_parameters=True, changes_translation=True)
 
     assembly: Literal["encoder_decoder"] = knob(
-        "encoder_decoder", before="encoder_decoder", description="how the layers are put together"
+        "encoder_decoder", before="encoder_decoder", description="how the layers are assembled into a model"
     )
-    encoder_layers: int = Field(6, ge=1, description="layers of the encoder")
-    decoder_layers: int = Field(6, ge=1, description="layers of the decoder")
-    width: int = Field(512, ge=2, description="features of a token between layers (D), a multiple of heads")
+    encoder_layers: int = Field(6, ge=1, description="number of encoder layers")
+    decoder_layers: int = Field(6, ge=1, description="number of decoder layers")
+    width: int = Field(512, ge=2, description="model width: features of each token (D), a multiple of heads")
     heads: int = Field(8, ge=1, description="attention heads (N)")
-    feed_forward: int = Field(2048, ge=1, description="hidden features of the feed-forward networks (F)")
-    activation: Literal["relu", "gelu", "swiglu"] = Field("relu", description="of the feed-forward networks")
+    feed_forward: int = Field(2048, ge=1, description="width of the feed-forward networks (F)")
+    activation: Literal["relu", "gelu", "swiglu"] = Field("relu", description="activation of the feed-forward networks")
     norm: Literal["layer", "rms"] = Field("layer", description="layer normalisation, or RMSNorm")
     norm_position: Literal["pre", "post"] = Field("pre", description="normalise a sub-layer's input, or its sum")
     positions: Literal["sinusoidal", "learned", "rotary"] = Field("sinusoidal", description="positional encoding")
     maximum_length: int = Field(
-        256, ge=4, description="longest sentence in tokens, EOS counted; rows of learned positions"
+        256, ge=4, description="longest sentence in tokens, including EOS; also the number of learned positions"
     )
     tied: Literal["all", "output", "none"] = Field(
         "all",
-        description="one matrix for source, target and output (needs a joint vocabulary), for target and "
-        "output, or three of their own",
+        description="all: source, target and output share one matrix (needs a joint vocabulary); output: target and "
+        "output share one; none: three matrices",
     )
     source_vectors: str = knob(
         "",
@@ -48,7 +48,7 @@ class ModelConfig(Knobs):
         0.1,
         ge=0.0,
         lt=1.0,
-        description="share of features dropped after embedding and sub-layers",
+        description="dropout rate after the embeddings and each sub-layer",
         shapes_parameters=False,
         changes_translation=False,
     )
@@ -56,22 +56,22 @@ class ModelConfig(Knobs):
         0.0,
         ge=0.0,
         lt=1.0,
-        description="share dropped inside the feed-forward networks",
+        description="dropout rate inside the feed-forward networks",
         shapes_parameters=False,
         changes_translation=False,
     )
     rematerialize: bool = knob(
         False,
-        description="back-propagation computes each layer again from its input instead of remembering its inside: the "
-        "same update in less memory, for more computing; on GPU and TPU (on CPUs, XLA undoes it)",
+        description="recompute each layer during back-propagation instead of storing its activations: the same "
+        "update, with less memory and more computation, on GPU and TPU (on CPUs, XLA undoes it)",
         on_resume="free",
         shapes_parameters=False,
         changes_translation=False,
     )
     layer_loop: Literal["auto", "unrolled", "scan"] = knob(
         "auto",
-        description="layers of the compiled update: one after the other, or a loop over stacked parameters, which "
-        "compiles fewer operations; auto: a scan on GPU and TPU, unrolled on CPUs, where that is faster",
+        description="how an update runs its layers: unrolled in the program, or as a scan over stacked parameters, "
+        "which is a smaller program to compile; auto: scan on GPU and TPU, unrolled on CPUs, where that is faster",
         on_resume="free",
         shapes_parameters=False,
         changes_translation=False,
@@ -79,16 +79,17 @@ class ModelConfig(Knobs):
     )
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = knob(
         "auto",
-        description="matrix products: float32; bfloat16 throughout; bfloat16 operands summed and kept in "
-        "float32; auto: bfloat16 on GPU and TPU, the last on CPUs with bfloat16 instructions, float32 on others; a run "
-        "keeps what auto stood for when it began",
+        description="precision of matrix products: float32; bfloat16 throughout; bfloat16_float32: bfloat16 operands, "
+        "float32 sums and results; auto: bfloat16 on GPU and TPU, bfloat16_float32 on CPUs with bfloat16 "
+        "instructions, float32 on other CPUs; a run keeps the choice that auto made when it began",
         on_resume="free",
         shapes_parameters=False,
     )
     attention_kernel: Literal["auto", "xla", "cudnn", "triton", "mosaic"] = knob(
         "auto",
-        description="what computes attention in updates in bfloat16: xla: our own formula; cudnn: cuDNN; triton, "
-        "mosaic: tokamax; auto: on GPU and TPU, the fastest that agrees with our own on rows like the run's, and kept",
+        description="what computes attention in bfloat16 updates: xla: our own formula; cudnn: cuDNN; triton, "
+        "mosaic: tokamax; auto: on GPU and TPU, the fastest that agrees with our own formula on rows like the run's; "
+        "the run keeps that choice",
         on_resume="free",
         shapes_parameters=False,
         changes_translation=False,
@@ -97,67 +98,70 @@ class ModelConfig(Knobs):
     @model_validator(mode="after")
     def check(self) -> "ModelConfig":
         if self.width % self.heads:
-            raise ValueError(f"model.width is {self.width}, which does not divide by model.heads, {self.heads}")
+            raise ValueError(f"model.width is {self.width}, which is not divisible by model.heads, {self.heads}")
         if self.width % 2 or (self.positions == "rotary" and self.width // self.heads % 2):
-            raise ValueError(f"model.width is {self.width}: positions need an even width, of each head for rotary")
+            raise ValueError(f"model.width is {self.width}: positions need an even width, and rotary ones even heads")
         return self
 
 
 class TrainingConfig(Knobs):
-    """The update: how long, how much at a time, how fast, and what is kept."""
+    """Training: its length, batches, update rule, logging, validation and checkpoints."""
 
     usual = Facts(on_resume="fixed", shapes_parameters=False, changes_translation=False)
 
     steps: int = knob(
         100000,
         ge=1,
-        description="updates; more let a finished run go on, except under the cosine schedule",
+        description="number of updates; raise it to continue a finished run, except under the cosine schedule",
         on_resume="free",
     )
     batch_tokens: Annotated[int, Field(ge=16)] | Literal["auto"] = Field(
         4096,
-        description="target tokens an update, padding counted, over all devices; auto: as many as fit the devices",
+        description="target tokens in an update over all devices, including padding; auto: as many as fit in memory",
     )
     batch_tokens_limit: int = Field(
-        32768, ge=16, description="most tokens of an update that auto takes: of larger ones, each token teaches less"
+        32768, ge=16, description="largest batch_tokens that auto chooses: in larger batches, each token teaches less"
     )
     accumulation: int = knob(
         1,
         ge=1,
-        description="parts an update's batch is computed in, one after the other; doubled where memory runs out",
+        description="number of parts in which a batch is computed, one after the other; doubled when memory runs out",
         on_resume="free",
     )
-    seed: int = Field(1, ge=0, lt=2**31, description="decides initial weights, order, dropout and subword sampling")
+    seed: int = Field(1, ge=0, lt=2**31, description="seed of initial weights, order, dropout and subword sampling")
     objective: Literal["cross_entropy"] = knob(
-        "cross_entropy", description="what training minimises", before="cross_entropy"
+        "cross_entropy", description="loss that training minimises", before="cross_entropy"
     )
     optimizer: Literal["adamw", "adafactor", "schedule_free", "muon"] = Field(
         "adamw",
-        description="update rule; schedule_free: AdamW that averages its updates, with schedule constant; "
-        "muon: for the matrices of attention and feed-forward networks, and AdamW for the rest",
+        description="update rule; schedule_free: AdamW that averages its updates (needs schedule constant); "
+        "muon: Muon for the matrices of attention and feed-forward networks, AdamW for the rest",
     )
     learning_rate: float = Field(0.001, gt=0.0, description="peak learning rate")
-    warmup_steps: int = Field(4000, ge=0, description="updates in which the learning rate rises linearly to its peak")
+    warmup_steps: int = Field(4000, ge=0, description="updates over which the learning rate rises linearly to its peak")
     schedule: Literal["inverse_square_root", "cosine", "constant"] = Field(
-        "inverse_square_root", description="fall of the learning rate after the warm-up; cosine: to 0 at the last step"
+        "inverse_square_root", description="learning rate after the warm-up; cosine falls to 0 at the last step"
     )
     beta1: float = Field(
         0.9,
         ge=0.0,
         lt=1.0,
-        description="adamw, and muon's rest: decay of the mean gradient; schedule_free: part of the average in the "
-        "point where gradients are taken",
+        description="adamw, and the AdamW part of muon: decay of the mean gradient; schedule_free: weight of the "
+        "average in the point at which gradients are taken",
     )
     beta2: float = Field(
-        0.98, ge=0.0, lt=1.0, description="adamw, schedule_free, and muon's rest: decay of the mean squared gradient"
+        0.98,
+        ge=0.0,
+        lt=1.0,
+        description="adamw, schedule_free, and the AdamW part of muon: decay of the mean squared gradient",
     )
     muon_momentum: float = Field(0.95, ge=0.0, lt=1.0, description="muon: decay of the mean gradient of a matrix")
     muon_scale: float = Field(
         0.2,
         gt=0.0,
-        description="muon: root mean square of a matrix's update, in learning rates; 0.2 is about that of adamw",
+        description="muon: root mean square of a matrix's update per unit of learning rate; AdamW's is about 0.2",
     )
-    weight_decay: float = Field(0.0, ge=0.0, description="decoupled decay of matrices (norms and biases are spared)")
+    weight_decay: float = Field(0.0, ge=0.0, description="decoupled weight decay of matrices (not of norms and biases)")
     clip: float = Field(1.0, ge=0.0, description="largest global gradient norm; 0: no clipping")
     label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="probability spread evenly over the vocabulary (V)")
     log_every: int = knob(100, ge=1, description="updates between lines in metrics.jsonl", on_resume="free")
@@ -165,27 +169,27 @@ class TrainingConfig(Knobs):
     validate_every: int = Field(1000, ge=1, description="updates between validations, each followed by a checkpoint")
     metric: Literal["bleu", "chrf", "ter", "bleu_lowercased_tokenized"] = knob(
         "bleu",
-        description="validation score by which checkpoints are kept, averaged and chosen, and training stops",
+        description="validation score that selects checkpoints to keep and average, and decides early stopping",
         before="bleu",
     )
     patience: int = knob(
-        0, ge=0, description="validations without a better score that end training; 0: never", on_resume="free"
+        0, ge=0, description="stop after this many validations without a better score; 0: never", on_resume="free"
     )
-    keep_last: int = knob(2, ge=1, description="newest checkpoints kept", on_resume="free")
+    keep_last: int = knob(2, ge=1, description="number of newest checkpoints to keep", on_resume="free")
     keep_best: int = knob(
-        5, ge=0, description="checkpoints of best validation score kept, and averaged at the end", on_resume="free"
+        5, ge=0, description="number of best checkpoints to keep, and to average at the end", on_resume="free"
     )
-    validation_sentences: int = Field(0, ge=0, description="validation pairs used, from the first on; 0: all")
+    validation_sentences: int = Field(0, ge=0, description="validate on the first pairs only, this many; 0: all")
 
     @model_validator(mode="after")
     def check(self) -> "TrainingConfig":
         if self.optimizer == "schedule_free" and self.schedule != "constant":
             raise ValueError(
-                f'training.schedule is "{self.schedule}", but training.optimizer "schedule_free" averages in place of '
-                'a falling learning rate: set training.schedule to "constant"'
+                f'training.schedule is "{self.schedule}", but training.optimizer "schedule_free" averages instead of '
+                'lowering the learning rate: set training.schedule to "constant"'
             )
         if self.optimizer == "schedule_free" and not self.beta1:
-            raise ValueError('training.beta1 is 0.0, but training.optimizer "schedule_free" needs one above 0')
+            raise ValueError('training.beta1 is 0.0, but training.optimizer "schedule_free" needs a value above 0')
         for name in ("muon_momentum", "muon_scale"):
             if self.optimizer != "muon" and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f'training.{name} is for muon: set training.optimizer to "muon" too')
@@ -193,7 +197,7 @@ class TrainingConfig(Knobs):
 
 
 class DecodingConfig(Knobs):
-    """How translations are searched for: in validation, at the end of training, and the default of translate.py."""
+    """How translations are searched for, in validation and at the end of training; the default of translate.py."""
 
     usual = Facts(on_resume="free", shapes_parameters=False, changes_translation=True)
 
@@ -203,18 +207,18 @@ class DecodingConfig(Knobs):
     length_penalty: float = knob(
         1.0,
         ge=0.0,
-        description="exponent of the length penalty by which scores are divided; 0: plain sums",
+        description="exponent of the length penalty that log-probabilities are divided by; 0: no penalty",
         export="carried",
     )
     penalty: Literal["gnmt", "power"] = knob(
         "gnmt",
-        description="length penalty: ((5 + length) / 6) ** exponent, or length ** exponent; EOS counts",
+        description="length penalty: ((5 + length) / 6) ** exponent, or length ** exponent; length includes EOS",
         export="carried",
     )
     patience: float = knob(
         1.0,
         gt=0.0,
-        description="beam search ends when patience * beam hypotheses have finished (or by its bound)",
+        description="beam search ends once patience * beam hypotheses have finished, or earlier if none can improve",
         export="default_only",
     )
     groups: int = knob(
@@ -226,57 +230,57 @@ class DecodingConfig(Knobs):
     diversity: float = knob(
         0.5,
         ge=0.0,
-        description="with groups: cost of a token for each hypothesis of an earlier group that chose it",
+        description="with groups: penalty on a token for each hypothesis of an earlier group that chose it",
         export="unused",
     )
     sampling: bool = knob(
-        False, description="draw `beam` samples of each sentence, by their probability", export="default_only"
+        False, description="draw `beam` samples for each sentence instead of searching", export="default_only"
     )
     temperature: float = knob(
-        1.0, gt=0.0, description="sampling: below 1 likelier tokens, above 1 more surprises", export="unused"
+        1.0, gt=0.0, description="sampling: below 1 favours likelier tokens, above 1 varies more", export="unused"
     )
-    top_k: int = knob(0, ge=0, description="sampling: only the likeliest tokens; 0: all", export="unused")
+    top_k: int = knob(0, ge=0, description="sampling: only this many likeliest tokens; 0: all", export="unused")
     top_p: float = knob(
         1.0,
         gt=0.0,
         le=1.0,
-        description="sampling: only the likeliest tokens that together have this probability",
+        description="sampling: only the smallest set of likeliest tokens with this total probability",
         export="unused",
     )
     seed: int = knob(
-        1, ge=0, lt=2**31, description="sampling: with a line's number, decides its samples", export="unused"
+        1, ge=0, lt=2**31, description="sampling: seed; a line's samples depend on it and its number", export="unused"
     )
     repetition_penalty: float = knob(
         1.0,
         ge=1.0,
-        description="log-probabilities of tokens already written are multiplied by it; 1: none",
+        description="multiplies the log-probabilities of tokens already in the output; 1: no penalty",
         export="default_only",
     )
     unrepeated: int = knob(
-        0, ge=0, description="no run of so many tokens is written twice; 0: no such rule", export="default_only"
+        0, ge=0, description="no sequence of this many tokens appears twice; 0: no such rule", export="default_only"
     )
     minimum_ratio: float = knob(
-        0.0, ge=0.0, description="shortest output in tokens: this, times the source's ...", export="default_only"
+        0.0, ge=0.0, description="shortest output: this times the source's tokens ...", export="default_only"
     )
     minimum_length: int = knob(0, ge=0, description="... plus this many tokens", export="default_only")
     maximum_ratio: float = knob(
-        2.0, ge=0.0, description="longest output in tokens: this, times the source's ...", export="carried"
+        2.0, ge=0.0, description="longest output: this times the source's tokens ...", export="carried"
     )
     maximum_extra: int = knob(16, ge=0, description="... plus this many tokens", export="carried")
     rows: int = knob(
         0,
         ge=0,
-        description="sentences of which each device takes a step at once; fixed, so that a translation never depends "
-        "on its neighbours; 0: 8 on CPUs, 128 on others",
+        description="sentences that a device decodes side by side; fixed, so that a translation never depends on its "
+        "neighbours; 0: 8 on CPUs, 128 on GPU and TPU",
         export="unused",
     )
 
     @model_validator(mode="after")
     def check(self) -> "DecodingConfig":
         if self.beam % self.groups:
-            raise ValueError(f"decoding.beam is {self.beam}, which does not divide by decoding.groups, {self.groups}")
+            raise ValueError(f"decoding.beam is {self.beam}, which is not divisible by decoding.groups, {self.groups}")
         if self.sampling and self.groups > 1:
-            raise ValueError("decoding.sampling goes without decoding.groups: samples differ by themselves")
+            raise ValueError("decoding.sampling cannot be combined with decoding.groups: set one of them")
         drawn = {"temperature": self.temperature != 1.0, "top_k": self.top_k > 0, "top_p": self.top_p < 1.0}
         for name, is_set in drawn.items():
             if is_set and not self.sampling:
@@ -285,25 +289,25 @@ class DecodingConfig(Knobs):
 
 
 class DevicesConfig(Knobs):
-    """How one update is laid over the devices; 1 x 1 x 1 is one device on the same path."""
+    """How one update is divided among the devices; a single device is the mesh 1 x 1 x 1."""
 
     usual = Facts(on_resume="free", shapes_parameters=False, changes_translation=False)
 
     strategy: Literal["mesh", "pmap"] = Field(
         "mesh", description="jit over a mesh, or the same step replicated by pmap"
     )
-    data: int = Field(0, ge=0, description="devices that share the rows of a batch; 0: all that are left")
+    data: int = Field(0, ge=0, description="devices that share the rows of a batch; 0: all remaining devices")
     fsdp: int = Field(1, ge=1, description="devices that share rows, and each parameter's storage (mesh)")
     tensor: int = Field(1, ge=1, description="devices that share each layer's heads and hidden features (mesh)")
     peak_tflops: float = Field(
         0.0,
         ge=0.0,
-        description="TFLOP/s of one device that utilisation is told against; 0: from a table of kinds",
+        description="peak TFLOP/s of one device, to report utilisation; 0: from a table of known devices",
     )
 
 
 class Config(Section):
-    """A recipe: one section for each part of the system."""
+    """A recipe, with one section for each part of the system."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -327,9 +331,9 @@ class Config(Section):
         return self
 
     def with_model(self, changes: dict[str, Any]) -> "Config":
-        """The recipe with these knobs of its model section, which are not checked again."""
+        """The recipe with these changes to its model section, which are not validated."""
         return self.model_copy(update={"model": self.model.model_copy(update=changes)})
 
     def with_training(self, changes: dict[str, Any]) -> "Config":
-        """The recipe with these knobs of its training section, which are not checked again."""
+        """The recipe with these changes to its training section, which are not validated."""
         return self.model_copy(update={"training": self.training.model_copy(update=changes)})

@@ -1,6 +1,6 @@
-"""Search for the best translation, over a step function: it knows tokens, scores and a cache, and no model.
+"""Search for the best translation. A search calls a step function; it knows tokens, scores and a cache, but no model.
 
-To add a strategy: write a function like `greedy_search` in a file of its own, and a line in STRATEGIES.
+To add a strategy, write a function like `greedy_search` in a new file, and add its line to STRATEGIES.
 """
 
 from transformer.decoding.beam import beam_search

@@ -1,4 +1,4 @@
-"""Sentences of any length in batches of fixed shapes, which their own lengths decide and nothing else."""
+"""Batches of sentences in fixed shapes. The shape for a sentence depends on its own length alone."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -9,8 +9,8 @@ from jaxtyping import Int
 from data.batch import PAD
 
 SMALLEST_BUCKET = 16
-IN_FLIGHT = 8  # sentences of a batch for each row of a step: when some are complete, others fill the step
-AHEAD = 2  # batches given to the device before the oldest one's result is waited for
+IN_FLIGHT = 8  # sentences in a batch for each row of a step: as some finish, others take their rows
+AHEAD = 2  # batches sent to the device before waiting for the oldest result
 
 
 class SearchBatch(NamedTuple):
@@ -26,9 +26,9 @@ def bucket_of(length: int, maximum_length: int) -> int:
 
 
 def make_batches(lengths: Sequence[int], *, maximum_length: int, batch_size: int) -> list[SearchBatch]:
-    """Every sentence in one batch of its own bucket, with those of like length, so that a batch ends together.
+    """Batches that hold each sentence once. Sentences of similar length share a batch, so that they finish together.
 
-    The bucket depends on the sentence's own length alone. Lengths 20, 3, 30, 5 in batches of 2, up to 256:
+    A sentence's bucket depends on its own length alone. Lengths 20, 3, 30, 5 in batches of 2, up to 256:
     [[1, 3], bucket 16], [[0, 2], bucket 32].
     """
     order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
@@ -48,7 +48,7 @@ def in_order(batches: Iterable[tuple[Sequence[int], Sequence[Any]]], count: int)
 
 
 def fill(rows: int, sentences: Sequence[Sequence[int]], width: int) -> Int[np.ndarray, "B width"]:
-    """Sentences as rows, padded; the rows left over are empty."""
+    """Sentences as padded rows, followed by empty rows."""
     tokens = np.full((rows, width), PAD, np.int32)
     for row, sentence in enumerate(sentences):
         tokens[row, : len(sentence)] = sentence

@@ -1,4 +1,4 @@
-"""Beam search with a length penalty, patience, and a proven bound on what can still come."""
+"""Beam search with a length penalty, patience, and a proven bound on the scores that can still be reached."""
 
 import math
 from collections.abc import Callable
@@ -27,15 +27,15 @@ from transformer.decoding.stepper import NEVER, Cache, Stepper
 
 
 class BeamState(NamedTuple):
-    """The loop's state: K live hypotheses of one length in each row, and the K best finished ones so far."""
+    """The loop's state: in each row, K live hypotheses of equal length, and the K best finished ones so far."""
 
     steps: Int[Array, " B"]  # tokens in a live hypothesis
     tokens: Int[Array, "B K L"]
     last: Int[Array, "B K"]
     log_probabilities: Float[Array, "B K"]  # NEVER: there is no such hypothesis
     finished: Hypotheses
-    ended: Int[Array, " B"]  # hypotheses that have finished, kept or not
-    limits: Int[Array, " B"]  # longest output of the row, EOS counted
+    ended: Int[Array, " B"]  # hypotheses that have finished, including those not kept
+    limits: Int[Array, " B"]  # longest output of the row, including EOS
     is_open: Bool[Array, " B"]  # still searched
     cache: Cache
 
@@ -43,17 +43,17 @@ class BeamState(NamedTuple):
 def beam_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
     """The best hypotheses of each row by score; see `scores_of`.
 
-    At each step a row's K live hypotheses are extended by every token. Of these extensions, those among the K best that
-    end in EOS are finished; the K best that do not end go on. A row is complete when patience * K hypotheses have
-    finished (Kasai et al. 2022), when all live ones have met the length limit, or earlier, by this bound:
+    At each step, a row's K live hypotheses are extended by every token. Extensions that end in EOS and are among the K
+    best are finished; the K best of those that do not end stay live. A row is complete when patience * K hypotheses
+    have finished (Kasai et al. 2022), when all live ones have reached the length limit, or earlier, by this bound:
 
         A live hypothesis with log-probability p <= 0 can only become less likely, and ends with some length n <= L.
         Its final score is at most p / penalty(n) <= p / penalty(L), as the penalty rises with n and p is not positive.
-        Live ones are kept in order, so that the first has the largest p. Once the `keep`-th best finished score is at
-        least p / penalty(L), nothing can come before it any more (an equal score comes after it).
+        Live hypotheses are sorted, so the first has the largest p. Once the `keep`-th best finished score is at least
+        p / penalty(L), no live hypothesis can overtake it (an equal score ranks after it).
 
-    The bound holds in floating point too: sums with non-positive terms, products with smaller factors, and rounding
-    itself are all monotone. A complete row is not touched again: it cannot depend on its neighbours.
+    The bound also holds in floating point: adding non-positive terms, multiplying by smaller factors, and rounding are
+    all monotone. A complete row is not changed again, so it cannot depend on its neighbours.
     """
     state = initial_state(cache, request.limit, plan)
     state = run_steps(stepper, state, plan, lambda state: advance(stepper, state, plan))
@@ -77,7 +77,7 @@ def initial_state(cache: Cache, limits: Int[Array, " B"], plan: SearchPlan) -> B
 
 
 def advance(stepper: Stepper, state: BeamState, plan: SearchPlan) -> BeamState:
-    """One more token for every live hypothesis of the open rows."""
+    """The state with one more token for every live hypothesis of the open rows."""
     log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
     after, parents = extend(state._replace(cache=None), log_probabilities, plan, extensions, best_live)
     return after._replace(cache=stepper.reorder(cache, parents))
@@ -104,8 +104,8 @@ def extend(
 ) -> tuple[BeamState, Int[Array, "B K"]]:
     """The state with one more token for every live hypothesis of the open rows, and the parent of each new one.
 
-    `propose` names the candidates; those of the first K that end are finished. `select` chooses those that go on: their
-    log-probabilities, falling, and their indices among the candidates.
+    `propose` returns the candidates; those of the first K that end are finished. `select` chooses those that stay live:
+    it returns their log-probabilities in descending order, and their indices among the candidates.
     """
     lengths = jnp.broadcast_to(state.steps[:, None] + 1, state.last.shape)
     candidates = propose(state, log_probabilities)
@@ -137,7 +137,7 @@ def extend(
 
 
 def extensions(state: BeamState, log_probabilities: Float[Array, "B K V"]) -> Extensions:
-    """The 2K best extensions of K live hypotheses. At most K of them end: K can go on."""
+    """The 2K best extensions of K live hypotheses. At most K of them end, so at least K can stay live."""
     beams, vocabulary = log_probabilities.shape[1:]
     best, indices = largest(state.log_probabilities[..., None] + log_probabilities, 2 * beams)
     return Extensions(best, indices // vocabulary, indices % vocabulary)
@@ -146,14 +146,14 @@ def extensions(state: BeamState, log_probabilities: Float[Array, "B K V"]) -> Ex
 def best_live(
     state: BeamState, candidates: Extensions, plan: SearchPlan
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
-    """The K best of the candidates that go on."""
+    """The K best of the candidates that do not end."""
     del state
     live, indices = jax.lax.top_k(candidates.log_probabilities, plan.decoding.beam)
     return live, indices
 
 
 def conclude(state: BeamState, plan: SearchPlan) -> Hypotheses:
-    """The `keep` best finished hypotheses of each row, then the live ones, which the length limit has cut."""
+    """The `keep` best hypotheses of each row: finished ones first, then live ones, cut off by the length limit."""
     live = jnp.where((state.limits > 0)[:, None], state.log_probabilities, NEVER)
     lengths = jnp.broadcast_to(state.limits[:, None], live.shape)
     cut = Hypotheses(state.tokens, lengths, live, scores_of(live, lengths, plan), jnp.zeros_like(live, bool))

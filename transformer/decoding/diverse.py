@@ -1,4 +1,4 @@
-"""Diverse beam search: groups of hypotheses that are kept from choosing what earlier groups chose."""
+"""Diverse beam search: groups of hypotheses, each penalised for choosing the tokens that earlier groups chose."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from transformer.decoding.stepper import Cache, Stepper
 
 
 class DiverseState(NamedTuple):
-    """A beam for each group, of beams / groups hypotheses, over one cache."""
+    """One beam of beams / groups hypotheses for each group, all over one cache."""
 
     steps: Int[Array, " B"]
     groups: tuple[BeamState, ...]
@@ -27,9 +27,9 @@ class DiverseState(NamedTuple):
 def diverse_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
     """The best hypotheses of all groups together: diverse beam search, Vijayakumar et al. 2018, with Hamming diversity.
 
-    At each step the groups choose one after the other; a token costs `diversity` for each hypothesis of an earlier
-    group that has just chosen it. The cost steers the choice and is no part of a score. The first group is an ordinary
-    beam search of its size.
+    At each step the groups choose in turn. A token is penalised by `diversity` for each hypothesis of an earlier group
+    that has just chosen it. The penalty affects the choice only, and is not part of a score. The first group is an
+    ordinary beam search of its size.
     """
     groups = plan.decoding.groups
     size = plan.decoding.beam // groups
@@ -43,7 +43,7 @@ def diverse_search(stepper: Stepper, cache: Cache, request: Request, plan: Searc
 
 
 def advance(stepper: Stepper, state: DiverseState, plan: SearchPlan) -> DiverseState:
-    """One more token for every live hypothesis of every group; the plan is that of a group."""
+    """The state with one more token for every live hypothesis of every group; the plan is that of one group."""
     size = plan.decoding.beam
     last = jnp.concatenate([beam.last for beam in state.groups], axis=1)
     log_probabilities, cache = stepper.step(last, state.steps, state.cache)
@@ -76,7 +76,7 @@ def advance(stepper: Stepper, state: DiverseState, plan: SearchPlan) -> DiverseS
 def best_of_steered(
     state: BeamState, candidates: Extensions, plan: SearchPlan
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
-    """The first K candidates that go on, in the order in which they were proposed; then the best of them first."""
+    """The first K proposed candidates that do not end, sorted by log-probability, best first."""
     del state
     goes_on = jnp.isfinite(candidates.log_probabilities)
     indices = jnp.argsort(~goes_on, axis=1, stable=True)[:, : plan.decoding.beam]

@@ -29,9 +29,9 @@ class GreedyState(NamedTuple):
 
 
 def greedy_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
-    """One hypothesis a row: each token is the likeliest after those before it.
+    """One hypothesis for each row, in which each token is the likeliest after those before it.
 
-    A row that met EOS is not touched again, so that it cannot depend on how long its neighbours take.
+    A row that has written EOS is not changed again, so it cannot depend on how long its neighbours take.
     """
     limits = request.limit
     if plan.decoding.beam != 1:
@@ -54,9 +54,9 @@ def greedy_search(stepper: Stepper, cache: Cache, request: Request, plan: Search
 
 
 def advance(stepper: Stepper, state: GreedyState) -> GreedyState:
-    """One more token for every open row."""
+    """The state with one more token for every open row."""
     log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
-    # Whole outputs are compared rather than their last tokens, so that rounding breaks ties exactly as in beam search.
+    # Compares whole outputs rather than their last tokens, so that rounding breaks ties exactly as in beam search.
     extended = state.log_probabilities[..., None] + log_probabilities
     best = jnp.argmax(extended, axis=-1).astype(jnp.int32)
     after = state._replace(

@@ -1,4 +1,4 @@
-"""What a search returns, and what strategies do with rows of hypotheses on the way."""
+"""The hypotheses that a search returns, and the operations on them that strategies share."""
 
 from typing import NamedTuple
 
@@ -14,19 +14,19 @@ from transformer.decoding.stepper import NEVER
 class Hypotheses(NamedTuple):
     """The best hypotheses of each row, best first; K is `SearchPlan.keep` here, L is `SearchPlan.length`.
 
-    A hypothesis that met the length limit before EOS is unfinished, and stands behind every finished one. Where a row
-    has fewer hypotheses than K, the rest have length 0 and score NEVER.
+    A hypothesis that reached the length limit before EOS is unfinished, and comes after every finished one. If a row
+    has fewer than K hypotheses, the others have length 0 and score NEVER.
     """
 
-    tokens: Int[Array, "B K L"]  # EOS included, PAD behind it
-    lengths: Int[Array, "B K"]  # EOS counted
-    log_probabilities: Float[Array, "B K"]  # of all tokens together
+    tokens: Int[Array, "B K L"]  # including EOS, padded with PAD
+    lengths: Int[Array, "B K"]  # including EOS
+    log_probabilities: Float[Array, "B K"]  # the sum over all tokens
     scores: Float[Array, "B K"]  # the same, divided by the length penalty
     finished: Bool[Array, "B K"]
 
 
 def empty_hypotheses(rows: int, hypotheses: int, length: int) -> Hypotheses:
-    """Rows without any hypothesis: what a search starts from."""
+    """Rows without any hypothesis, with which a search starts."""
     shape = (rows, hypotheses)
     never = np.full(shape, NEVER, np.float32)
     empty = Hypotheses(
@@ -47,12 +47,12 @@ def pick(values: Array, indices: Int[Array, "B K"]) -> Array:
 def append(
     written: Int[Array, "B K L"], parents: Int[Array, "B K"], tokens: Int[Array, "B K"], positions: Int[Array, " B"]
 ) -> Int[Array, "B K L"]:
-    """What the parents wrote, with one more token each at their row's position."""
+    """The parents' tokens, each with one more token at its row's position."""
     return put(pick(written, parents), tokens, positions)
 
 
 def put(written: Int[Array, "B K L"], tokens: Int[Array, "B K"], positions: Int[Array, " B"]) -> Int[Array, "B K L"]:
-    """What is written, with these tokens at their row's position."""
+    """`written` with these tokens at their row's position."""
     is_position = jnp.arange(written.shape[-1])[None] == positions[:, None]
     return jnp.where(is_position[:, None], tokens[..., None], written)
 
@@ -63,14 +63,14 @@ def choose(rows: Bool[Array, " B"], new: Array, old: Array) -> Array:
 
 
 def best_of_both(first: Hypotheses, second: Hypotheses, hypotheses: int) -> Hypotheses:
-    """The best of both by score, best first; of equal scores, the first's before the second's."""
+    """The best of both by score, best first; of equal scores, those of the first come first."""
     both = jax.tree.map(lambda one, other: jnp.concatenate([one, other], axis=1), first, second)
     _, indices = jax.lax.top_k(both.scores, hypotheses)
     return jax.tree.map(lambda values: pick(values, indices), both)
 
 
 def finished_first(first: Hypotheses, second: Hypotheses, keep: int) -> Hypotheses:
-    """The `keep` best of both, finished ones before those that a limit has cut; what is not there is blank."""
+    """The `keep` best of both: finished ones, then those cut off by a limit, then blanks if there are too few."""
     both = jax.tree.map(lambda one, other: jnp.concatenate([one, other], axis=1), first, second)
     order = jnp.lexsort((-both.scores, ~both.finished), axis=-1)[:, :keep]
     best = jax.tree.map(lambda values: pick(values, order), both)

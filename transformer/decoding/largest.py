@@ -1,4 +1,4 @@
-"""The largest of very many values, without sorting them."""
+"""The largest of many values, without sorting them all."""
 
 import jax
 import jax.numpy as jnp
@@ -7,14 +7,14 @@ from jaxtyping import Array, Float, Int
 from transformer.decoding.stepper import NEVER
 
 BLOCK = 64
-"""Values whose maximum is found before any are sorted: near the root of common vocabularies."""
+"""Values in a block: near the square root of common vocabulary sizes."""
 
 
 def largest(values: Float[Array, "B K V"], count: int) -> tuple[Float[Array, "B C"], Int[Array, "B C"]]:
-    """The `count` largest of each row's K * V values, and their indices; of equal ones, the first.
+    """The `count` largest of each row's K * V values, and their indices; of equal values, the first.
 
-    Equal to `jax.lax.top_k` of the flat row, which takes most of a step's time on CPUs. The largest values lie in the
-    `count` blocks of the largest maxima: one pass finds these blocks, and only what is in them is sorted.
+    Equal to `jax.lax.top_k` of the flat row, which would dominate a step's time on CPUs. The largest values are in the
+    `count` blocks with the largest maxima. One pass finds these blocks, and only their values are sorted.
     """
     rows, groups, size = values.shape
     whole = size // BLOCK * BLOCK
@@ -31,6 +31,6 @@ def largest(values: Float[Array, "B K V"], count: int) -> tuple[Float[Array, "B 
     indices = ((chosen // blocks * size)[..., None] + inside).reshape(rows, -1)
     candidates = jnp.take_along_axis(flat, indices, axis=1, mode="clip")
     candidates = jnp.where(inside.reshape(rows, -1) < size, candidates, NEVER)
-    # The values are gathered by their indices: XLA would merge later slices of top_k's own into it, and then sort all.
+    # Gather the values by index: XLA would merge a later slice of top_k's own values into top_k, and then sort them all.
     order = jax.lax.top_k(candidates, count)[1]
     return jnp.take_along_axis(candidates, order, axis=1), jnp.take_along_axis(indices, order, axis=1)

@@ -1,4 +1,4 @@
-"""What is known of a search before any sentence: the static side of its programs."""
+"""The static settings of a search, known before any sentence: programs are compiled for them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from transformer.config import DecodingConfig
 
 
 class Capacities(NamedTuple):
-    """What sentences may ask for: a program has room for it only if it was compiled with it."""
+    """Upper limits on what a sentence may ask for; programs are compiled with room for this much."""
 
     prefixes: bool = False
     terms: bool = False
@@ -22,26 +22,26 @@ NO_CAPACITIES = Capacities()
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """How every sentence of a text is searched. A program is compiled for each value, and each bucket of lengths.
+    """How every sentence of a text is searched. A program is compiled for each plan, and for each bucket of lengths.
 
-    Searches read the knobs from `decoding` itself. With `bucket` 0 there is one program, with room for the longest
-    output at once. InputError for knobs and capacities that ask for two strategies.
+    Searches read their knobs from `decoding`. With `bucket` 0 there is one program, with room for the longest output
+    from the start. Raises InputError if knobs and capacities ask for two strategies.
     """
 
     decoding: DecodingConfig
-    maximum_length: int  # the model's own limit, on both sides, EOS counted
-    keep: int = 1  # hypotheses returned for a sentence, at most `decoding.beam`
-    banned: tuple[tuple[int, ...], ...] = ()  # token sequences that are never written
+    maximum_length: int  # the model's limit for either side, including EOS
+    keep: int = 1  # hypotheses to return for each sentence, at most `decoding.beam`
+    banned: tuple[tuple[int, ...], ...] = ()  # token sequences that no output may contain
     capacities: Capacities = NO_CAPACITIES
-    bucket: int = 0  # the length that sources are padded to
+    bucket: int = 0  # the length to which sources are padded
 
     def __post_init__(self) -> None:
         if self.capacities.terms and (self.decoding.sampling or self.decoding.groups > 1):
-            raise InputError("terminology needs beam search: it goes with neither sampling nor groups")
+            raise InputError("terminology needs beam search: it cannot be combined with sampling or groups")
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """Lengths to which the cache grows; the last is the longest output."""
+        """The lengths to which the cache grows, in order; the last is the longest output."""
         if not self.bucket:
             return (self.maximum_length,)
         longest = self.limit(self.bucket)
@@ -49,17 +49,17 @@ class SearchPlan:
 
     @property
     def length(self) -> int:
-        """The longest output of the program in tokens, EOS counted."""
+        """The longest output of the program in tokens, including EOS."""
         return self.stages[-1]
 
     @property
     def slots(self) -> int:
-        """Rows that a step computes."""
+        """The number of rows that a step computes."""
         return self.decoding.rows or usual_rows()
 
     @property
     def strategy(self) -> str:
-        """The strategy in STRATEGIES that the knobs ask for."""
+        """The name in STRATEGIES of the strategy that the knobs ask for."""
         if self.capacities.terms:
             return "terminology"
         if self.decoding.sampling:
@@ -69,19 +69,19 @@ class SearchPlan:
         return "greedy" if self.decoding.beam == 1 else "beam"
 
     def limit(self, source_length: int) -> int:
-        """The longest output for a source of this many tokens, EOS counted on both sides."""
+        """The longest output for a source of this many tokens, including EOS on both sides."""
         longest = int(source_length * self.decoding.maximum_ratio) + self.decoding.maximum_extra
         return max(1, min(longest, self.maximum_length))
 
     def minimum(self, source_length: int) -> int:
-        """The fewest tokens before EOS that are asked for, for a source of this many, EOS counted."""
+        """The fewest tokens required before EOS, for a source of this many tokens including EOS."""
         return int(self.decoding.minimum_ratio * (source_length - 1)) + self.decoding.minimum_length
 
     def with_decoding(self, **knobs: Any) -> "SearchPlan":
-        """The plan with these knobs, which are not checked again."""
+        """The plan with these changes to its knobs, which are not validated."""
         return dataclasses.replace(self, decoding=self.decoding.model_copy(update=knobs))
 
 
 def usual_rows() -> int:
-    """Rows of a step where a config leaves them open: 8 on CPUs, to fit the cache; 128 elsewhere, to keep them busy."""
+    """The default number of rows in a step: 8 on CPUs, to fit the cache; 128 on accelerators, to keep them busy."""
     return 8 if jax.default_backend() == "cpu" else 128

@@ -1,4 +1,4 @@
-"""What a sentence asks of the search, alone and stacked as the rows of a batch."""
+"""The search request of a sentence, and requests stacked as the rows of a batch."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,23 +10,23 @@ from data.batch import PAD
 from transformer.decoding.batches import fill
 from transformer.decoding.plan import SearchPlan
 
-MOST_TERMS = 8  # terms that one sentence can require
-LONGEST_TERM = 16  # tokens of a term
+MOST_TERMS = 8  # most terms that a sentence can require
+LONGEST_TERM = 16  # most tokens in a term
 NO_TOKENS, NO_TERMS = np.zeros(0, np.int32), np.zeros((0, 0), np.int32)
 
 
 class Request(NamedTuple):
-    """What a sentence asks of the search. Stacked, its fields have the rows of a batch in front: see `stack`.
+    """What the search needs to know about a sentence. Tokens are padded with PAD.
 
-    Tokens are padded with PAD.
+    In a stack of requests, each field has a leading axis for the rows of the batch: see `stack`.
     """
 
-    source: Int[Array | np.ndarray, "*B S"]  # EOS included
-    limit: Int[Array | np.ndarray, "*B"]  # longest output in tokens, EOS counted; 0: the row is left out
-    minimum: Int[Array | np.ndarray, "*B"]  # fewest tokens before EOS
+    source: Int[Array | np.ndarray, "*B S"]  # including EOS
+    limit: Int[Array | np.ndarray, "*B"]  # longest output in tokens, including EOS; 0: the row is not searched
+    minimum: Int[Array | np.ndarray, "*B"]  # fewest tokens required before EOS
     prefix: Int[Array | np.ndarray, "*B P"]  # tokens with which the output begins
     terms: Int[Array | np.ndarray, "*B M Q"]  # up to M terms of up to Q tokens that the output must contain
-    key: UInt32[Array | np.ndarray, "*B 2"]  # of its random numbers
+    key: UInt32[Array | np.ndarray, "*B 2"]  # of the sentence's random numbers
 
 
 def make_request(
@@ -38,9 +38,10 @@ def make_request(
     prefix: Sequence[int] = (),
     terms: Sequence[Sequence[int]] = (),
 ) -> Request:
-    """The request of a sentence, as tokens with EOS. Its length limits are those of the plan for its own length.
+    """The request for a sentence, given as tokens with EOS. The plan gives the length limits for its length.
 
-    `line` and `part` number it, and decide its random numbers. ValueError for what the plan has no room for.
+    `line` and `part` number the sentence and seed its random numbers. Raises ValueError for a prefix or terms that the
+    plan has no room for.
     """
     limit = plan.limit(len(source))
     if prefix and not (plan.capacities.prefixes and len(prefix) < limit):
@@ -58,21 +59,21 @@ def make_request(
 
 
 def longest_of(terms: Sequence[Sequence[int]]) -> int:
-    """The tokens of the longest term."""
+    """The number of tokens in the longest term."""
     return max(map(len, terms))
 
 
 def random_key(seed: int, line: int, part: int) -> UInt32[np.ndarray, "2"]:
-    """The key of a sentence's random numbers: the seed and the line for the first part of a line, a hash for others."""
+    """The key of a sentence's random numbers: the seed and the line number for a line's first part, else a hash."""
     if part == 0 and line < 2**32:
         return np.array([seed, line], np.uint32)
     return np.random.SeedSequence([seed, line, part]).generate_state(2)
 
 
 def stack(requests: Sequence[Request], plan: SearchPlan, *, rows: int) -> Request:
-    """The requests as the rows of a batch, padded to the plan's shapes; the rows left over are left out of the search.
+    """The requests as the rows of a batch, padded to the plan's shapes and to its number of rows.
 
-    Without capacities for them, prefixes and terms take no room in the program.
+    Rows of padding are not searched. Without capacities for them, prefixes and terms take no room in the program.
     """
     prefix = plan.length if plan.capacities.prefixes else 0
     terms = (MOST_TERMS if plan.capacities.terms else 0, LONGEST_TERM)
@@ -82,7 +83,7 @@ def stack(requests: Sequence[Request], plan: SearchPlan, *, rows: int) -> Reques
 
 
 def pad(values: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """One array of many, each in the corner of its row: PAD, which is 0, is around it, and in the rows left over."""
+    """The arrays stacked as the first rows of one, each padded to its row's shape with PAD, which is 0."""
     padded = np.full(shape, PAD, values[0].dtype)
     if {value.shape for value in values} == {shape[1:]}:
         padded[: len(values)] = values

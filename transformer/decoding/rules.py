@@ -1,6 +1,6 @@
-"""Rules on what may be written next, around any stepper: search strategies do not know that they are there.
+"""Rules on which token may come next. They wrap any stepper, so search strategies need not know about them.
 
-To add a rule: a function of log-probabilities and history, and its line in `with_rules`.
+To add a rule, write a function of log-probabilities and history, and add its line to `with_rules`.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from transformer.decoding.stepper import NEVER, Cache, Stepper
 
 
 class RuledCache(NamedTuple):
-    """The cache of the stepper inside, what each hypothesis wrote, BOS first, and what its row requires."""
+    """The wrapped stepper's cache, the tokens of each hypothesis from BOS on, and the requirements of its row."""
 
     inside: Cache
     history: Int[Array, "B K L"]
@@ -32,10 +32,10 @@ def ruled_cache(inside: Cache, request: Request, plan: SearchPlan) -> RuledCache
 
 
 def with_rules(stepper: Stepper, plan: SearchPlan) -> Stepper:
-    """A stepper that gives NEVER to tokens that a rule forbids. Its cache is that of `ruled_cache`.
+    """A stepper that gives NEVER to the tokens that a rule forbids. Its cache comes from `ruled_cache`.
 
-    The probability of forbidden tokens is not handed to the others: a hypothesis keeps the score that the model gives
-    it. Only a repetition penalty changes scores.
+    The probability of forbidden tokens is not redistributed: a hypothesis keeps the score that the model gives it. Only
+    a repetition penalty changes scores.
     """
 
     def step(tokens: Array, positions: Array, cache: RuledCache) -> tuple[Array, RuledCache]:
@@ -66,7 +66,7 @@ def with_rules(stepper: Stepper, plan: SearchPlan) -> Stepper:
 def forbid_early_end(
     log_probabilities: Float[Array, "B K V"], positions: Int[Array, " B"], minimums: Int[Array, " B"]
 ) -> Float[Array, "B K V"]:
-    """No EOS before a row has its fewest tokens."""
+    """Forbids EOS before a row has its minimum number of tokens."""
     is_end = jnp.arange(log_probabilities.shape[-1]) == EOS
     is_early = positions < minimums
     return jnp.where(is_early[:, None, None] & is_end[None, None], NEVER, log_probabilities)
@@ -78,7 +78,7 @@ def force_prefix(
     positions: Int[Array, " B"],
     prefixes: Int[Array, "B P"],
 ) -> Float[Array, "B K V"]:
-    """Where a row's prefix has a token for this position: that token alone, whatever other rules say."""
+    """Allows only the prefix's token where a row's prefix covers this position, whatever other rules say."""
     length = prefixes.shape[1]
     wanted = jnp.take_along_axis(prefixes, jnp.minimum(positions, length - 1)[:, None], axis=1)[:, 0]
     wanted = jnp.where(positions < length, wanted, PAD)
@@ -90,7 +90,7 @@ def force_prefix(
 def penalize_repetition(
     log_probabilities: Float[Array, "B K V"], history: Int[Array, "B K L"], penalty: float
 ) -> Float[Array, "B K V"]:
-    """Log-probabilities of tokens that a hypothesis has written, multiplied by the penalty (Keskar et al. 2019)."""
+    """Multiplies the log-probabilities of tokens that a hypothesis contains by the penalty (Keskar et al. 2019)."""
     was_written = mark(history, jnp.ones_like(history, bool), log_probabilities.shape[-1])
     return jnp.where(was_written, log_probabilities * penalty, log_probabilities)
 
@@ -98,15 +98,15 @@ def penalize_repetition(
 def forbid_repetition(
     log_probabilities: Float[Array, "B K V"], history: Int[Array, "B K L"], positions: Int[Array, " B"], size: int
 ) -> Float[Array, "B K V"]:
-    """No token that would end a run of `size` tokens that the hypothesis has written before."""
+    """Forbids a token that would complete an n-gram of `size` tokens which the hypothesis already contains."""
     length = history.shape[-1]
     newest_position = positions[:, None, None]
     is_repeated = jnp.broadcast_to(jnp.arange(length)[None, None] <= newest_position, history.shape)
-    for back in range(1, size):  # the token `back` positions before each, against the one before the next token
+    for back in range(1, size):  # compares the token `back` positions before each with the one `back` before the next
         earlier = jnp.pad(history, ((0, 0), (0, 0), (back, 0)), constant_values=-1)[..., :length]
         newest = jnp.take_along_axis(history, jnp.maximum(newest_position + 1 - back, 0), axis=-1)
         is_repeated &= (earlier == newest) & (newest_position + 1 >= back)
-    is_output = (jnp.arange(length) >= size)[None, None]  # BOS is no part of a run
+    is_output = (jnp.arange(length) >= size)[None, None]  # BOS is not part of an n-gram
     return jnp.where(mark(history, is_repeated & is_output, log_probabilities.shape[-1]), NEVER, log_probabilities)
 
 
@@ -116,7 +116,7 @@ def forbid_sequences(
     positions: Int[Array, " B"],
     sequences: tuple[tuple[int, ...], ...],
 ) -> Float[Array, "B K V"]:
-    """No token that would complete one of the sequences."""
+    """Forbids a token that would complete one of the sequences."""
     longest = max(map(len, sequences))
     newest = jnp.pad(history, ((0, 0), (0, 0), (longest, 0)), constant_values=-1)
     last = positions[:, None, None] + 2 + jnp.arange(longest - 1)[None, None]  # of the last longest - 1 tokens
@@ -130,7 +130,7 @@ def forbid_sequences(
 
 
 def mark(tokens: Int[Array, "B K L"], chosen: Bool[Array, "B K L"], vocabulary: int) -> Bool[Array, "B K V"]:
-    """True for the tokens at the chosen positions."""
+    """True for each token of the vocabulary that is at one of the chosen positions."""
     rows, beams = tokens.shape[:2]
     blank = jnp.zeros((rows, beams, vocabulary), bool)
     marked = jnp.where(chosen, tokens, vocabulary)

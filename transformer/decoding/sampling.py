@@ -1,4 +1,4 @@
-"""Sampling: each token is drawn by its probability, from random numbers that belong to the line."""
+"""Sampling: each token is drawn according to its probability, with random numbers that belong to the line."""
 
 from typing import NamedTuple
 
@@ -15,11 +15,11 @@ from transformer.decoding.slots import run_steps
 from transformer.decoding.stepper import NEVER, Cache, Stepper
 
 BISECTIONS = 24
-"""Halvings of the interval in which the least probability of the nucleus is looked for: exact to 2^-24 of the top."""
+"""Bisection steps to find the smallest probability in the nucleus, to within 2^-24 of the largest."""
 
 
 class SamplingState(NamedTuple):
-    """The loop's state: K samples of each row, which know nothing of each other."""
+    """The loop's state: K independent samples for each row."""
 
     steps: Int[Array, " B"]
     tokens: Int[Array, "B K L"]
@@ -34,9 +34,10 @@ class SamplingState(NamedTuple):
 
 
 def sampling_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
-    """K samples of each row, best score first; log-probabilities are the model's own, whatever is drawn from.
+    """K samples for each row, best score first.
 
-    A row's samples depend on its own random key and on nothing else in the batch.
+    Log-probabilities are those of the model, whatever distribution was drawn from. A row's samples depend on its own
+    random key and on nothing else in the batch.
     """
     limits = request.limit
     empty = empty_hypotheses(limits.shape[0], plan.decoding.beam, plan.length)
@@ -61,7 +62,7 @@ def sampling_search(stepper: Stepper, cache: Cache, request: Request, plan: Sear
 
 
 def advance(stepper: Stepper, state: SamplingState, plan: SearchPlan) -> SamplingState:
-    """One more token for every sample of the open rows that has not met EOS."""
+    """The state with one more token for every sample of the open rows that has not written EOS."""
     log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
     numbers = uniform(state.keys, state.steps, plan.decoding.beam)
     drawn = draw(keep_likeliest(log_probabilities / plan.decoding.temperature, plan), numbers)
@@ -83,7 +84,7 @@ def advance(stepper: Stepper, state: SamplingState, plan: SearchPlan) -> Samplin
 
 
 def uniform(keys: UInt32[Array, "B 2"], steps: Int[Array, " B"], samples: int) -> Float[Array, "B samples"]:
-    """A number in [0, 1) for each sample of each row at its step."""
+    """A random number in [0, 1) for each sample of each row at its step."""
 
     def of_row(key: UInt32[Array, "2"], step: Int[Array, ""]) -> Float[Array, " samples"]:
         return jax.random.uniform(jax.random.fold_in(jax.random.wrap_key_data(key), step), (samples,))
@@ -92,10 +93,10 @@ def uniform(keys: UInt32[Array, "B 2"], steps: Int[Array, " B"], samples: int) -
 
 
 def keep_likeliest(logits: Float[Array, "B K V"], plan: SearchPlan) -> Float[Array, "B K V"]:
-    """The logits, NEVER outside the `top_k` likeliest tokens (Fan et al. 2018) and outside the nucleus.
+    """The logits, with NEVER outside the `top_k` likeliest tokens (Fan et al. 2018) and outside the nucleus.
 
-    The nucleus (Holtzman et al. 2020) is the smallest set of likeliest tokens with a probability of at least `top_p`,
-    among those that `top_k` leaves. Tokens of equal probability stay or go together.
+    The nucleus (Holtzman et al. 2020) is the smallest set of likeliest tokens with a total probability of at least
+    `top_p`, among those that `top_k` keeps. Tokens of equal probability are kept or removed together.
     """
     if 0 < plan.decoding.top_k < logits.shape[-1]:
         least = jax.lax.top_k(logits, plan.decoding.top_k)[0][..., -1:]
@@ -116,7 +117,7 @@ def keep_likeliest(logits: Float[Array, "B K V"], plan: SearchPlan) -> Float[Arr
 
 
 def draw(logits: Float[Array, "B K V"], numbers: Float[Array, "B K"]) -> Int[Array, "B K"]:
-    """The token of each number in [0, 1), by the inverse of the cumulative distribution."""
+    """The token drawn by each number in [0, 1), by the inverse of the cumulative distribution."""
     weights = jnp.exp(logits - logits.max(-1, keepdims=True))
     cumulative = jnp.cumsum(weights, axis=-1)
     index = (cumulative <= numbers[..., None] * cumulative[..., -1:]).sum(-1)

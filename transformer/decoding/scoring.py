@@ -1,8 +1,8 @@
-"""Forced scoring: how likely the model finds translations that are given, and where it looks while it reads them.
+"""Forced scoring: the log-probabilities of given translations, and the attention of the decoder that reads them.
 
-The forward pass is that of training: the decoder sees a whole target at once, without cache or dropout. Shapes are
-fixed as in search: a pair is padded to a bucket that its own lengths decide, in rows of a fixed number, so that its
-result has the same bits whatever is scored beside it.
+The forward pass is that of training: the decoder sees a whole target at once, without a cache or dropout. Shapes are
+fixed as in search: a pair is padded to a bucket that depends on its own lengths, in a batch with a fixed number of
+rows. So its result has the same bits whatever other pairs are in the batch.
 """
 
 import functools
@@ -25,9 +25,9 @@ from transformer.training.loss import label_log_probabilities
 
 
 class ForcedPair(NamedTuple):
-    """A source and what is to be scored as its translation, as ids; both end with EOS.
+    """A source and the translation to score, as ids; both end with EOS.
 
-    A hypothesis that the length limit cut has no EOS, and is scored without one.
+    A hypothesis that was cut off at the length limit has no EOS, and is scored without one.
     """
 
     source: Sequence[int]
@@ -35,26 +35,27 @@ class ForcedPair(NamedTuple):
 
 
 def forced_pair(source: Sequence[int], target: Sequence[int], *, is_finished: bool = True) -> ForcedPair:
-    """The pair of a source with its EOS and a target without: a hypothesis's tokens, or `encode_target` of a line."""
+    """A pair from a source with EOS and a target without: a hypothesis's tokens, or `encode_target` of a line."""
     return ForcedPair(source, [*target, EOS] if is_finished else list(target))
 
 
 def longest_side(pair: ForcedPair) -> int:
-    """The length that must fit into the model's maximum_length: ([a, b, EOS], [x, EOS]) -> 3."""
+    """The longer side's length, which must fit the model's maximum_length: ([a, b, EOS], [x, EOS]) -> 3."""
     return max(len(pair.source), len(pair.labels), 1)
 
 
 def score_pairs(
     graph: nnx.GraphDef, parameters: Parameters, pairs: Sequence[ForcedPair], *, rows: int, maximum_length: int
 ) -> Iterator[tuple[list[int], list[Float[np.ndarray, " T"]]]]:
-    """Batch after batch: the indices of its pairs, and of each the log-probability of every label, in float32.
+    """For each batch, the indices of its pairs, and for each pair the log-probability of every label, in float32.
 
-    The log-probability of a label is given the source and all labels before it, over the whole vocabulary: PAD, UNK and
-    BOS, which search never chooses, keep theirs here as there. The sum is the log-probability that search reports of
-    the same output, up to rounding. `rows` pairs share a program; use `decoding.rows`.
+    The log-probability of a label is conditional on the source and all earlier labels, and is over the whole
+    vocabulary: as in search, PAD, UNK and BOS keep their share, though search never chooses them. The sum is the
+    log-probability that search reports for the same output, up to rounding. `rows` pairs share a program; use
+    `decoding.rows`.
 
-    A pair of which a side is longer than `maximum_length`, the model's own, is an InputError that names its number from
-    1 on; a program that reads files checks `longest_side` first, and names the line.
+    Raises InputError for a pair with a side longer than `maximum_length`, the model's limit, and gives its number,
+    counted from 1. A program that reads files should check `longest_side` first, and name the line.
     """
     for indices, on_host, lengths in forced_batches(
         functools.partial(score_rows, graph, parameters), pairs, rows=rows, maximum_length=maximum_length
@@ -74,10 +75,10 @@ def attend_pairs(
     rows: int,
     maximum_length: int,
 ) -> Iterator[tuple[list[int], list[Float[np.ndarray, "T S"]]]]:
-    """Batch after batch: the indices of its pairs, and of each the mean attention of decoder layer `layer`.
+    """For each batch, the indices of its pairs, and for each pair the mean attention of decoder layer `layer`.
 
-    Row t is the attention of the step that predicts label t, and has read label t - 1; columns are source tokens, EOS
-    included; rows sum to 1. Otherwise as `score_pairs`.
+    Row t is the attention of the step that reads label t - 1 and predicts label t. Columns are source tokens, including
+    EOS; rows sum to 1. Otherwise as `score_pairs`.
     """
     for indices, on_host, lengths in forced_batches(
         functools.partial(attend_rows, graph, parameters, layer=layer), pairs, rows=rows, maximum_length=maximum_length
@@ -88,7 +89,7 @@ def attend_pairs(
 def forced_batches(
     program: Callable[..., Array], pairs: Sequence[ForcedPair], *, rows: int, maximum_length: int
 ) -> Iterator[tuple[list[int], np.ndarray, list[tuple[int, int]]]]:
-    """The result of a program for each batch of pairs, with their indices and lengths of (source, labels)."""
+    """A program's result for each batch of pairs, with the indices of the pairs and their (source, label) lengths."""
     sizes = [longest_side(pair) for pair in pairs]
     for index, size in enumerate(sizes):
         if size > maximum_length:
@@ -124,7 +125,7 @@ def score_rows(
     source: Int[Array, "B S"],
     labels: Int[Array, "B T"],
 ) -> Float[Array, "B T"]:
-    """The log-probability of every label; what stands behind the length of a row means nothing."""
+    """The log-probability of every label; values beyond a row's length are meaningless."""
     model = merge(graph, parameters)
     hidden = model.features(forced_batch(source, labels))
     output = model.output()
@@ -140,7 +141,7 @@ def attend_rows(
     *,
     layer: int,
 ) -> Float[Array, "B T S"]:
-    """The mean over heads of one layer's attention to the source."""
+    """One layer's attention to the source, averaged over heads."""
     model = merge(graph, parameters)
     name = model.alignment_name(layer)
     with tap(lambda shown: shown == name) as shown:
@@ -149,13 +150,13 @@ def attend_rows(
 
 
 def forced_batch(source: Int[Array, "B S"], labels: Int[Array, "B T"]) -> Batch:
-    """Rows of one pair each: the decoder's inputs are BOS and every label but the last."""
+    """A batch with one pair in each row; the decoder's inputs are BOS and every label but the last."""
     inputs = jnp.concatenate([jnp.full_like(labels[:, :1], BOS), labels[:, :-1]], axis=1)
     (source_segments, source_positions), (segments, positions) = map(one_segment, (source, inputs))
     return Batch(source, source_segments, source_positions, inputs, labels, segments, positions)
 
 
 def one_segment(tokens: Int[Array, "B S"]) -> tuple[Int[Array, "B S"], Int[Array, "B S"]]:
-    """Segments and positions of rows that hold one sentence: a b and a PAD -> [1, 1, 0] and [0, 1, 2]."""
+    """Segments and positions of rows that hold one sentence each: a b PAD -> [1, 1, 0] and [0, 1, 2]."""
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     return (tokens != PAD).astype(jnp.int32), positions

@@ -1,4 +1,4 @@
-"""The device part of translation: sentences of any length, in fixed shapes, through encoder and search."""
+"""Translations of token sequences of any length, encoded and searched on devices in fixed shapes."""
 
 import functools
 from collections import deque
@@ -22,11 +22,11 @@ from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.stepper import NEVER, Cache
 from transformer.model import Assembly, Parameters, merge
 
-WHOLE, BY_ROWS = PartitionSpec(), PartitionSpec("rows")  # on each device, or a share of the rows on each
+WHOLE, BY_ROWS = PartitionSpec(), PartitionSpec("rows")  # replicated on each device, or rows divided among the devices
 
 
 class Ensemble(NamedTuple):
-    """What is searched with: one model, or several that vote, whole on each device of a mesh."""
+    """One model or several whose probabilities are averaged, each replicated on every device of a mesh."""
 
     graphs: tuple[nnx.GraphDef, ...]
     parameters: tuple[Parameters, ...]
@@ -34,7 +34,7 @@ class Ensemble(NamedTuple):
 
     @classmethod
     def of(cls, *models: tuple[nnx.GraphDef, Parameters], devices: Sequence[jax.Device] = ()) -> "Ensemble":
-        """Models, as `split` gives them, on these devices; by default on the first of this process."""
+        """The ensemble of these models, as `split` returns them, on these devices; by default on this process's first."""
         graphs, parameters = zip(*models, strict=True)
         mesh = Mesh(np.array(devices or jax.local_devices()[:1]), ("rows",))
         return cls(graphs, jax.device_put(parameters, NamedSharding(mesh, WHOLE)), mesh)
@@ -50,7 +50,7 @@ class Hypothesis(NamedTuple):
 
 
 def ensemble_stepper(models: Sequence[Assembly]) -> Stepper:
-    """The models as search sees them: the mean of their probabilities, of which PAD, UNK and BOS are never chosen."""
+    """A stepper over the mean of the models' probabilities, in which PAD, UNK and BOS are never chosen."""
 
     def step(
         tokens: Int[Array, "B K"], positions: Int[Array, " B"], caches: tuple[Cache, ...]
@@ -82,19 +82,19 @@ def search_sentences(
     batch_size: int = 0,
     make_stepper: MakeStepper = ensemble_stepper,
 ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
-    """Batch after batch: the indices of its sentences among the requests, and up to `plan.keep` hypotheses of each.
+    """For each batch, the indices of its sentences in `requests`, and up to `plan.keep` hypotheses for each sentence.
 
     Hypotheses come best first. Up to `batch_size` sentences (0: as many as fit) share a program, in which each device
-    takes steps of `plan.slots` of them; other rows are empty. A program is compiled for each bucket and never for a
-    number of sentences: a sentence's result has the same bits whatever is searched beside it. Rows are dealt out to the
-    devices of the ensemble.
+    decodes `plan.slots` of them side by side; unused rows are empty. Programs are compiled for buckets of lengths, not
+    for numbers of sentences, so a sentence's result has the same bits whatever else is in its batch. Rows are divided
+    among the ensemble's devices.
     """
     mesh = ensemble.mesh
     rows_per_device = plan.slots * IN_FLIGHT
     rows = rows_per_device * mesh.size
     lengths = [len(request.source) for request in requests]
     pending: deque[tuple[list[int], np.ndarray, Hypotheses]] = deque()
-    # Neighbours in length go to different devices, so that all have as much to do; the longest begin first.
+    # Deal sentences of similar length to different devices, to balance their work; the longest begin first.
     dealt = np.arange(rows)[::-1].reshape(rows_per_device, mesh.size).T.reshape(-1)
     row_of = np.argsort(dealt)
     for indices, bucket in make_batches(
@@ -123,9 +123,9 @@ def search_rows(
     mesh: Mesh,
     make_stepper: MakeStepper = ensemble_stepper,
 ) -> Hypotheses:
-    """Encodes rows of one sentence each, and searches their translations. Rows of limit 0 are left out.
+    """The hypotheses for rows of one sentence each. Rows with limit 0 are not searched.
 
-    Each device searches its own share of the rows, to its own end: no device waits for another inside a program.
+    Each device searches its own rows to the end; no device waits for another inside a program.
     """
 
     def search_share(parameters: tuple[Parameters, ...], request: Request) -> Hypotheses:
@@ -140,7 +140,7 @@ def search_rows(
 
 
 def collect(indices: list[int], rows: np.ndarray, hypotheses: Hypotheses) -> tuple[list[int], list[list[Hypothesis]]]:
-    """Waits for a batch's result: the one transfer from the device. InputError if no score is finite."""
+    """A batch's result, fetched from the device in one transfer. Raises InputError if no score is finite."""
     on_host: Hypotheses = jax.device_get(hypotheses)
     found = []
     for tokens, lengths, *numbers in zip(*(values[rows] for values in on_host), strict=True):

@@ -1,4 +1,4 @@
-"""The loop of every strategy: each step computes a fixed number of rows, and a complete row makes room for the next."""
+"""The loop of every strategy: each step computes a fixed number of rows, and the next row replaces a complete one."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,18 +10,18 @@ from jaxtyping import Array, Bool, Int
 from transformer.decoding.plan import SearchPlan
 from transformer.decoding.stepper import Stepper
 
-State = Any  # a NamedTuple with `steps` [B], `is_open` [B] and `cache`, whose arrays all have the rows in front
+State = Any  # a NamedTuple with `steps` [B], `is_open` [B] and `cache`; rows are the first axis of every array
 
 Advance = Callable[[State], State]
 
 
 def run_steps(stepper: Stepper, state: State, plan: SearchPlan, advance: Advance) -> State:
-    """The state, without its cache, after every open row was advanced to its end or to the length limit.
+    """The state, without its cache, after every open row has reached its end or the length limit.
 
-    `advance(state)` takes each open row one step further, and leaves the others as they are. A step has the shape of
-    `plan.slots` rows: a row that is complete costs nothing any more, since the next one takes its slot at
-    once, each at a step of its own. What a row computes does not depend on its company. Attention over a cache costs
-    what there is room for, so that the cache grows in stages; a row that needs more room waits for the next stage.
+    `advance(state)` takes each open row one step further and leaves the others unchanged. A step computes `plan.slots`
+    rows. A complete row costs nothing more, because the next row takes its slot at once; rows in the slots may be at
+    different steps. A row's result does not depend on the other rows. Attention over a cache costs as much as the
+    cache's capacity, so the cache grows in stages; a row that needs more capacity waits for the next stage.
     """
     for length in plan.stages:
         if plan.slots >= len(state.steps):
@@ -33,12 +33,12 @@ def run_steps(stepper: Stepper, state: State, plan: SearchPlan, advance: Advance
 
 
 def _advance_all(state: State, length: int, advance: Advance) -> State:
-    """The state after its open rows were advanced together to `length` or to their ends."""
+    """The state after its open rows have advanced together to `length` or to their ends."""
     return jax.lax.while_loop(lambda now: _is_going(now, length).any(), advance, state)
 
 
 def _is_going(state: State, length: int) -> Bool[Array, " B"]:
-    """The rows that have a step to take before `length`."""
+    """True for the rows that have a step left before `length`."""
     return state.is_open & (state.steps < length)
 
 
@@ -46,18 +46,18 @@ EMPTY = -1  # a slot without a row
 
 
 class Slots(NamedTuple):
-    """The rows that take steps, and all others."""
+    """The rows that are in slots, and all other rows."""
 
     state: State  # of the rows in the slots
-    rows: Int[Array, " slots"]  # which rows these are; EMPTY: none
-    begun: Int[Array, ""]  # rows that were given a slot so far
-    done: State  # of all rows; those that have left their slots as they are then
+    rows: Int[Array, " slots"]  # the index of the row in each slot, or EMPTY
+    begun: Int[Array, ""]  # number of rows that have been given a slot so far
+    done: State  # of all rows; final for those that have left their slots
 
 
 def _advance_in_slots(
     stepper: Stepper, state: State, length: int, slots: int, advance: Advance, *, keeps_cache: bool
 ) -> State:
-    """`_advance_all`, as many rows at a time as there are slots, whichever they are."""
+    """As `_advance_all`, but only as many rows at a time as there are slots."""
     order = jnp.argsort(~state.is_open, stable=True)
     count = state.is_open.sum()
 
@@ -65,7 +65,7 @@ def _advance_in_slots(
         return (now.rows != EMPTY) & ~_is_going(now.state, length)
 
     def leave(now: Slots) -> Slots:
-        """The first slot whose row has come to its end, or to `length`, is emptied."""
+        """Empties the first slot whose row has reached its end or `length`."""
         slot = jnp.argmax(is_leaving(now))
         leaving = one_row(now.state if keeps_cache else now.state._replace(cache=None), slot)
         return now._replace(done=with_row(now.done, leaving, now.rows[slot]), rows=now.rows.at[slot].set(EMPTY))
@@ -74,7 +74,7 @@ def _advance_in_slots(
         return (now.rows == EMPTY).any() & (now.begun < count)
 
     def enter(now: Slots) -> Slots:
-        """The first empty slot goes to the next row."""
+        """Gives the first empty slot to the next row."""
         slot, row = jnp.argmax(now.rows == EMPTY), order[now.begun]
         entering = one_row(state, row)
         entering = entering._replace(cache=stepper.grow(entering.cache, length))
@@ -100,10 +100,10 @@ def _advance_in_slots(
 
 
 def one_row(state: State, row: Array) -> State:
-    """A state of one row alone."""
+    """The state of one row alone."""
     return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, row, 1), state)
 
 
 def with_row(state: State, part: State, row: Array) -> State:
-    """The state with a row from a state of that row alone."""
+    """The state with one row replaced by `part`, the state of that row alone."""
     return jax.tree.map(lambda whole, one: jax.lax.dynamic_update_slice_in_dim(whole, one, row, 0), state, part)

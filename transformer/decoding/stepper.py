@@ -1,4 +1,4 @@
-"""All that a search knows of a model: a function from the newest tokens to the probabilities of the next ones."""
+"""All that a search knows about a model: a function from the newest tokens to the probabilities of the next ones."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,18 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array
 
-NEVER = -np.inf  # the log-probability of what must not be chosen
+NEVER = -np.inf  # the log-probability of a token that must not be chosen
 
-Cache = Any  # any pytree: only the stepper looks inside
+Cache = Any  # any pytree; only the stepper looks inside
 
 
 class Stepper(NamedTuple):
-    """All that a search knows of a model.
+    """The functions through which a search uses a model.
 
-    `step(tokens [B K], positions [B], cache)` gives `(log_probabilities [B K V], cache)` for the token after the given
-    ones, which stand at their row's position: float32, NEVER for what may not be generated. `reorder(cache, parents
-    [B K])` gives the cache in which beam k of a row continues what was its beam parents[k]. `grow(cache, length)` gives
-    the cache with room for `length` tokens. Every array in a cache has the rows of the search in front.
+    `step(tokens [B K], positions [B], cache)` returns `(log_probabilities [B K V], cache)` for the next token after the
+    given ones, which are at their row's position. Log-probabilities are float32, NEVER for tokens that may not be
+    generated. `reorder(cache, parents [B K])` returns the cache in which beam k of a row continues its former beam
+    parents[k]. `grow(cache, length)` returns the cache with room for `length` tokens. Rows are the first axis of every
+    array in a cache.
     """
 
     step: Callable[[Array, Array, Cache], tuple[Array, Cache]]

@@ -1,4 +1,4 @@
-"""Beam search under terminology constraints: outputs that contain given terms."""
+"""Beam search with terminology constraints: outputs that contain given terms."""
 
 from typing import NamedTuple
 
@@ -17,10 +17,10 @@ from transformer.decoding.stepper import NEVER, Cache, Stepper
 
 
 class Progress(NamedTuple):
-    """What hypotheses have of the terms of their row."""
+    """How much of each term of its row a hypothesis contains."""
 
     is_met: Bool[Array, "B K M"]
-    begun: Int[Array, "B K M"]  # tokens of the term with which the hypothesis ends
+    begun: Int[Array, "B K M"]  # number of the term's first tokens with which the hypothesis ends
 
 
 class TermState(NamedTuple):
@@ -33,17 +33,17 @@ class TermState(NamedTuple):
     cache: Cache
 
 
-ENDLESS = 1e6  # patience: a row is searched until nothing better can come
+ENDLESS = 1e6  # patience: a row is searched until no live hypothesis can improve on the result
 
 
 def terminology_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
-    """The best hypotheses that contain every term of their row; one without terms is searched as by `beam_search`.
+    """The best hypotheses that contain every term of their row. Rows without terms are searched as by `beam_search`.
 
-    A variant of dynamic beam allocation (Post and Vilar 2018). The live hypotheses of a row fall into banks by the
-    number of tokens of terms that they have. To the best extensions are added those that begin or continue a missing
-    term, and the beam is filled with the best of each bank, then the second best of each, and so on, fullest bank
-    first. There is always a hypothesis that is as far as it can be, so that terms are met whenever they fit in the
-    length limit. EOS is allowed only to hypotheses that have all terms, and each of those may end at every step.
+    A variant of dynamic beam allocation (Post and Vilar 2018). The live hypotheses of a row are grouped into banks by
+    how many tokens of terms they contain. The candidates are the best extensions, and those that begin or continue a
+    missing term. The beam is filled with the best candidate of each bank, then the second best of each, and so on,
+    fullest bank first. So one hypothesis always has as many term tokens as possible at its length, and the terms appear
+    whenever they fit in the length limit. Only hypotheses that contain all terms may end, and they may at every step.
     """
     plan = plan.with_decoding(patience=ENDLESS)
     beam = initial_state(None, request.limit, plan)
@@ -53,7 +53,7 @@ def terminology_search(stepper: Stepper, cache: Cache, request: Request, plan: S
 
 
 def advance(stepper: Stepper, state: TermState, plan: SearchPlan) -> TermState:
-    """One more token for every live hypothesis of the open rows."""
+    """The state with one more token for every live hypothesis of the open rows."""
     log_probabilities, cache = stepper.step(state.beam.last, state.steps, state.cache)
     progress = follow(state.beam.tokens, state.steps, state.terms)
 
@@ -70,14 +70,14 @@ def advance(stepper: Stepper, state: TermState, plan: SearchPlan) -> TermState:
 
 
 def follow(tokens: Int[Array, "B K L"], written: Int[Array, " B"], terms: Int[Array, "B M Q"]) -> Progress:
-    """How far hypotheses of as many tokens as `written` in their row are with each of its terms; a blank one is met."""
+    """The progress of hypotheses, with `written` tokens in each row, on their row's terms; blank terms are met."""
     length, longest = tokens.shape[2], terms.shape[2]
     terms = terms[:, None, :, None]  # B 1 M 1 Q
     later = np.arange(length)[:, None] + np.arange(longest)[None]  # l, q: the position q after l
     here = jnp.pad(tokens, ((0, 0), (0, 0), (0, longest)))[:, :, None, later]  # B K 1 L Q
     is_met = ((here == terms) | (terms == PAD)).all(-1).any(-1)
 
-    # The last o tokens of a hypothesis, for every o below Q, and blanks behind them; -1 stands before the first token.
+    # The last o tokens of a hypothesis, for every o below Q, followed by blanks; -1 fills positions before the first.
     sizes, offsets = np.arange(1, longest)[:, None], np.arange(longest)[None]
     from_end = jnp.minimum(written[:, None, None] - sizes[None] + offsets[None], length - 1)
     ends = jnp.pad(tokens, ((0, 0), (0, 0), (longest, 0)), constant_values=-1)
@@ -90,7 +90,7 @@ def follow(tokens: Int[Array, "B K L"], written: Int[Array, " B"], terms: Int[Ar
 def with_terms(
     beam: BeamState, log_probabilities: Float[Array, "B K V"], terms: Int[Array, "B M Q"], progress: Progress
 ) -> Extensions:
-    """EOS for each hypothesis that has all terms, the best extensions by other tokens, and the next tokens of terms."""
+    """Candidates: EOS for hypotheses with all terms, the best extensions by other tokens, and next tokens of terms."""
     rows, beams, vocabulary = log_probabilities.shape
     is_complete = progress.is_met.all(-1)
     ends = jnp.where(is_complete, beam.log_probabilities + log_probabilities[..., EOS], NEVER)
@@ -122,13 +122,13 @@ def is_among_earlier(ones: Extensions) -> Bool[Array, "B C"]:
 
 
 def is_same(ones: Extensions, others: Extensions) -> Bool[Array, "B C D"]:
-    """Whether parent and token are the same, for each pair."""
+    """Whether parent and token are equal, for each pair."""
     same_parent = ones.parents[:, :, None] == others.parents[:, None]
     return same_parent & (ones.tokens[:, :, None] == others.tokens[:, None])
 
 
 def tokens_met(found: Extensions, terms: Int[Array, "B M Q"], progress: Progress) -> Int[Array, "B C"]:
-    """The bank of each candidate: tokens of all terms it has, and of the one it is furthest in."""
+    """The bank of each candidate: the tokens of all terms it contains, plus those of its longest unfinished term."""
     lengths = (terms != PAD).sum(-1)[:, None]
     is_met, begun = pick(progress.is_met, found.parents), pick(progress.begun, found.parents)  # B C M
     next_tokens = jnp.take_along_axis(terms[:, None], begun[..., None], axis=-1)[..., 0]
@@ -142,7 +142,7 @@ def tokens_met(found: Extensions, terms: Int[Array, "B M Q"], progress: Progress
 def fill_by_banks(
     found: Extensions, banks: Int[Array, "B C"], beams: int
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
-    """The best candidate of each bank, fullest bank first, then the second best of each, ...; the likeliest first."""
+    """The best candidate of each bank, fullest first, then the second best of each, ...; returned likeliest first."""
     count = banks.shape[1]
     earlier = jnp.tril(jnp.ones((count, count), bool), -1)[None]
     is_better = found.log_probabilities[:, None] > found.log_probabilities[:, :, None]

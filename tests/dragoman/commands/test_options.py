@@ -43,8 +43,8 @@ def test_help_lists_every_knob_with_its_range_and_default_and_keeps_the_usage_sh
     assert text.startswith("usage: train.py [-h] --run DIRECTORY [--SECTION.KEY VALUE ...] RECIPE\n")
     assert all(f"--{key} " in text for key in KNOBS)
     flat = re.sub(r"\s+", " ", text)
-    assert "model: The architecture: sizes, and the choice" in flat
-    assert "--model.dropout X share of features dropped" in flat
+    assert "model: The architecture: its sizes, and which variant" in flat
+    assert "--model.dropout X dropout rate after the embeddings" in flat
     assert "(at least 0 and below 1, default 0.1)" in flat
     assert "--model.norm layer|rms layer normalisation, or RMSNorm (default layer)" in flat
     assert max(len(line) for line in text.split("\n")) <= 110

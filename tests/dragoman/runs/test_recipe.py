@@ -68,11 +68,11 @@ BROKEN = {
     "an empty language": ("[data]\nsource_language = ''", "data.source_language must be text, not empty, found ''"),
     "heads that do not divide the width": (
         "[model]\nwidth = 10\nheads = 4",
-        "model.width is 10, which does not divide by model.heads, 4",
+        "model.width is 10, which is not divisible by model.heads, 4",
     ),
     "rotary heads of odd width": (
         "[model]\nwidth = 6\nheads = 2\npositions = 'rotary'",
-        "model.width is 6: positions need an even width, of each head for rotary",
+        "model.width is 6: positions need an even width, and rotary ones even heads",
     ),
     "tied embeddings of two vocabularies": (
         "[data]\nvocabulary = 'separate'",
@@ -154,7 +154,7 @@ def test_overrides_win_over_the_recipe_which_wins_over_the_defaults(recipe: Path
         ("model.width", "wide", "--model.width: model.width must be a whole number, at least 2, found 'wide'"),
         ("model.width", "1e3", "--model.width: model.width must be a whole number, at least 2, found 1000.0"),
         ("model.width", "8\nheads = 3", "--model.width: model.width must be a whole number, at least 2, found '8\\n"),
-        ("model.heads", "3", "--model.heads: model.width is 64, which does not divide by model.heads, 3"),
+        ("model.heads", "3", "--model.heads: model.width is 64, which is not divisible by model.heads, 3"),
         ("training.clip", "inf", "--training.clip: training.clip must be a number, at least 0, found inf"),
         (
             "data.byte_fallback",

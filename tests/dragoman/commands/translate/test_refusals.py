@@ -50,8 +50,8 @@ def test_bad_input_is_told_in_one_line(run, command, arguments, stdin, message):
         (["--alignments", "--json"], "--alignments with --json: JSON has the alignments already"),
         (["--score", "x", "--mbr"], "--score with --mbr: nothing is searched where translations are given"),
         (["--decoding.temperature", "0.5"], "decoding.temperature is for sampling: set decoding.sampling too"),
-        (["--decoding.groups", "3"], "decoding.beam is 4, which does not divide by decoding.groups, 3"),
-        (["--decoding.sampling", "true", "--decoding.groups", "2"], "decoding.sampling goes without decoding.groups"),
+        (["--decoding.groups", "3"], "decoding.beam is 4, which is not divisible by decoding.groups, 3"),
+        (["--decoding.sampling", "true", "--decoding.groups", "2"], "decoding.sampling cannot be combined with"),
         (["--decoding.top_p", "1.5", "--decoding.sampling", "true"], "top-p is 1.5: Input should be less than"),
     ],
 )
