@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`Translator`, imported when it is first asked for: a command sets up its process before JAX is imported."""
+    """`Translator`, imported on first access, because a command must set up its process before JAX is imported."""
     if name == "Translator":
         from dragoman.translation.translator import Translator
 

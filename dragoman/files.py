@@ -1,6 +1,6 @@
-"""Reading, hashing and replacing files: what is written survives a crash, and an InputError says what went wrong.
+"""Reads, hashes and replaces files. Written files survive a crash, and an InputError says what went wrong.
 
-New content is written beside its final name, flushed to the disk, then renamed.
+New content is written under a temporary name in the same directory, flushed to the disk, then renamed.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def flush(path: Path) -> None:
 
 
 def flush_tree(directory: Path) -> None:
-    """`flush` every file and directory below a directory, and itself."""
+    """`flush` every file and directory below a directory, then the directory itself."""
     for parent, _, names in os.walk(directory, topdown=False):
         for name in names:
             flush(Path(parent, name))
@@ -33,7 +33,7 @@ def flush_tree(directory: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file: a reader, or a crash at any moment, sees the old content or the new, never a part of it."""
+    """Replace a file atomically: even after a crash it has either the old content or the new, never a part."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as stream:
         stream.write(content)
@@ -45,7 +45,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def writing(name: Path | str) -> Iterator[None]:
-    """Within it an OSError becomes an InputError that calls the file by `name`; a closed pipe stays what it is."""
+    """A context that turns an OSError into an InputError naming the file `name`; BrokenPipeError is not changed."""
     try:
         yield
     except BrokenPipeError:
@@ -55,21 +55,21 @@ def writing(name: Path | str) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file that a user named, and create its directory; InputError says why it cannot be written."""
+    """Replace a file that the user named, creating its directory. InputError says why it cannot be written."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """As `write_text`, for a value as indented JSON."""
+    """As `write_text`, writing a value as indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def begin_directory(path: Path) -> Path:
-    """An empty directory beside `path`, PATH.partial, which `finish_directory` renames to `path`.
+    """A new empty directory PATH.partial, which `finish_directory` renames to PATH.
 
-    InputError if something is in the place of `path`, or the directory cannot be made.
+    InputError if `path` exists and is not an empty directory, or if the new one cannot be created.
     """
     if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
         raise InputError(f"{path}: exists already, expected a new or empty directory: choose another, or remove it")
@@ -82,14 +82,14 @@ def begin_directory(path: Path) -> Path:
 
 
 def finish_directory(partial: Path, path: Path) -> None:
-    """Give a complete directory its name, once it is on the disk."""
+    """Flush a complete directory to the disk, then give it its final name."""
     with writing(path):
         flush_tree(partial)
         partial.replace(path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file a user named; InputError says in one line why there is none."""
+    """The content of a file that the user named. InputError says in one line why it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -101,7 +101,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The content of a UTF-8 file; InputError names the first line that is something else."""
+    """The content of a UTF-8 file. InputError names the first line that is not UTF-8."""
     content = read_bytes(path)
     try:
         return content.decode("utf-8-sig")
@@ -117,7 +117,7 @@ def sha256(path: Path) -> str:
 
 
 def file_hash(paths: Sequence[Path]) -> str:
-    """SHA-256 over the contents of several files, in order: the identity of a tokenizer, or of a corpus."""
+    """SHA-256 over the contents of several files, in order. It identifies a tokenizer or a corpus."""
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: no such file")
@@ -125,9 +125,9 @@ def file_hash(paths: Sequence[Path]) -> str:
 
 
 def walk_files(directory: Path, first: str = "") -> Iterator[str]:
-    """The names of all files below a directory, relative, in order; InputError for a link, a pipe or a device.
+    """The relative names of all files below a directory, sorted. InputError for a link, a pipe or a device.
 
-    With `first`, only the entry of that name in the directory, and what is below it.
+    With `first`, only the entry of that name in the directory, and everything below it.
     """
     entries = (entry for entry in os.scandir(directory) if first in ("", entry.name))
     for entry in sorted(entries, key=lambda entry: entry.name):

@@ -1,4 +1,4 @@
-"""Messages to people: lines on standard output and standard error, and a progress bar, none of which breaks another."""
+"""Lines on standard output and standard error, and a progress bar that they do not garble."""
 
 import sys
 from types import TracebackType
@@ -6,30 +6,32 @@ from types import TracebackType
 import jax
 from tqdm import tqdm
 
-MANY = 2000  # show progress of so many lines even where standard error is no terminal
-PATIENCE = 10.0  # seconds between two updates of the bar there; also before the first if the total is unknown
+MANY = 2000  # with at least so many lines, show progress even if standard error is not a terminal
+PATIENCE = 10.0  # seconds between updates of the bar in that case, and before the first if the total is unknown
 
 
 def say(text: str) -> None:
-    """Print one line of a report on standard output; of several processes, the first does."""
+    """Print one line of a report on standard output. In a job, only process 0 prints."""
     if jax.process_index() == 0:
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
 
 def warn(text: str) -> None:
-    """Print one line on standard error, marked as a warning; of several processes, the first does."""
+    """Print one line on standard error, marked as a warning. In a job, only process 0 prints."""
     if jax.process_index() == 0:
         tell(f"warning: {text}")
 
 
 def tell(text: str) -> None:
-    """Print one line on standard error, whichever process this is."""
+    """Print one line on standard error, in every process."""
     tqdm.write(text, file=sys.stderr)
 
 
 class Progress:
-    """A bar of lines done, lines and tokens a second, and the time left if the total is known. No label: no bar."""
+    """A progress bar with lines done, lines and tokens a second, and the time left if the total is known.
+
+    Without a label there is no bar."""
 
     def __init__(self, label: str, *, total: int | None, done: int = 0):
         is_watched = sys.stderr is not None and sys.stderr.isatty()

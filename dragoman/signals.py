@@ -1,4 +1,4 @@
-"""Stopping politely: SIGTERM and SIGINT set a flag, which loops check where nothing is lost by stopping."""
+"""Graceful stopping: SIGTERM and SIGINT set a flag, which loops check at points where stopping loses nothing."""
 
 import contextlib
 import signal
@@ -17,11 +17,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(Exception):
-    """Raised where a program was asked to stop and nothing is lost by it."""
+    """Raised after a request to stop, at a point where stopping loses nothing."""
 
 
 class StopRequest:
-    """Within it SIGTERM and SIGINT only set `requested`, however often they come; the old handlers are restored after.
+    """A context in which SIGTERM and SIGINT only set `requested`. The old handlers are restored at its end.
 
     with StopRequest() as stop:
         while not stop.requested: ...
@@ -35,17 +35,17 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has arrived."""
         return self.signal_number > 0
 
     @property
     def exit_status(self) -> int:
-        """143 after SIGTERM, 130 after SIGINT, 0 without either: 128 and the number of the first signal."""
+        """128 plus the number of the first signal: 143 after SIGTERM, 130 after SIGINT; 0 if none arrived."""
         return 128 + self.signal_number if self.requested else 0
 
     @contextlib.contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Within it a signal, or one that came before, raises Interrupted: for reads from a pipe that may never end."""
+        """A context in which a signal, even an earlier one, raises Interrupted: for reads that may block forever."""
         self._is_interrupting = True
         try:
             if self.requested:
@@ -65,7 +65,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        """The handler."""
+        """The signal handler."""
         self.signal_number = self.signal_number or number
         if self._is_interrupting:
             self._is_interrupting = False  # once is enough
@@ -73,10 +73,10 @@ class StopRequest:
 
 
 class SharedStop:
-    """A request to stop one process, which stops all processes of a job after the same update.
+    """A request to stop that reaches one process and stops all processes of a job after the same update.
 
-    Signals reach one process or all of them, never at the same moment. So what decides is `number`, the signal on which
-    all processes agree, and never `StopRequest.requested`.
+    A signal may reach one process or all of them, but never all at the same moment. Loops must therefore check
+    `number`, the signal on which all processes agree, and never `StopRequest.requested`.
     """
 
     def __init__(self, request: StopRequest):
@@ -92,7 +92,7 @@ class SharedStop:
         return 128 + self.number if self.number else 0
 
     def look(self) -> None:
-        """Call it after each update. With several processes, a signal counts one update later, so that none waits."""
+        """Update `number`, after each update. In a job, a signal takes effect one update later, without a wait."""
         if jax.process_count() == 1:
             self.number = self.request.signal_number
             return
@@ -104,7 +104,7 @@ class SharedStop:
         self.number = self.number or (int(before) if before is not None else 0)
 
     def gather(self, work: Callable[[], Any]) -> list[Any]:
-        """What `work` returns in each process; Interrupted in every process if it is raised in one."""
+        """What `work` returns in each process. Raises Interrupted in every process if one raised it."""
         try:
             found, is_interrupted = work(), False
         except Interrupted:

@@ -1,1 +1,1 @@
-"""The command line: one file for each command, and what commands share."""
+"""The command line: one file for each command, and the code that they share."""

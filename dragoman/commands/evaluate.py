@@ -33,10 +33,10 @@ class TestSet(NamedTuple):
 
 
 def main(arguments: list[str]) -> int:
-    """The command line: translates with each run in turn, scores, prints a table, writes what was asked for."""
+    """The exit status of the command: it translates with each run in turn, prints the scores, and writes the files."""
     options = parse(arguments)
     use_compilation_cache()
-    for run in options.runs:  # before anything is translated; contents are verified when they are loaded
+    for run in options.runs:  # fail before any translation; contents are verified when loaded
         find_checkpoint(Path(run), "best")
     files = read_test_set(options.source, options.reference) if options.source else None
     results: list[dict[str, Any]] = []
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options of the command line."""
+    """The parsed options. InputError if only one of --source and --reference is given."""
     parser = ArgumentParser(description="Score runs on a test set, with sacreBLEU signatures.")
     parser.add_argument(
         "runs", metavar="RUN", nargs="+", help="run directory (its best checkpoint), or a checkpoint in one"
@@ -74,7 +74,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--source", metavar="FILE", help="text to translate (default: the run's own test set)")
     parser.add_argument("--reference", metavar="FILE", help="its translation, line by line")
     parser.add_argument("--split", choices=["test", "validation"], default="test", help="which of the run's own sets")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="scores and signatures as JSON")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write scores and signatures as JSON")
     parser.add_argument("--beam", metavar="N", type=int, help="hypotheses kept; 1: greedy (default: the run's)")
     parser.add_argument(
         "--length-penalty",
@@ -86,14 +86,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--output",
         metavar="FILE|DIRECTORY",
         type=Path,
-        help="translations: a file if there is one run and "
-        "--source, else a directory of files named run.checkpoint.test-set.txt",
+        help="write the translations: to a file if there is one run and "
+        "--source, else to a directory, in files named run.checkpoint.test-set.txt",
     )
     parser.add_argument(
         "--baselines",
         action="store_true",
-        help="also score what needs no model: the source copied, and a word-for-word dictionary learned from the "
-        "run's training text",
+        help="also score two baselines that need no model: the source copied, and a word-for-word translation by a "
+        "dictionary learned from the run's training text",
     )
     options = parser.parse_args(arguments)
     if bool(options.source) != bool(options.reference):
@@ -114,7 +114,7 @@ def read_test_set(source: str, reference: str) -> TestSet:
 
 
 def own_test_sets(config: Config, split: str) -> list[TestSet]:
-    """The test or validation sets of a run's recipe; warns of pairs that its source left out."""
+    """The test or validation sets of a run's recipe, with a warning if the data source dropped pairs."""
     test_sets = []
     for corpus in load_corpora(config.data, "validation" if split == "validation" else "test"):
         for reason, count in corpus.dropped.items():
@@ -128,7 +128,7 @@ def own_test_sets(config: Config, split: str) -> list[TestSet]:
 def evaluate(
     translator: Translator, test_set: TestSet, *, is_stopping: Callable[[], bool]
 ) -> tuple[list[str], dict[str, Any]]:
-    """The translations of a test set, and its row of the table: where they come from, and each metric's score."""
+    """The translations of a test set, and its row of the table: the run, the checkpoint and each metric's score."""
     label = f"{Path(translator.run).name} {test_set.name}"
     hypotheses = translator.translate(test_set.sources, label=label, is_stopping=is_stopping)
     decoding = translator.config.decoding
@@ -154,7 +154,7 @@ def scores(hypotheses: Sequence[str], test_set: TestSet, config: Config) -> dict
 
 
 def baselines(config: Config, test_sets: Sequence[TestSet]) -> list[dict[str, Any]]:
-    """The rows of the table that a model must beat: the source copied, and each word looked up in a dictionary."""
+    """The rows of the table that a model should beat: the source copied, and each word looked up in a dictionary."""
     dictionary = learn_dictionary([pair for corpus in load_corpora(config.data, "train") for pair in corpus.pairs])
     results = []
     for test_set in test_sets:
@@ -166,7 +166,7 @@ def baselines(config: Config, test_sets: Sequence[TestSet]) -> list[dict[str, An
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """The scores in columns, two decimals, and below them each metric's signature."""
+    """The scores in columns, with two decimals, followed by the signature of each metric."""
     header = ["run", "checkpoint", "test set", "sentences", *METRICS]
     rows = [header]
     for result in results:
@@ -185,7 +185,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def save_hypotheses(path: Path, hypotheses: Sequence[str], result: dict[str, Any], *, is_only: bool) -> None:
-    """Write translations: to the file itself if they are the only ones, else to a file of their own in a directory."""
+    """Write translations to `path`, or to a separate file in the directory `path` if there are others."""
     if path.is_dir() or not is_only:
         run = re.sub(r"[^\w.-]+", "-", f"{result['run'].strip('/')}.{result['checkpoint']}.{result['test_set']}")
         path = path / f"{run.strip('-.')}.txt"

@@ -1,8 +1,8 @@
-"""Write a run for another program: CTranslate2 to translate with, or safetensors to do anything with.
+"""Export a run for other programs: as a CTranslate2 model, or as safetensors.
 
     dragoman export runs/m30k exported/m30k --format ctranslate2 --quantization int8
 
-A CTranslate2 export is compared with the run before it gets its name: see dragoman/exchange/parity.py.
+A CTranslate2 export is compared with the run before its directory gets its final name: see dragoman/exchange/parity.py.
 """
 
 import argparse
@@ -30,7 +30,7 @@ LINES = 200
 
 
 def main(arguments: list[str]) -> int:
-    """The command line: 1 if the exported model does something else than the run."""
+    """The exit status of the command: 1 if the exported model behaves differently from the run."""
     options = parse(arguments)
     require(options.format)
     use_compilation_cache()
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     if options.format == "ctranslate2":
         FORMATS[options.format](trained, partial, quantization=options.quantization)
     else:
-        tell("note: safetensors holds no search: config.json only tells how the run searches")
+        tell("note: safetensors contains no search; config.json records how the run searches")
         FORMATS[options.format](trained, partial)
     report = parity_report(translator, trained, partial, lines, options) if lines else {"problems": []}
     if lines:
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     for problem in report["problems"]:
         tell(f"differs: {problem}")
     if report["problems"]:
-        tell(f"error: not exported: {partial} does something else than {options.run}")
+        tell(f"error: not exported: {partial} behaves differently from {options.run}")
         return 1
     finish_directory(partial, options.directory)
     print(f"exported {options.run}, checkpoint {translator.checkpoint}, as {options.format}: {options.directory}")
@@ -60,11 +60,11 @@ def main(arguments: list[str]) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options of the command line."""
+    """The parsed options. InputError for options that the format does not have."""
     parser = ArgumentParser(
-        description="Write a run for CTranslate2, or as safetensors. CTranslate2 searches by the run's beam, length "
-        "penalty and\nlength limits, and any other knob of decoding that is not as by default is refused; safetensors "
-        "holds no search.",
+        description="Export a run for CTranslate2, or as safetensors. CTranslate2 searches with the run's beam, length "
+        "penalty and\nlength limits. Any other decoding option must have its default value. safetensors contains no "
+        "search.",
     )
     parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
     parser.add_argument("directory", metavar="DIRECTORY", type=Path, help="where to write; new, or empty")
@@ -77,10 +77,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--quantization", choices=QUANTIZATIONS, help=f"type of the stored weights; default: float32 {only}"
     )
     parser.add_argument(
-        "--report", metavar="N", type=int, help=f"lines compared with the run, default {LINES}; 0: none {only}"
+        "--report",
+        metavar="N",
+        type=int,
+        help=f"number of lines compared with the run, default {LINES}; 0: none {only}",
     )
-    parser.add_argument("--lines", metavar="FILE", help=f"these lines; default: the run's validation set {only}")
-    parser.add_argument("--json", metavar="FILE", type=Path, help=f"the comparison as JSON {only}")
+    parser.add_argument(
+        "--lines", metavar="FILE", help=f"compare these lines; default: the run's validation set {only}"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help=f"write the comparison as JSON {only}")
     add_config_options(parser, ["decoding"], default="the run's")
     options = parser.parse_args(arguments)
     for name in ("quantization", "report", "lines", "json"):
@@ -99,7 +104,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def as_trained(translator: Translator) -> Trained:
-    """What is exported of a loaded run."""
+    """The parts of a loaded run that are exported."""
     home = find_checkpoint(Path(translator.run), "best")[1]
     return Trained(
         config=translator.config,
@@ -113,7 +118,7 @@ def as_trained(translator: Translator) -> Trained:
 
 
 def lines_to_compare(translator: Translator, options: argparse.Namespace) -> list[str]:
-    """The first lines of the file, or of the run's validation set."""
+    """The lines to compare: the first of --lines FILE, or of the run's validation set."""
     if options.lines:
         lines: Sequence[str] = read_lines(options.lines)
     else:
@@ -130,7 +135,7 @@ def lines_to_compare(translator: Translator, options: argparse.Namespace) -> lis
 def parity_report(
     translator: Translator, trained: Trained, directory: Path, lines: Sequence[str], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """The comparison in float32, which must agree, and that of a quantised export beside it, which cannot."""
+    """The comparison in float32, which must agree; for a quantised export also its own, which cannot agree exactly."""
     from dragoman.exchange import parity, reference, standalone  # which import ctranslate2
 
     sources = translator.tokenizer.encode_source(lines)

@@ -1,4 +1,4 @@
-"""The console command, `dragoman train|translate|evaluate|export ...`, and the programs train.py, translate.py, ..."""
+"""The console command `dragoman train|translate|evaluate|export ...`; train.py, translate.py and evaluate.py use it."""
 
 import contextlib
 import importlib
@@ -13,12 +13,12 @@ from dragoman.commands.huge_pages import HUGE_PAGES, KEPT_PAGES, use_huge_pages
 
 
 class Command(NamedTuple):
-    """A command: the module whose `main(arguments)` runs it, and how its process is set up before JAX is imported."""
+    """A command: the module whose `main(arguments)` runs it, and the process setup that must precede importing JAX."""
 
     module: str
     summary: str
     allocator: Sequence[str] = HUGE_PAGES
-    has_device_per_core: bool = False  # each core of a CPU is a device of its own, which is faster for search
+    has_device_per_core: bool = False  # makes each CPU core a separate device, which is faster for search
 
 
 COMMANDS = {
@@ -53,7 +53,7 @@ def usage() -> str:
     commands = "\n".join(f"  {name:10} {command.summary}" for name, command in COMMANDS.items())
     return (
         f"usage: dragoman COMMAND ...\n\ncommands:\n{commands}\n\n`dragoman COMMAND --help` explains each of them; "
-        "`dragoman --version` tells the version."
+        "`dragoman --version` prints the version."
     )
 
 
@@ -73,7 +73,7 @@ def run(name: str) -> NoReturn:
 
 @contextlib.contextmanager
 def exiting_on_interrupt() -> Iterator[None]:
-    """Within it Ctrl-C ends the process at once with status 130: imports take seconds, and there is nothing to save."""
+    """A context in which Ctrl-C ends the process at once with status 130: imports take seconds and save nothing."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # not where interrupts are ignored, as in a shell's background
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))

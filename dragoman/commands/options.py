@@ -1,4 +1,4 @@
-"""What the entry points share: an option for every knob, one-line errors, exit statuses."""
+"""Shared by all commands: an option for every knob, one-line errors, exit statuses."""
 
 import argparse
 import os
@@ -19,7 +19,7 @@ PLACEHOLDERS: dict[Any, str] = {int: "N", float: "X", bool: "true|false", str: "
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help as wide as the terminal up to 110 columns; the knobs are one item of the usage line."""
+    """Help as wide as the terminal, up to 110 columns. The usage line shows all knobs as one item."""
 
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=34, width=min(shutil.get_terminal_size().columns, 112) - 2)
@@ -58,7 +58,7 @@ class ArgumentParser(argparse.ArgumentParser):
             self.exit(2, f"error: {one_line(error)}\n")
 
     def explain(self, extra: Sequence[str]) -> str:
-        """What is wrong with the first argument that nothing takes."""
+        """An error message for the first argument that the parser does not know."""
         for argument in extra:
             if argument.startswith("-"):
                 name = argument.partition("=")[0]
@@ -73,7 +73,7 @@ def add_config_options(
 ) -> None:
     """One option for every knob of the sections, `--model.width N`, with its meaning, range and default.
 
-    `default` says in words where the others come from, if not from the config's own defaults.
+    `default` describes where unset knobs get their values, unless that is the config's own defaults.
     """
     for section in sections:
         model = SECTIONS[section]
@@ -93,15 +93,17 @@ def add_config_options(
 
 
 def add_process_options(parser: argparse.ArgumentParser) -> None:
-    """Where this process stands in a job of several: no part of a recipe, as it differs from process to process."""
-    group = parser.add_argument_group("processes", "A job of several processes; found by itself where a cluster tells.")
+    """Options that say which process of a job this is. They differ between processes, so they are not in a recipe."""
+    group = parser.add_argument_group(
+        "processes", "A job of several processes. Under SLURM, Open MPI and Kubernetes these are detected."
+    )
     group.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 runs, and a free port there")
     group.add_argument("--processes", type=int, metavar="N", help="how many processes there are; 1: this one alone")
-    group.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0 on")
+    group.add_argument("--process", type=int, metavar="I", help="the number of this process, counted from 0")
 
 
 def placeholder(field: FieldInfo) -> str:
-    """What stands for the value of an option in its help."""
+    """The placeholder for the value of an option in its help."""
     if len(kinds := alternatives(field)) > 1:
         return "|".join(placeholder(kind) for kind in kinds)
     if get_origin(field.annotation) is Literal:
@@ -110,7 +112,7 @@ def placeholder(field: FieldInfo) -> str:
 
 
 def help_text(field: FieldInfo, default: str = "") -> str:
-    """The help of a knob: meaning, range, default; the field's own where none is told in words."""
+    """The help of a knob: meaning, range, and default. `default` replaces the field's own default in the text."""
     kind, _, limits = expected(field).partition(", ")
     limits = "" if kind.startswith("one of") or limits == "not empty" else limits
     own = str(field.default) if get_origin(field.annotation) is Literal else toml_value(field.default)
@@ -124,18 +126,18 @@ def overrides(namespace: argparse.Namespace) -> dict[str, str]:
 
 
 def section_overrides(namespace: argparse.Namespace, section: str) -> dict[str, str]:
-    """Those of one section, by their names in it."""
+    """The overrides of one section, by their names in it."""
     given = overrides(namespace)
     return {key.removeprefix(f"{section}."): given[key] for key in given if key.startswith(f"{section}.")}
 
 
 def one_line(error: Exception) -> str:
-    """A message without line breaks and control characters."""
+    """The message of an error, without line breaks or control characters."""
     return "".join(c if c.isprintable() else " " if c == "\n" else re.sub(r"^'|'$", "", repr(c)) for c in str(error))
 
 
 def run_main(main: Callable[[list[str]], int | None]) -> NoReturn:
-    """Run a program and exit: 2 after bad input, told in one line; 130 after an interrupt; 141 after a closed pipe."""
+    """Run a program and exit: 2 after bad input, printed in one line; 130 after an interrupt; 141 on a closed pipe."""
     try:
         status = main(sys.argv[1:]) or 0
         sys.stdout.flush()
@@ -145,6 +147,6 @@ def run_main(main: Callable[[list[str]], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard what is still to be flushed
         status = 141
     sys.exit(status)

@@ -1,7 +1,7 @@
 """Train a translation model on parallel text: `python train.py RECIPE --run DIRECTORY`.
 
 Reads the text, learns a vocabulary, trains, validates by translating, keeps and averages the best checkpoints, and
-scores the result on the test set. The run directory is the model. A run that exists is resumed where it stopped.
+scores the result on the test set. The run directory is the model. An existing run resumes where it stopped.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ EXAMPLES = 5
 
 
 class TextData(NamedTuple):
-    """The text of a run: what it is trained, validated and tested on."""
+    """The text of a run: training corpora, validation pairs and test pairs."""
 
     train: list[Corpus]
     validation: list[Pair]
@@ -64,13 +64,13 @@ def read_pairs(config: Config, split: Literal["validation", "test"]) -> list[Pai
 
 
 def stored_config(run: Run) -> Config | None:
-    """The config of a run that has checkpoints, which process 0 reads for all; None for a new run."""
+    """The config of a run that has checkpoints, read by process 0 for all processes; None for a new run."""
     has_checkpoints = on_first(lambda: run.checkpoints.is_dir() and any(run.checkpoints.iterdir()))
     return Config.model_validate(on_first(lambda: run.load_config().model_dump())) if has_checkpoints else None
 
 
 def hashes_of(run: Run, config: Config, train: Sequence[Corpus]) -> dict[str, str]:
-    """What a checkpoint must have been made with, if training is to continue from it."""
+    """The hashes that a checkpoint must carry for training to resume from it."""
     return {
         "config": config_hash(config),
         "tokenizer": file_hash(run.tokenizer_paths(config)),
@@ -81,7 +81,7 @@ def hashes_of(run: Run, config: Config, train: Sequence[Corpus]) -> dict[str, st
 def new_trainer(
     plan: Plan, run: Run, text: TextData, start: Start, checkpointer: Checkpointer, stop: SharedStop
 ) -> Trainer:
-    """The trainer of a plan, its data at the beginning."""
+    """A trainer for a plan, at the beginning of its data."""
     held_out = validation_batches(plan, start.tokenizer, text.validation)
     config = plan.config
     stream = training_batches(
@@ -99,7 +99,7 @@ def new_trainer(
 def fit_with_retries(
     plan: Plan, run: Run, text: TextData, start: Start, checkpointer: Checkpointer, stop: SharedStop
 ) -> tuple[Trainer, Progress]:
-    """Updates until done or stopped. After one that runs out of memory, each is computed in twice as many parts."""
+    """Trains until done or stopped. If an update runs out of memory, updates are computed in twice as many parts."""
     while True:
         for line in plan.notes:
             say(line)
@@ -117,7 +117,7 @@ def fit_with_retries(
 
 
 def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
-    """Scores the chosen checkpoint on the test set, shows translations, and says what to do next."""
+    """Prints the chosen checkpoint's test scores, some of its translations, and the commands to use next."""
     translator = Translator.load(run.path)
     config, references = translator.config, [pair.target for pair in pairs]
     hypotheses = translator.translate_together([pair.source for pair in pairs], stop, label="test")
@@ -134,7 +134,7 @@ def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
 
 
 def train(config: Config, run: Run) -> int:
-    """Trains a run to its end, from the start or from where it stopped. Returns the exit status."""
+    """The exit status after training a run to its end, from the beginning or from where it stopped."""
     use_compilation_cache()
     check_same([str(run.path), config.model_dump()], "recipe, option or run directory")
     with contextlib.ExitStack() as stack:
@@ -166,10 +166,10 @@ def train(config: Config, run: Run) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """The command line."""
+    """The exit status of the command."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", nargs="?", help="a recipe such as configs/toy.toml; may be left out to resume a run")
-    parser.add_argument("--run", required=True, metavar="DIRECTORY", help="where the run lives; resumed if it exists")
+    parser.add_argument("recipe", nargs="?", help="a recipe such as configs/toy.toml; may be omitted to resume a run")
+    parser.add_argument("--run", required=True, metavar="DIRECTORY", help="run directory; an existing run is resumed")
     add_process_options(parser)
     add_config_options(parser)
     arguments = parser.parse_args(argv)

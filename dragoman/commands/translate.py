@@ -1,9 +1,9 @@
 """Translate lines of text with a run: one line out for each line in, in order.
 
     python translate.py runs/m30k < input.txt > output.txt
-    python translate.py runs/m30k --input input.txt --output output.txt      # resumes where it was stopped
+    python translate.py runs/m30k --input input.txt --output output.txt      # resumes after an interruption
 
-`from dragoman import Translator` is the same for other programs.
+From Python, use `from dragoman import Translator`.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from transformer.devices.processes import place_in_job
 
 
 class Job:
-    """A text to translate from the command line, and what has been counted on the way."""
+    """A text to translate, with the counts that `report` prints at the end."""
 
     def __init__(self, translator: Translator, options: argparse.Namespace, stop: StopRequest):
         self.translator, self.options, self.stop = translator, options, stop
@@ -37,7 +37,7 @@ class Job:
         self.required = self.met = 0
 
     def chunk(self, first: int, lines: Sequence[str], beside: Sequence[Sequence[str]], progress: Progress) -> Written:
-        """What to write for these lines; `first` is the number of the first."""
+        """The output for these lines. `first` is the number of the first line; `beside` holds companion lines."""
         prefixes = beside[0] if beside and not self.options.score else ()
         if self.options.score:
             found = self.translator.score(lines, beside[0], first=first)
@@ -59,7 +59,7 @@ class Job:
         return Written(self.show(first, lines, found, flagged), unfinished, [ranks[0].parts for ranks in found])
 
     def flags_of(self, line: str, text: str) -> tuple[str, ...]:
-        """What the guard says of a translation."""
+        """The guard's flags for a translation."""
         data = self.translator.config.data
         return flags(line, text, skip=("copy",) if data.source_language == data.target_language else ())
 
@@ -71,7 +71,7 @@ class Job:
         found: list[list[Translation]],
         flagged: list[tuple[str, ...]],
     ) -> None:
-        """Replace flagged translations by those of a more careful search, if these have no flags."""
+        """Replace each flagged translation by that of a more careful search, if the new one has no flags."""
         for index, names in enumerate(flagged):
             if names:
                 beginning = prefixes[index : index + 1]
@@ -82,7 +82,7 @@ class Job:
     def count(
         self, lines: Sequence[str], found: Sequence[Sequence[Translation]], flagged: Sequence[tuple[str, ...]]
     ) -> None:
-        """Count what `report` reports."""
+        """Count flags and required terms for `report`."""
         self.flags += count_flags(flagged)
         for line, ranks in zip(lines, found, strict=True):
             for term in terms_in(line, self.translator.demands.terms):
@@ -96,7 +96,7 @@ class Job:
         found: Sequence[Sequence[Translation]],
         flagged: Sequence[tuple[str, ...]],
     ) -> list[str]:
-        """The lines to write."""
+        """The output lines: text, scores, alignments or JSON, as the options say."""
         if not self.options.json and not self.options.alignments:
             return [f"{ranks[0].log_probability:.6f}" if self.options.score else ranks[0].text for ranks in found]
         details = self.translator.details(lines, found)
@@ -115,7 +115,7 @@ class Job:
 
 
 def main(arguments: list[str]) -> int | None:
-    """The command line: a chunk of lines at a time, to a pipe, or to a file that an interrupted command resumes."""
+    """The exit status of the command. It translates a chunk of lines at a time, to stdout or to a resumable file."""
     options = parse_translation_options(arguments, chunk=CHUNK)
     use_compilation_cache()
     process, processes = place_in_job(options.coordinator, options.processes, options.process)
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int | None:
 def translate_file(
     lines: LineStream, beside: Sequence[LineStream], shard: Shard, options: argparse.Namespace, stop: StopRequest
 ) -> None:
-    """Translate a shard of a text, and report what its user should know. Raises Interrupted if it is stopped."""
+    """Translate a shard of a text and print the report. Raises Interrupted after a request to stop."""
     with stop.interrupting():
         total = lines.count()
     part = shard.lines(total, name=lines.name)

@@ -1,4 +1,4 @@
-"""The command line of translate.py."""
+"""The command-line options of translate.py."""
 
 import argparse
 import hashlib
@@ -13,7 +13,9 @@ from transformer.decoding.batches import IN_FLIGHT
 
 
 class TranslationParser(ArgumentParser):
-    """A parser whose options say how they enter the identity of an output, which decides whether a file is resumed.
+    """A parser in which each option declares how it enters the output's identity.
+
+    A partial output is resumed only if its identity is unchanged.
 
     `identity` maps the name of each option to a function of its value, or to None.
     """
@@ -25,7 +27,7 @@ class TranslationParser(ArgumentParser):
     def add(self, *names: str, identity: Callable[[Any], Any] | None, **details: Any) -> None:
         """Adds an option. `identity` is `by_value`, `by_content` of a file, or None.
 
-        None is for options that change no line of an output, and for those that the translator's own identity holds.
+        None is for options that never change the output, and for those already in the translator's identity.
         """
         self.identity[self.add_argument(*names, **details).dest] = identity
 
@@ -36,7 +38,7 @@ def by_value(value: Any) -> Any:
 
 
 def by_content(path: str | None) -> str | None:
-    """The SHA-256 of a file, which stays the same when it is renamed; of a pipe, which is read only once, its name."""
+    """The SHA-256 of a file, which survives renaming; for a pipe, which can be read only once, its name."""
     if path is None:
         return None
     found = find_file(path)
@@ -47,7 +49,7 @@ def by_content(path: str | None) -> str | None:
 
 
 def parse_translation_options(arguments: Sequence[str], *, chunk: int) -> argparse.Namespace:
-    """The options of translate.py; InputError for those that contradict each other. `chunk`: the default of --chunk."""
+    """The parsed options; InputError if some contradict each other. `chunk` is the default of --chunk."""
     parser = TranslationParser(
         description="Translate text: one line out for each line in, in order. The processes of a job divide the lines\n"
         "as --shard does: process 0 of 4 writes FILE.1-of-4, and cat FILE.*-of-4 > FILE joins the parts.",
@@ -67,12 +69,12 @@ def parse_translation_options(arguments: Sequence[str], *, chunk: int) -> argpar
 
 
 def output_identity(options: argparse.Namespace) -> dict[str, Any]:
-    """The options that decide what is written, by name: see `TranslationParser`. InputError for an unreadable file."""
+    """The options that determine the output, by name: see `TranslationParser`. InputError for an unreadable file."""
     return {f"--{name}": of(getattr(options, name)) for name, of in options.identity.items() if of}
 
 
 def add_file_options(parser: TranslationParser, *, chunk: int) -> None:
-    """Where text comes from and goes to."""
+    """Options for input, output, shards and chunks."""
     parser.add(
         "--input", identity=None, metavar="FILE", help="text to translate, UTF-8, plain, .gz or .xz (default: stdin)"
     )
@@ -81,9 +83,11 @@ def add_file_options(parser: TranslationParser, *, chunk: int) -> None:
         identity=None,
         metavar="FILE",
         type=Path,
-        help="FILE.partial until it is complete; after any interruption, the same command resumes it (default: stdout)",
+        help="named FILE.partial until complete; after any interruption, the same command resumes it (default: stdout)",
     )
-    parser.add("--restart", identity=None, action="store_true", help="start again, whatever FILE.partial holds")
+    parser.add(
+        "--restart", identity=None, action="store_true", help="start again from the first line, ignoring FILE.partial"
+    )
     parser.add(
         "--shard",
         identity=None,
@@ -111,7 +115,7 @@ def add_file_options(parser: TranslationParser, *, chunk: int) -> None:
 
 
 def add_search_options(parser: TranslationParser) -> None:
-    """The model, the search, and what outputs must or must not contain. The knobs of search are added elsewhere."""
+    """Options for the model, the search, and required or banned words. `add_config_options` adds the search knobs."""
     parser.add(
         "--checkpoint",
         identity=None,
@@ -141,7 +145,7 @@ def add_search_options(parser: TranslationParser) -> None:
         action="store_true",
         help="minimum Bayes risk: choose the hypothesis or sample that agrees most with the others",
     )
-    parser.add("--prefix", identity=by_content, metavar="FILE", help="line n is how the translation of line n begins")
+    parser.add("--prefix", identity=by_content, metavar="FILE", help="line n begins the translation of line n")
     parser.add(
         "--terms",
         identity=by_content,
@@ -149,12 +153,12 @@ def add_search_options(parser: TranslationParser) -> None:
         help="lines `source term TAB target term`: if a line contains the first, its output must contain the second",
     )
     parser.add(
-        "--banned", identity=by_content, metavar="FILE", help="words or phrases, one a line, that are never written"
+        "--banned", identity=by_content, metavar="FILE", help="words or phrases that are never written, one per line"
     )
 
 
 def add_output_options(parser: TranslationParser) -> None:
-    """What is written."""
+    """Options for the format of the output."""
     parser.add(
         "--n-best", identity=by_value, metavar="N", type=int, default=1, help="translations of each line (with --json)"
     )
@@ -162,7 +166,7 @@ def add_output_options(parser: TranslationParser) -> None:
         "--json",
         identity=by_value,
         action="store_true",
-        help="a JSON object for each line: scores, pieces, words, alignment, flags",
+        help="write a JSON object for each line: scores, pieces, words, alignment, flags",
     )
     parser.add(
         "--alignments",
@@ -174,7 +178,7 @@ def add_output_options(parser: TranslationParser) -> None:
         "--score",
         identity=by_content,
         metavar="FILE",
-        help="translate nothing: write the log-probability of the translation on line n",
+        help="do not translate; write the log-probability of the given translations, one per line",
     )
     parser.add(
         "--guard",
@@ -197,9 +201,9 @@ def check(options: argparse.Namespace) -> None:
     if options.n_best > 1 and not options.json:
         raise InputError(f"--n-best {options.n_best} needs --json: plain output is one line for each input line")
     if options.alignments and options.json:
-        raise InputError("--alignments with --json: JSON has the alignments already")
+        raise InputError("--alignments with --json: the JSON already has the alignments")
     if options.score:
         searching = ("ensemble", "mbr", "prefix", "terms", "banned", "alignments", "guard")
         given = [name for name in searching if getattr(options, name)]
         if given:
-            raise InputError(f"--score with --{given[0]}: nothing is searched where translations are given")
+            raise InputError(f"--score with --{given[0]}: nothing is searched when translations are given")

@@ -1,1 +1,1 @@
-"""The run directory: recipe, config, checkpoints with their manifests, and which checkpoint is best."""
+"""The run directory: recipe, config, checkpoints with their manifests, and the choice of the best checkpoint."""

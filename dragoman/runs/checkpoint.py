@@ -1,19 +1,19 @@
-"""Save, verify, choose, restore and average checkpoints: nothing unverified is ever loaded.
+"""Saves, verifies, restores and averages checkpoints; nothing unverified is ever loaded.
 
-Whatever is loaded was hashed first, file by file, and is compared as arrays with the hash of those saved. Translating
-needs the parameters only: a damaged optimizer state does not stop it. Resuming needs every file.
+Before loading, every file is hashed; afterwards the arrays are compared with the hash of those that were saved.
+Translating needs only the parameters, so a damaged optimizer state does not prevent it. Resuming needs every file.
 
-    checkpoints/STEP/         an update: parameters/ optimizer/ manifest.json
+    checkpoints/STEP/         one step: parameters/ optimizer/ manifest.json
     checkpoints/average/      the mean of several: parameters/ manifest.json
     checkpoints/NAME.partial  being written;  NAME.removed  being deleted: both are cleared when a Checkpointer opens
 
-Orbax writes the arrays, but into a temporary directory of ours and without its CheckpointManager: the manifest must be
-inside the one rename that publishes a step, and the manager renames before it hands over. Nor is its AsyncCheckpointer
-used: arrays are copied to the host first, and then one thread of ours, which writes, verifies, renames and prunes in
-that order, is simpler to reason about, and its exception is a Future's.
+Orbax writes the arrays, but into a temporary directory and without its CheckpointManager: the rename that publishes a
+step must include the manifest, and the manager renames before we could write it. Its AsyncCheckpointer is not used
+either. Arrays are copied to the host first; then a single thread writes, verifies, renames and prunes, in that order.
+This is easier to reason about, and errors arrive through a Future.
 
-`manifest` says what a checkpoint holds and verifies it, `selection` finds the latest and the best, `storage` is arrays
-on disk.
+`manifest` lists and verifies the files of a checkpoint, `selection` finds the latest and the best, and `storage` reads
+and writes arrays.
 """
 
 import json
@@ -57,9 +57,9 @@ LEFTOVER = re.compile(r"(\d+|average)\.(partial|removed)")
 class Checkpointer:
     """Writes checkpoints in the background, one at a time, and keeps the newest and the best.
 
-    Open it under the run's lock and before asking for the latest step: opening finishes or clears what a killed writer
-    left. In a run of several processes all open and call it, and process 0 writes. The error of a save is raised by the
-    next `save` or `wait`, in every process, or else by `close` in process 0.
+    Open it while holding the run's lock and before looking for the latest step: opening finishes or clears what a
+    killed writer left behind. In a job, all processes open and call it, and process 0 writes. If a save fails, the next
+    `save` or `wait` raises its error in every process, or else `close` raises it in process 0.
     """
 
     def __init__(
@@ -94,38 +94,38 @@ class Checkpointer:
         self._start(str(step), arrays, {"step": step, "averaged": [], "progress": progress, "validation": validation})
 
     def save_average(self, parameters: Tree, *, steps: Sequence[int], validation: dict[str, float] | None) -> None:
-        """As `save`, for the mean of several steps; there is one, never pruned, and training cannot go on from it."""
+        """As `save`, for the only average of several steps. It is never pruned, and training cannot resume from it."""
         about = {"step": max(steps), "averaged": sorted(steps), "progress": {}, "validation": validation}
         self._start(AVERAGE, {"parameters": to_host(parameters)}, about)
 
     def wait(self) -> None:
-        """Return when the last save is on the disk; raise its error if it failed. All processes call this together."""
+        """Wait until the last save is on the disk; raise its error if it failed. All processes call this together."""
         on_first(self._finish)
 
     def _finish(self) -> None:
-        """As `wait`, in this process alone."""
+        """As `wait`, but only in this process."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def close(self) -> None:
-        """Finish the last save, then stop the thread. Waits for no other process, which may have failed."""
+        """Finish the last save, then stop the thread. Does not wait for other processes, which may have failed."""
         try:
             self._finish()
         finally:
             self._thread.shutdown()
 
     def _start(self, name: str, arrays: dict[str, Arrays], about: dict[str, Any]) -> None:
-        """Refuse what must not be saved, wait for the save before this one, and begin to write."""
+        """Start a save in the background, after checking the values and waiting for the previous save."""
         for item, leaves in arrays.items():
             check_finite(leaves, f"{self.directory / name}: {item}:")
-        json.dumps(about, allow_nan=False)  # raises here, in the caller, rather than in the thread
+        json.dumps(about, allow_nan=False)  # raise here, in the caller, rather than in the thread
         self.wait()
         if self.is_writer:
             self._pending = self._thread.submit(self._write, name, arrays, about)
 
     def _write(self, name: str, arrays: dict[str, Arrays], about: dict[str, Any]) -> None:
-        """Write, verify, publish, prune: in this order, so that every moment leaves a good checkpoint behind."""
+        """Write, verify, publish, prune: in this order, a good checkpoint exists at every moment."""
         partial = self.directory / f"{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         try:
@@ -147,14 +147,14 @@ class Checkpointer:
             raise InputError(f"{self.directory / name}: could not take its place: {reason(error)}") from error
 
     def _publish(self, partial: Path) -> None:
-        """Give a complete checkpoint its final name; one of that name steps aside first."""
+        """Give a complete checkpoint its final name, after removing an older one of that name."""
         final = partial.with_suffix("")
         self._remove(final)
         partial.rename(final)
         flush(self.directory)
 
     def _remove(self, path: Path) -> None:
-        """Delete a checkpoint; its name is gone before its files are, so it is never seen in part."""
+        """Delete a checkpoint. It is renamed first, so that it is never seen incomplete."""
         removed = path.with_name(path.name + ".removed")
         shutil.rmtree(removed, ignore_errors=True)
         if os.path.lexists(path):
@@ -173,9 +173,9 @@ class Checkpointer:
                 shutil.rmtree(path)
 
     def _prune(self, newest: int) -> None:
-        """Delete all but the newest steps and those with the best validation scores; damaged ones stay."""
+        """Delete all steps except the newest and those with the best validation scores; damaged ones stay."""
         scores = {step: score for step in steps(self.directory) if (score := self._score(step)) is not None}
-        known = [step for step in scores if step <= newest]  # later ones are damaged, and written again in time
+        known = [step for step in scores if step <= newest]  # later ones are damaged, and training will overwrite them
         by_score = sorted((step for step in known if scores[step] > -math.inf), key=lambda step: (-scores[step], -step))
         kept = {newest, *known[-self.keep_last :], *by_score[: self.keep_best]}
         for step in known:
@@ -191,13 +191,14 @@ class Checkpointer:
 
 
 def restore_parameters(directory: Path, template: Tree | None = None, *, verified: Manifest | None = None) -> Tree:
-    """The parameters of a checkpoint, verified, laid out as a template of `jax.ShapeDtypeStruct` says.
+    """The verified parameters of a checkpoint, with the structure and shardings of a template.
 
-    `verified` is what `verify` returned, if it was called already: then the files are not hashed a second time.
-    InputError for damaged parameters; the optimizer state may be damaged or missing.
+    The template's leaves are `jax.ShapeDtypeStruct`; their shardings may belong to any mesh, and a leaf without one
+    goes to the default device. Without a template the result is nested dicts of NumPy arrays. Use that only for
+    trusted checkpoints, since array sizes are then not checked before loading.
 
-    A leaf's sharding may be of any mesh; without one it goes to the default device. Without a template: nested dicts of
-    NumPy arrays, which is for checkpoints of one's own making only, as their sizes are then not known beforehand.
+    If `verify` was called already, pass its result as `verified`, so that the files are not hashed twice. InputError
+    for damaged parameters; the optimizer state may be damaged or missing.
     """
     directory = Path(directory)
     try:
@@ -213,12 +214,12 @@ def restore_optimizer(directory: Path, template: Tree, *, verified: Manifest | N
     directory = Path(directory)
     manifest = verified or verify(directory, "optimizer")
     if manifest.optimizer_sha256 is None:
-        raise InputError(f"{directory}: holds no optimizer state: training cannot go on from an average")
+        raise InputError(f"{directory}: holds no optimizer state: training cannot resume from an average")
     return put_on_devices(load(directory, "optimizer", manifest.optimizer_sha256, template), template)
 
 
 def load(directory: Path, item: str, expected: str, template: Tree | None) -> Arrays:
-    """The arrays of one item, the same as were saved."""
+    """The arrays of one item. InputError if they differ from those that were saved."""
     arrays = read_arrays(directory / item, None if template is None else name_leaves(template))
     if digest(arrays) != expected:
         raise InputError(f"{directory / item}: the arrays read are not those saved: their SHA-256 differs")
@@ -226,7 +227,7 @@ def load(directory: Path, item: str, expected: str, template: Tree | None) -> Ar
 
 
 def average(directories: Sequence[Path]) -> Tree:
-    """The arithmetic mean of the parameters of several checkpoints, summed in float64, one at a time."""
+    """The arithmetic mean of the parameters of several checkpoints, loaded one at a time and summed in float64."""
     if not directories:
         raise InputError("no checkpoints to average")
     one = name_leaves(restore_parameters(directories[0]))
@@ -240,5 +241,5 @@ def average(directories: Sequence[Path]) -> Tree:
 
 
 def parameters_sha256(parameters: Tree) -> str:
-    """SHA-256 over the parameters in the order of their paths, as in the manifest: equal parameters, equal hash."""
+    """SHA-256 over the parameters in the order of their paths, as in the manifest."""
     return digest(to_host(parameters))

@@ -1,4 +1,4 @@
-"""From what a user names, a run, a step, a path, to the checkpoint that is meant, and the config to use it with."""
+"""Finds the checkpoint that a user names by a run, a step or a path, and the config to use it with."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +14,11 @@ from transformer.config import Config, DecodingConfig
 
 
 def find_checkpoint(run: Path, checkpoint: str) -> tuple[Path, Run]:
-    """The directory of a checkpoint, and the run it belongs to. A checkpoint in place of the run stands for itself."""
+    """The directory of a checkpoint, and the run it belongs to. `run` may itself be a checkpoint."""
     if run.parent.name == "checkpoints" and run.is_dir():
         if checkpoint != "best":
             raise InputError(
-                f"{run} is a checkpoint, and checkpoint {checkpoint!r} is asked for too: name one of them; "
+                f"{run} is a checkpoint, and checkpoint {checkpoint!r} is requested too: name one of them; "
                 f"the run is {run.parent.parent}"
             )
         return run, Run(run.parent.parent)
@@ -40,7 +40,7 @@ def find_checkpoint(run: Path, checkpoint: str) -> tuple[Path, Run]:
 
 
 def best_checkpoint(run: Run, metric: str) -> Path:
-    """The checkpoint with the best validation score. InputError if it is damaged: a worse one must be asked for."""
+    """The checkpoint with the best validation score. InputError if it is damaged: a worse one must be named."""
 
     def refuse(problem: str) -> None:
         raise InputError(f"{problem.removesuffix('; skipped')}: restore it, or choose another with --checkpoint")
@@ -52,7 +52,7 @@ def best_checkpoint(run: Run, metric: str) -> Path:
 
 
 def with_decoding(config: Config, changes: Mapping[str, Any]) -> Config:
-    """The config with those knobs of decoding changed that are not None; text is read as on the command line."""
+    """The config with some decoding knobs changed. None changes nothing; strings are parsed as on the command line."""
     fields = DecodingConfig.model_fields
     given = {
         name: parse_value(value, fields[name]) if isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""The manifest of a checkpoint: what it holds, file by file, so that nothing damaged or foreign is ever loaded.
+"""The manifest of a checkpoint lists its files with their hashes, so that damaged or foreign files are never loaded.
 
-`manifest.json` is JSON whose first line carries the SHA-256 of all that follows it, so that the manifest vouches for
-itself as it does for the files. It is written last: a checkpoint without one is incomplete.
+`manifest.json` is JSON. Its first line holds the SHA-256 of everything after it, so that damage to the manifest itself
+is also detected. It is written last: a checkpoint without one is incomplete.
 """
 
 import hashlib
@@ -24,45 +24,45 @@ LARGEST = 1 << 26  # bytes; a manifest is a few kB, and is read whole
 class File(Section):
     """One file of a checkpoint."""
 
-    name: str = Field(min_length=1, description="path seen from the checkpoint, with /")
+    name: str = Field(min_length=1, description="path relative to the checkpoint, with /")
     size: int = Field(ge=0, description="bytes")
-    sha256: str = Field(description="of the content, in hexadecimal")
+    sha256: str = Field(description="hash of the content, in hexadecimal")
 
 
 class Manifest(Section):
-    """What a checkpoint holds, where it comes from, and how well it did."""
+    """The content, origin and validation scores of a checkpoint."""
 
-    format: int = Field(description="version of the layout of a checkpoint")
-    step: int = Field(ge=0, description="updates made; of an average: the last of those averaged")
-    averaged: list[int] = Field(description="steps averaged; empty for a checkpoint of training")
+    format: int = Field(description="version of the checkpoint layout")
+    step: int = Field(ge=0, description="updates made; for an average, the last step averaged")
+    averaged: list[int] = Field(description="the steps averaged; empty for a training checkpoint")
     hashes: dict[str, str] = Field(description="SHA-256 of the config, the tokenizer and the data it was trained with")
     parameters_sha256: str = Field(description="SHA-256 over path, dtype, shape and bytes of each parameter, by path")
-    optimizer_sha256: str | None = Field(description="the same of the optimizer state; null where there is none")
+    optimizer_sha256: str | None = Field(description="the same for the optimizer state; null if there is none")
     validation: dict[str, float] | None = Field(description="validation scores, by metric; null if not validated")
-    progress: dict[str, Any] = Field(description="the place in the data and whatever else the trainer needs to go on")
-    files: list[File] = Field(description="every file of the checkpoint but this one")
+    progress: dict[str, Any] = Field(description="the position in the data and whatever else training needs to resume")
+    files: list[File] = Field(description="every file of the checkpoint except the manifest")
 
 
 def list_files(directory: Path) -> list[File]:
-    """Each file below a directory with its size and SHA-256, without the manifest."""
+    """Each file below a directory with its size and SHA-256, except the manifest."""
     names = (name for name in walk_files(directory) if name != NAME)
     return [File(name=n, size=(directory / n).stat().st_size, sha256=sha256(directory / n)) for n in names]
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Complete a checkpoint: everything in it is on the disk before its manifest is."""
+    """Complete a checkpoint: flush all its files to the disk, then write the manifest."""
     flush_tree(directory)
     body = json.dumps(manifest.model_dump(), indent=1, allow_nan=False)[2:].encode()
     write_atomically(directory / NAME, first_line(body) + b"\n" + body)
 
 
 def first_line(body: bytes) -> bytes:
-    """The line that opens a manifest and vouches for the rest of it."""
+    """The first line of a manifest, with the hash of the rest."""
     return f'{{"sha256": "{hashlib.sha256(body).hexdigest()}",'.encode()
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest of a checkpoint, whole and well formed; the files it lists are left to `verify`."""
+    """The manifest of a checkpoint, checked for damage and form; `verify` checks the files it lists."""
     path = directory / NAME
     if directory.is_symlink() or path.is_symlink():
         raise InputError(f"{path}: is reached through a link; a checkpoint holds plain files only")
@@ -92,10 +92,10 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def verify(directory: Path, item: str = "") -> Manifest:
-    """The manifest of a checkpoint whose files are there, unchanged, and alone; each is read and hashed once.
+    """The manifest of a checkpoint, after checking that it holds exactly the listed files, unchanged.
 
-    With an item, "parameters" or "optimizer", only its files count, whatever has become of the others. InputError names
-    the first file that is missing, of another size or content, not listed, a link, or elsewhere.
+    Each file is read and hashed once. With an item, "parameters" or "optimizer", only its files are checked. InputError
+    names the first file that is missing, changed, not listed, a link, or outside the checkpoint.
     """
     manifest = check_sizes(directory, item)
     for file in files_of(manifest, item):
@@ -108,7 +108,7 @@ def verify(directory: Path, item: str = "") -> Manifest:
 
 
 def check_sizes(directory: Path, item: str = "") -> Manifest:
-    """As `verify`, in no time: by names and sizes alone, without reading the contents."""
+    """As `verify`, but fast: checks only names and sizes, and reads no contents."""
     directory = Path(directory)
     manifest = read_manifest(directory)
     with reading(str(directory)):
@@ -122,12 +122,12 @@ def check_sizes(directory: Path, item: str = "") -> Manifest:
 
 
 def files_of(manifest: Manifest, item: str) -> list[File]:
-    """The files of an item; all of them without one."""
+    """The files of an item, or all files if no item is given."""
     return [file for file in manifest.files if not item or file.name.startswith(f"{item}/")]
 
 
 def check_size(directory: Path, file: File, found: set[str]) -> None:
-    """InputError unless a listed file lies inside the checkpoint with the listed size."""
+    """InputError unless a listed file is inside the checkpoint and has the listed size."""
     pure = PurePosixPath(file.name)
     if pure.is_absolute() or ".." in pure.parts or str(pure) != file.name:
         raise InputError(f"{directory / NAME}: lists {file.name!r}, which is no path inside the checkpoint")

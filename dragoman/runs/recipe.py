@@ -1,7 +1,8 @@
-"""Recipes: TOML files and command-line overrides to a `Config`, and a `Config` to TOML.
+"""Reads TOML recipes and command-line overrides into a `Config`, and writes a `Config` as TOML.
 
-A recipe lists only what differs from the defaults; an override, `model.width` = "256", wins over it. A renamed knob may
-go by its former name. Every failure is an InputError of one line that names the file, or the option, and the key.
+A recipe lists only what differs from the defaults. An override such as `model.width` = "256" takes precedence over the
+recipe. A renamed knob may be given by its former name. Every failure is a one-line InputError that names the file or
+option, and the key.
 """
 
 import difflib
@@ -26,24 +27,24 @@ PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", bool: "true o
 
 
 def silent(message: str) -> None:
-    """Drops a note."""
+    """Ignores a note."""
 
 
 def read_recipe(
     path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES, *, note: Callable[[str], None] = silent
 ) -> Config:
-    """The config a recipe describes, with dotted overrides: `{"model.width": "256"}`.
+    """The config that a recipe describes, with dotted overrides: `{"model.width": "256"}`.
 
-    `note` is called with a line for each knob that goes by its former name.
+    `note` is called with a line for each knob that is given by its former name.
     """
     path = Path(path)
     return build_config(path, parse(path), overrides, note=note)
 
 
 def read_stored(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:
-    """The config that a run was saved with, perhaps by an earlier version, with dotted overrides.
+    """The config saved with a run, perhaps by an earlier version, with dotted overrides.
 
-    A knob that version did not know has the value that all runs had then, which its default need not be.
+    A knob unknown to that version gets the value that all runs had then, which may differ from its default.
     """
     path = Path(path)
     recipe = parse(path)
@@ -58,7 +59,7 @@ def read_stored(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES) -
 def build_config(
     path: Path, recipe: dict[str, Any], overrides: Mapping[str, str], *, note: Callable[[str], None] = silent
 ) -> Config:
-    """The config of a parsed recipe and overrides; InputError names what is wrong in either."""
+    """The config of a parsed recipe and overrides. InputError says what is wrong in either."""
     use_new_names(path, recipe, note=note)
     check_names(path, recipe)
     for option, text in overrides.items():
@@ -78,7 +79,7 @@ def build_config(
 
 
 def use_new_names(path: Path, recipe: dict[str, Any], *, note: Callable[[str], None]) -> None:
-    """Put each renamed knob under its present name; InputError if it is there under both."""
+    """Move each renamed knob to its present name. InputError if both names are given."""
     for old, new in RENAMED.items():
         (section, former), name = old.split("."), new.split(".")[1]
         values = recipe.get(section)
@@ -102,7 +103,7 @@ def parse(path: Path) -> dict[str, Any]:
 
 
 def check_names(path: Path, recipe: dict[str, Any]) -> None:
-    """InputError for the first section or key that no knob has, with the nearest one that is known."""
+    """InputError for the first unknown section or key, suggesting the nearest known one."""
     for section, values in recipe.items():
         if section not in SECTIONS and isinstance(values, dict):
             raise InputError(f"{path}: unknown section {section}{nearest(section, SECTIONS)}")
@@ -116,7 +117,7 @@ def check_names(path: Path, recipe: dict[str, Any]) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the known one it may stand for, else a short list of all."""
+    """The end of a message about an unknown name: the nearest known name, or else a list of all if it is short."""
     known = list(known)
     same = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
     close = same[:1] or difflib.get_close_matches(name, known, n=1)
@@ -126,7 +127,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def parse_value(text: str, field: FieldInfo) -> Any:
-    """An override as a value: as it stands for a knob that takes text, as TOML for the others if it is TOML."""
+    """The value of an override: the text itself for a knob that takes text, else the text parsed as TOML if valid."""
     if field.annotation is str or get_origin(field.annotation) is Literal:
         return text
     try:
@@ -137,7 +138,7 @@ def parse_value(text: str, field: FieldInfo) -> Any:
 
 
 def explain(error: ValidationError, path: Path, overrides: Iterable[str]) -> str:
-    """The first error of a config in one line, under the option or the file it is from, and how many more there are."""
+    """The first error of a config in one line, with the option or file it is from, and the number of other errors."""
     errors = error.errors(include_url=False)
     location, text = errors[0]["loc"], errors[0]["msg"].removeprefix("Value error, ")
     key = ".".join(str(part) for part in location[:2])
@@ -151,7 +152,7 @@ def explain(error: ValidationError, path: Path, overrides: Iterable[str]) -> str
 
 
 def expected(field: FieldInfo) -> str:
-    """What a knob takes, in plain words: "a number, at least 0 and below 1"."""
+    """The values that a knob accepts, in words: "a number, at least 0 and below 1"."""
     if len(kinds := alternatives(field)) > 1:
         return ", or ".join(expected(kind) for kind in kinds)
     if get_origin(field.annotation) is Literal:
@@ -165,7 +166,7 @@ def expected(field: FieldInfo) -> str:
 
 
 def alternatives(field: FieldInfo) -> list[FieldInfo]:
-    """The kinds of value a knob takes, each as a field of its own; most take one."""
+    """The types of value that a knob accepts, each as a separate field; most accept one."""
     if get_origin(field.annotation) not in (Union, types.UnionType):
         return [field]
     return [FieldInfo.from_annotation(kind) for kind in get_args(field.annotation)]
@@ -182,13 +183,13 @@ def bound_in_words(bound: Any) -> list[str]:
 
 
 def quote(value: Any) -> str:
-    """A value as a message quotes it, shortened when it is long."""
+    """A value as shown in a message, shortened if it is long."""
     text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def toml_text(config: Config) -> str:
-    """The resolved config as TOML, every knob in its section: `read_stored` gives the same config back."""
+    """The resolved config as TOML, with every knob in its section. `read_stored` reads it back unchanged."""
     sections = config.model_dump()
     lines = ["# The resolved config of this run: enough to repeat it.\n"]
     for section, values in sections.items():
@@ -197,7 +198,7 @@ def toml_text(config: Config) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """A value as TOML writes it; text as JSON would, but for the one character JSON leaves bare and TOML does not."""
+    """A value in TOML syntax. Strings are written as in JSON, except U+007F, which TOML requires to be escaped."""
     if isinstance(value, list):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

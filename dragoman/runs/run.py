@@ -1,4 +1,4 @@
-"""The run directory, which is the model: config, tokenizer, checkpoints and metrics in one place that can be copied.
+"""The run directory is the model: it holds config, tokenizer, checkpoints and metrics, and it can be copied.
 
 config.toml      the resolved config            checkpoints/   see checkpoint.py
 tokenizer.model  or tokenizer.source.model      metrics.jsonl  one JSON object a line, with its step
@@ -43,14 +43,14 @@ class Run:
         write_atomically(self.config_path, toml_text(config).encode())
 
     def load_config(self, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:
-        """The config the run was started with, or last resumed with; dotted overrides win over it."""
+        """The config that the run was started or last resumed with; dotted overrides take precedence."""
         if not self.config_path.exists():
             raise InputError(f"{self.path}: not a run: it holds no {self.config_path.name}")
         return read_stored(self.config_path, overrides)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for one process, however that ends; InputError names the process that holds it already."""
+        """Lock the run for this process until it ends. InputError names the process that already holds the lock."""
         self.make()
         try:
             stream = (self.path / "lock").open("a+")
@@ -71,14 +71,14 @@ class Run:
             yield
 
     def make(self) -> None:
-        """Create the directory; InputError if something else is in its place."""
+        """Create the directory. InputError if it cannot be created, for example because a file has its name."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be a run directory: {error.strerror}") from None
 
     def append_metrics(self, record: dict[str, Any]) -> None:
-        """Add a line; write those of a step before saving it, so that metrics and checkpoint agree after any crash."""
+        """Append a line. Call this before saving the step's checkpoint, so that both agree after any crash."""
         line = json.dumps(record, allow_nan=False)
         with self.metrics_path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
@@ -86,14 +86,14 @@ class Run:
             os.fsync(stream.fileno())
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All records; a last line that a crash cut short is left out."""
+        """All records, without a last line that a crash cut short."""
         if not self.metrics_path.exists():
             return []
         *lines, _ = self.metrics_path.read_bytes().split(b"\n")
         return [self.read_record(number, line) for number, line in enumerate(lines, 1)]
 
     def read_record(self, number: int, line: bytes) -> dict[str, Any]:
-        """One line of the metrics."""
+        """One parsed line of the metrics. InputError if it is damaged."""
         try:
             record = json.loads(line)
             if isinstance(record["step"], int):
@@ -103,7 +103,7 @@ class Run:
         raise InputError(f"{self.metrics_path}: line {number} is not a JSON object with a step: repair or remove it")
 
     def cut_metrics(self, step: int) -> int:
-        """Drop the lines after a step, and an incomplete last one, before a run resumes. Returns their number."""
+        """The number of lines dropped: those after a step. An incomplete last line is dropped too, but not counted."""
         if not self.metrics_path.exists():
             return 0
         records = self.read_metrics()

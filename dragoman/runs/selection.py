@@ -1,6 +1,6 @@
-"""Which checkpoint: the latest, the best, and the steps there are.
+"""Finds the latest checkpoint, the best one, and all steps.
 
-"Latest" is the highest step that verifies on the disk: there is no pointer file and no cached belief.
+The latest is the highest step whose files verify: there is no pointer file and no cached state.
 """
 
 import math
@@ -17,7 +17,7 @@ Warn = Callable[[str], None]
 
 
 def goodness(manifest: Manifest, metric: str) -> float:
-    """The validation score of a checkpoint, negated if smaller is better; minus infinity where there is none."""
+    """The validation score of a checkpoint, negated if smaller is better; minus infinity if it has none."""
     score = (manifest.validation or {}).get(metric)
     if score is None:
         return -math.inf
@@ -25,7 +25,7 @@ def goodness(manifest: Manifest, metric: str) -> float:
 
 
 def steps(checkpoints: Path) -> list[int]:
-    """The steps in a directory of checkpoints, ascending, going by their names."""
+    """The steps in a directory of checkpoints, ascending, from the names of the subdirectories."""
     if not Path(checkpoints).is_dir():
         return []
     names = (path.name for path in Path(checkpoints).iterdir() if path.is_dir())
@@ -33,15 +33,15 @@ def steps(checkpoints: Path) -> list[int]:
 
 
 def latest(checkpoints: Path, *, warn: Warn) -> Path | None:
-    """The highest step that verifies; `warn` is told of each one skipped, with the file at fault."""
+    """The highest step that verifies. `warn` is called for each one skipped and names the damaged file."""
     return first_good([Path(checkpoints, str(step)) for step in reversed(steps(checkpoints))], verify, warn=warn)
 
 
 def best(checkpoints: Path, *, metric: str, warn: Warn) -> Path | None:
     """The checkpoint to translate with: the one with the best validation score by a metric.
 
-    Among equal scores the average is chosen, then the later step; where none has a score, the latest step. One whose
-    parameters have files missing or cut is skipped; their contents are verified when they are loaded.
+    On a tie the average is chosen, then the later step. If no checkpoint has a score, the latest step is chosen. A
+    checkpoint with missing or truncated parameter files is skipped; contents are verified on loading.
     """
     names = [str(step) for step in steps(checkpoints)] + [AVERAGE] * Path(checkpoints, AVERAGE).is_dir()
     ranks = {}
@@ -55,7 +55,7 @@ def best(checkpoints: Path, *, metric: str, warn: Warn) -> Path | None:
 
 
 def best_steps(checkpoints: Path, count: int, *, metric: str, warn: Warn) -> list[Path]:
-    """The `count` steps with the best validation scores and intact parameters, best first; a tie goes to the later."""
+    """The `count` steps with the best validation scores and intact parameters, best first, later first on ties."""
     scored = []
     for path in (Path(checkpoints, str(step)) for step in steps(checkpoints)):
         try:
@@ -69,13 +69,13 @@ def best_steps(checkpoints: Path, count: int, *, metric: str, warn: Warn) -> lis
 
 
 def rank(manifest: Manifest, metric: str, *, is_average: bool) -> tuple[float, bool, int]:
-    """What `best` sorts by: among equal scores the average first, without scores last, then the later step."""
+    """The sort key of `best`: score, then the average (first on a tie, last without scores), then the later step."""
     score = goodness(manifest, metric)
     return score, is_average if score > -math.inf else not is_average, manifest.step
 
 
 def first_good(candidates: Sequence[Path], check: Callable[[Path], Manifest], *, warn: Warn) -> Path | None:
-    """The first checkpoint that passes a check; `warn` is told of those before it."""
+    """The first checkpoint that passes a check. `warn` is called for each one before it."""
     for path in candidates:
         try:
             check(path)

@@ -1,11 +1,11 @@
-"""Arrays on disk: any pytree as named host arrays, hashed, written and read by orbax.
+"""Stores any pytree on disk as named host arrays, hashed here and written and read by orbax.
 
-A pytree is stored by the names of its leaves, `encoder/0/self_attention/query/kernel`, as nested plain dicts; lists,
-tuples and optax states take their structure from the template they are restored into, so no class name is ever written
-or read.
+A pytree is stored as nested plain dicts by the names of its leaves, such as `encoder/0/self_attention/query/kernel`.
+Lists, tuples and optax states get their structure from the template they are restored into, so no class name is ever
+written or read.
 
-Arrays are gathered on the host before they are written, so the files do not depend on the mesh they came from, and one
-process can write them. It costs host memory for one copy of parameters and optimizer state.
+Arrays are gathered on the host before they are written. The files therefore do not depend on the mesh, and one process
+can write them. This costs host memory for one copy of the parameters and the optimizer state.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def nest(leaves: dict[str, Any]) -> dict[str, Any]:
 def to_host(tree: Tree) -> Arrays:
     """Copies of the leaves of a pytree, by name; the originals may be donated at once.
 
-    In a run of several processes all of them call this together, as shards are gathered from all.
+    In a job, all processes call this together, because shards are gathered from all of them.
     """
     leaves = name_leaves(tree)
     for leaf in leaves.values():
@@ -56,22 +56,22 @@ def to_host(tree: Tree) -> Arrays:
 
 
 def whole(tree: Tree) -> Tree:
-    """A pytree whose leaves are whole in this process: those spread over several are gathered on the host.
+    """A pytree whose leaves are complete in this process: sharded leaves are gathered on the host.
 
-    As `to_host`, all processes call it together.
+    As with `to_host`, all processes call this together.
     """
     return jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else host_copy(leaf), tree)
 
 
 def host_copy(leaf: Any) -> np.ndarray:
-    """A copy of one leaf, whole, on the host."""
+    """A complete copy of one leaf on the host."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable and not leaf.is_fully_replicated:
         return np.array(multihost_utils.process_allgather(leaf, tiled=True))
     return np.array(leaf)
 
 
 def digest(arrays: Arrays) -> str:
-    """SHA-256 over arrays in the order of their names: name, dtype, shape, and little-endian bytes of each."""
+    """SHA-256 over the name, dtype, shape and little-endian bytes of each array, in the order of their names."""
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -81,7 +81,7 @@ def digest(arrays: Arrays) -> str:
 
 
 def check_finite(arrays: Arrays, what: str) -> None:
-    """InputError names the first array with a NaN or an infinity in it."""
+    """InputError names the first array that contains a NaN or an infinity."""
     for name, array in arrays.items():
         if jax.numpy.issubdtype(array.dtype, np.floating) and not (finite := np.isfinite(array)).all():
             wrong = array.size - np.count_nonzero(finite)
@@ -92,7 +92,7 @@ def check_finite(arrays: Arrays, what: str) -> None:
 
 
 def checkpointer() -> ocp.Checkpointer:
-    """An orbax writer and reader that waits for no other process."""
+    """An orbax checkpointer that does not wait for other processes."""
     process = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process{process}"
@@ -108,9 +108,9 @@ def write_arrays(directory: Path, arrays: Arrays) -> None:
 
 
 def read_arrays(directory: Path, expected: dict[str, Any] | None) -> Arrays:
-    """Read named arrays; names, shapes and dtypes are compared with the expected ones before anything is loaded.
+    """Named arrays from disk. Names, shapes and dtypes are compared with the expected ones before loading.
 
-    Orbax itself would cast another dtype without a word.
+    Orbax itself would silently cast to the expected dtype.
     """
     try:
         with checkpointer() as orbax:
@@ -121,12 +121,12 @@ def read_arrays(directory: Path, expected: dict[str, Any] | None) -> Arrays:
             return name_leaves(orbax.restore(directory.absolute(), args=ocp.args.PyTreeRestore(restore_args=arguments)))
     except InputError:
         raise
-    except Exception as error:  # orbax and tensorstore raise nearly every kind
+    except Exception as error:  # orbax and tensorstore raise exceptions of many types
         raise InputError(f"{directory}: cannot be restored: {reason(error)}") from error
 
 
 def compare(directory: Path, stored: dict[str, Any], expected: dict[str, Any]) -> None:
-    """InputError names the first array that is missing, unexpected, or of another shape or dtype."""
+    """InputError names the first array that is missing, unexpected, or has another shape or dtype."""
     for name, wanted in expected.items():
         found = stored.get(name)
         if found is None:
@@ -140,12 +140,12 @@ def compare(directory: Path, stored: dict[str, Any], expected: dict[str, Any]) -
 
 
 def first(names: Iterable[str]) -> str | None:
-    """The first of some names, if there is one."""
+    """The first of some names, or None."""
     return next(iter(names), None)
 
 
 def put_on_devices(arrays: Arrays, template: Tree) -> Tree:
-    """The arrays as a pytree on devices: structure and shardings from the template, by default one device."""
+    """The arrays as a pytree on devices, with the structure and shardings of a template; by default on one device."""
     leaves = []
     for name, wanted in name_leaves(template).items():
         array, sharding = arrays[name], getattr(wanted, "sharding", None)
@@ -157,7 +157,7 @@ def put_on_devices(arrays: Arrays, template: Tree) -> Tree:
 
 
 def reason(error: Exception) -> str:
-    """An outside exception in one line: its type and the first line of its text; one of our own is one already."""
+    """An exception in one line: its type and the first line of its text. An InputError is already one line."""
     if isinstance(error, InputError):
         return str(error)
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"

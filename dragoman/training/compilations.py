@@ -1,4 +1,4 @@
-"""How long compilation takes, and a warning when a function is compiled again."""
+"""Measures compilation time, and warns when a function is compiled again."""
 
 import contextlib
 import time
@@ -13,7 +13,7 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 class Compilations:
     """The compilations of a function that should be compiled once for each of a known number of batch shapes.
 
-    Warns, once for each shape, of a compilation for a shape that was seen before, or that is one too many.
+    Warns once for each shape that is compiled again, or that exceeds the known number of shapes.
     """
 
     def __init__(self, name: str, shapes: int, *, warn: Callable[[str], None]):
@@ -24,7 +24,7 @@ class Compilations:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Counts compilations in this process while open, including programs that JAX loads from its cache on disk."""
+        """A context that counts compilations in this process, including programs loaded from JAX's cache on disk."""
 
         def listen(event: str, duration_secs: float, **about: Any) -> None:
             del duration_secs, about
@@ -38,7 +38,7 @@ class Compilations:
 
     @contextlib.contextmanager
     def call(self, shape: tuple[int, ...]) -> Iterator[None]:
-        """Wraps a call of the function. All the time of a call that compiles counts as compilation."""
+        """A context for one call of the function. If the call compiles, all its time counts as compilation."""
         count, start = self.count, time.perf_counter()
         yield
         if self.count > count:
@@ -48,7 +48,7 @@ class Compilations:
         self.seen.add(shape)
 
     def check(self, shape: tuple[int, ...], seconds: float) -> None:
-        """Warns of a compilation that the number of known shapes does not explain."""
+        """Warns about a compilation that the known number of shapes does not explain."""
         is_expected = shape not in self.seen and len(self.seen) < self.shapes
         if not is_expected and shape not in self.warned:
             self.warned.add(shape)

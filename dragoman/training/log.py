@@ -1,4 +1,4 @@
-"""Where a run in training reports: metrics.jsonl, TensorBoard, a progress bar, and lines on standard output."""
+"""Reports of training: metrics.jsonl, TensorBoard, a progress bar, and lines on standard output."""
 
 import contextlib
 import time
@@ -16,14 +16,14 @@ from dragoman.training.validation import show_scores
 
 
 class Log(NamedTuple):
-    """The reports of a run. Of several processes, the first writes."""
+    """The reports of a run. In a job, only process 0 writes them."""
 
     run: Run
     writer: SummaryWriter
     bar: tqdm
 
     def training(self, record: dict[str, Any]) -> None:
-        """What the meter found of the updates since the last record."""
+        """Writes the meter's record of the updates since the last one."""
         self.append(record)
         for name, value in record.items():
             if name not in ("step", "time"):
@@ -35,7 +35,7 @@ class Log(NamedTuple):
         )
 
     def validation(self, progress: Progress, scores: dict[str, float]) -> None:
-        """The scores of the step that has just been validated."""
+        """Writes the scores of the step that has just been validated."""
         self.append({"step": progress.step, "time": time.time(), **scores})
         for name, value in scores.items():
             self.writer.add_scalar(f"validation/{name}", value, progress.step)
@@ -44,14 +44,14 @@ class Log(NamedTuple):
         self.bar.unpause()
 
     def append(self, record: dict[str, Any]) -> None:
-        """One line of metrics.jsonl."""
+        """Appends one line to metrics.jsonl."""
         if jax.process_index() == 0:
             self.run.append_metrics(record)
 
 
 @contextlib.contextmanager
 def open_log(run: Run, *, step: int, steps: int) -> Iterator[Log]:
-    """The log of a run that continues from a step. TensorBoard's records of later steps are dropped."""
+    """The log of a run that continues from a step. TensorBoard records of later steps are dropped."""
     is_first = jax.process_index() == 0
     bar = tqdm(desc="train", total=steps, initial=step, unit="step", dynamic_ncols=True, disable=not is_first)
     with bar, SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1, write_to_disk=is_first) as writer:

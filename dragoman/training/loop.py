@@ -1,4 +1,4 @@
-"""The training loop: updates, log, validation and checkpoints; and at its end, the average of the best."""
+"""The training loop: updates, log, validation and checkpoints, and finally the average of the best checkpoints."""
 
 import contextlib
 from dataclasses import dataclass
@@ -24,26 +24,26 @@ from transformer.training.step import TrainState
 
 @dataclass(frozen=True)
 class Trainer:
-    """What the loop works with. All that changes is in its arguments, the model's state and the progress."""
+    """The training loop and everything it uses. What changes is passed as arguments: the state and the progress."""
 
     plan: Plan
     run: Run
-    batches: Any  # an iterator of grain: it tells its position in the data
+    batches: Any  # a grain iterator, which knows its position in the data
     validation: Validation
     checkpointer: Checkpointer
     stop: SharedStop
 
     def fit(self, state: TrainState, progress: Progress) -> Progress:
-        """Updates until done, or until a signal asks to stop: then the state is saved first.
+        """The progress after training until done, or until a signal; then the state is saved first.
 
-        Raises OutOfMemory where an update does not fit. What was not saved is then lost, as updates overwrite their
-        state.
+        Raises OutOfMemory if an update does not fit. Unsaved updates are then lost, because each update overwrites the
+        state before it.
         """
         training, key = self.plan.config.training, jax.random.key(self.plan.config.training.seed)
         meter = self.new_meter()
         log_to = open_log(self.run, step=progress.step, steps=training.steps)
         with contextlib.closing(self.batches), log_to as log, meter.listening(), watch():
-            if progress.is_validation_due(training):  # the last session ended in the middle of it
+            if progress.is_validation_due(training):  # interrupted during this validation
                 progress = self.validate_and_save(state, progress, log)
             meter.resume()
             while not progress.is_done(training) and not self.stop.number:
@@ -66,7 +66,7 @@ class Trainer:
         return progress
 
     def new_meter(self) -> Meter:
-        """A meter of the plan's updates."""
+        """A meter for the plan's updates."""
         return Meter(
             self.plan.config,
             self.plan.target_vocabulary,
@@ -76,7 +76,7 @@ class Trainer:
         )
 
     def validate_and_save(self, state: TrainState, progress: Progress, log: Log) -> Progress:
-        """A checkpoint with its validation scores; if asked to stop meanwhile, one to be validated on resuming."""
+        """Validates and saves a checkpoint. After a request to stop it has no scores, and is validated on resuming."""
         scores = None
         with contextlib.suppress(Interrupted), refuse("validation", "lower decoding.rows or decoding.beam"):
             scores = self.validation.scores(state)
@@ -88,7 +88,7 @@ class Trainer:
         return progress
 
     def save(self, state: TrainState, progress: Progress, validation: dict[str, float] | None) -> None:
-        """Hands the state to the checkpointer, with the position in the data that goes with it."""
+        """Saves the state, with the matching position in the data."""
         saved = self.plan.strategy.saved(state)
         remembered = {"data": self.batches.get_state(), "best": progress.best, "stale": progress.stale}
         remembered["planned_steps"] = self.plan.config.training.steps

@@ -1,4 +1,4 @@
-"""The devices' memory: how much an update needs, the largest update that fits, and what to do when it runs out."""
+"""Device memory: how much an update needs, the largest update that fits, and what to do when memory runs out."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from transformer.devices.processes import gather
 from transformer.model import abstract
 
 RESERVE = 0.1
-"""The part of a device's memory that "auto" leaves free: for the search in validation, and for what is unforeseen."""
+"""The fraction of a device's memory that "auto" leaves free, for the search during validation and as a margin."""
 
 GIB = 2**30
 
@@ -24,12 +24,12 @@ ADVICE = "set a shorter data.row_length, a smaller model, devices.fsdp, or model
 
 
 class OutOfMemory(Exception):
-    """A device has too little memory left for a computation."""
+    """A device does not have enough free memory for a computation."""
 
 
 @contextlib.contextmanager
 def watch() -> Iterator[None]:
-    """Raises OutOfMemory in place of JAX's error for it."""
+    """A context that turns JAX's out-of-memory error into OutOfMemory."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
@@ -40,7 +40,7 @@ def watch() -> Iterator[None]:
 
 @contextlib.contextmanager
 def refuse(what: str, advice: str) -> Iterator[None]:
-    """Raises InputError if a device runs out of memory in work that cannot be divided."""
+    """A context that raises InputError if work that cannot be divided runs out of memory."""
     try:
         with watch():
             yield
@@ -54,13 +54,13 @@ def device_kind() -> str:
 
 
 def device_memory() -> int:
-    """Bytes of memory for each device: a GPU's or TPU's own; CPU devices share what the machine has available."""
+    """Bytes of memory for each device: that of the GPU or TPU, or an equal part of the available RAM for CPUs."""
     statistics = jax.local_devices()[0].memory_stats() or {}
     return statistics.get("bytes_limit") or available_memory() // jax.local_device_count()
 
 
 def available_memory() -> int:
-    """Bytes available without swapping, by Linux's estimate; on other systems, all of the machine's memory."""
+    """Bytes available without swapping, as estimated by Linux; on other systems, the machine's total memory."""
     path = Path("/proc/meminfo")
     if path.exists() and (found := re.search(r"MemAvailable:\s*(\d+) kB", path.read_text(encoding="ascii"))):
         return int(found[1]) * 1024
@@ -68,7 +68,7 @@ def available_memory() -> int:
 
 
 def planned_memory(program: jax.stages.Compiled) -> int:
-    """Bytes that a compiled program needs on each device, arguments and results included."""
+    """The bytes that a compiled program needs on each device, including arguments and results."""
     found: Any = program.memory_analysis()
     size = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
     return size - found.alias_size_in_bytes  # results that overwrite arguments
@@ -85,8 +85,9 @@ class Fit(NamedTuple):
 def largest_update(config: Config, *, source_vocabulary: int, target_vocabulary: int, available: int) -> Fit:
     """The largest update, up to training.batch_tokens_limit, that leaves RESERVE of a device's `available` bytes free.
 
-    Candidates have rows of data.row_length, for which attention needs most. The largest is compiled first, and each
-    has half the rows of the one before, down to one row for each device in each part of training.accumulation.
+    Candidates have rows of length data.row_length, for which attention needs the most memory. The largest candidate is
+    compiled first. Each following one has half the rows of the one before, down to one row for each device in each part
+    of training.accumulation.
     """
     graph, parameters = abstract(config.model, source_vocabulary, target_vocabulary)
     strategy = STRATEGIES[config.devices.strategy](graph, config)
@@ -112,15 +113,15 @@ def largest_update(config: Config, *, source_vocabulary: int, target_vocabulary:
 
 
 def smallest_memory() -> int:
-    """The `device_memory` of the process that has the least."""
+    """The smallest `device_memory` of any process."""
     return min(gather(device_memory()))
 
 
 def more_parts(parts: int, *, rows: int, processes: int) -> int:
-    """Twice as many parts, for an update of `rows` rows a device that ran out of memory in that many.
+    """Twice as many parts, for an update of `rows` rows per device that ran out of memory.
 
-    InputError where a part is one row already, and in a job of several processes: they run out of memory one by one,
-    and could not agree to go on.
+    InputError if a part already has only one row. InputError also in a job of several processes: they do not run out
+    of memory at the same moment, so they cannot agree to continue.
     """
     if parts >= rows:
         raise InputError(f"{device_kind()}: out of memory in an update of one row a device at a time: {ADVICE}")

@@ -1,4 +1,4 @@
-"""What updates report, summed up for the log without making the device wait."""
+"""Sums the metrics of updates for the log, without making the device wait."""
 
 import contextlib
 import resource
@@ -20,7 +20,7 @@ from transformer.training.step import Metrics
 
 
 def check_finite(metrics: Metrics, step: int) -> None:
-    """InputError when the loss or the gradient is no longer a number."""
+    """InputError if the loss or the gradient norm is not finite."""
     for name in ("loss", "gradient_norm"):
         if not np.isfinite(getattr(metrics, name)):
             raise InputError(
@@ -30,7 +30,7 @@ def check_finite(metrics: Metrics, step: int) -> None:
 
 
 def peak_memory() -> int:
-    """The most bytes in use at any time so far: on the fullest device or, where devices do not say, in this process."""
+    """Peak memory in bytes so far: of the fullest device, or of this process if devices do not report it."""
     devices = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [statistics["peak_bytes_in_use"] for statistics in devices if "peak_bytes_in_use" in statistics]
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -38,9 +38,9 @@ def peak_memory() -> int:
 
 
 class Meter:
-    """Sums up what updates report between two lines of the log; reads the device only when a line is due.
+    """Sums the metrics of updates between two lines of the log, and reads them from the device only for a line.
 
-    `shapes` is the number of different batch shapes, `devices` the number of devices that share an update.
+    `shapes` is the number of different batch shapes, and `devices` the number of devices that share an update.
     """
 
     def __init__(
@@ -53,25 +53,27 @@ class Meter:
         self.seconds, self.start, self.compiled = 0.0, time.perf_counter(), 0.0
 
     def listening(self) -> contextlib.AbstractContextManager[None]:
-        """Wraps all updates, so that compilations are noticed."""
+        """A context around all updates that counts compilations."""
         return self.compilations.listening()
 
     @contextlib.contextmanager
     def update(self, batch: Batch) -> Iterator[None]:
-        """Wraps the update of a batch, so that compiling is not training time. Then `add` its metrics."""
+        """A context around one update that excludes compilation from training time. Afterwards, `add` its metrics."""
         shape = (*batch.source.shape, batch.target_inputs.shape[1])
-        if shape not in self.compilations.seen:  # an update still running while this one compiles would seem faster
+        if (
+            shape not in self.compilations.seen
+        ):  # otherwise earlier updates would run during the compilation and seem faster
             self.pause()
             self.resume()
         with self.compilations.call(shape):
             yield
 
     def add(self, metrics: Metrics, batch: Batch) -> None:
-        """Keeps what an update reports, still on the device."""
+        """Keeps the metrics of an update, still on the device."""
         self.pending.append((metrics, batch.source.shape[1], batch.target_inputs.shape[1]))
 
     def pause(self) -> None:
-        """Stops the clock once all updates so far are done: validation is not training time."""
+        """Waits for all updates so far, then stops the clock, because validation is not training time."""
         jax.block_until_ready([metrics for metrics, *_ in self.pending])
         self.seconds += time.perf_counter() - self.start
 
@@ -80,7 +82,7 @@ class Meter:
         self.start = time.perf_counter()
 
     def record(self, step: int) -> dict[str, Any]:
-        """The line for metrics.jsonl of the updates since the last one."""
+        """The record for metrics.jsonl of all updates since the last record."""
         rows = [jax.tree.map(float, one) for one in jax.device_get([metrics for metrics, *_ in self.pending])]
         for number, row in enumerate(rows):
             check_finite(row, step - len(rows) + 1 + number)
@@ -106,7 +108,7 @@ class Meter:
         }
 
     def summary(self) -> str:
-        """Compilation time and peak memory so far, in a line for the report."""
+        """One line on compilation time and peak memory so far."""
         compilations = self.compilations
         return (
             f"{len(compilations.seen)} batch shapes, compiled in {compilations.seconds:.1f} s; "

@@ -1,4 +1,4 @@
-"""The plan of a run: everything that is settled before the first update, in one immutable record."""
+"""The plan of a run: everything decided before the first update, in one immutable record."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from transformer.model.dense import resolve_precision
 Strategy = MeshStrategy | PmapStrategy
 
 NOTEWORTHY = 0.01
-"""The part of a batch's rows that must be empty before the user is told."""
+"""Empty rows are reported if they are at least this fraction of a batch."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run computes and how that is laid out over devices and processes. Nothing in `config` is "auto"."""
+    """What a run computes, and its layout over devices and processes. Nothing in `config` is "auto"."""
 
     config: Config
     source_vocabulary: int
@@ -39,7 +39,7 @@ class Plan:
     strategy: Strategy
     batch_shapes: tuple[tuple[int, int, int], ...]  # rows, source length, target length
     share: Share  # the rows of each batch that this process takes
-    rows_per_device: int  # of a batch of the longest rows
+    rows_per_device: int  # in a batch of the longest rows
     notes: tuple[str, ...]  # lines for the user
 
     @property
@@ -48,14 +48,14 @@ class Plan:
         return batch_tokens(self.config)
 
     def in_more_parts(self) -> "Plan":
-        """The same update in twice as many parts, after it ran out of memory. InputError where that is impossible."""
+        """The plan with twice as many parts, after running out of memory. InputError if that is impossible."""
         parts = more_parts(self.config.training.accumulation, rows=self.rows_per_device, processes=jax.process_count())
         config = self.config.with_training({"accumulation": parts})
         return lay_out(config, self.source_vocabulary, self.target_vocabulary)
 
 
 def make_plan(config: Config, source_vocabulary: int, target_vocabulary: int) -> Plan:
-    """The plan of a recipe on the devices at hand: first what each "auto" stands for, then the layout."""
+    """The plan of a recipe on the available devices: first every "auto" is resolved, then the layout is decided."""
     notes = []
     config = config.with_model({"precision": on_first(partial(resolve_precision, config.model.precision))})
     if config.training.batch_tokens == "auto":
@@ -69,13 +69,13 @@ def make_plan(config: Config, source_vocabulary: int, target_vocabulary: int) ->
 
 
 def keep_resolved(config: Config, stored: Config, *, where: Path, note: Callable[[str], None]) -> Config:
-    """The recipe of a run that is resumed, in which "auto" stands for what it stood for in the stored config.
+    """The recipe of a resumed run, in which each "auto" keeps the value that the stored config resolved it to.
 
-    `note` is called with a line where that is another precision than this device would have, or than before.
-    InputError names a knob that has changed and may not.
+    `note` is called if the precision changes, or differs from what "auto" would choose on this device. InputError
+    names a knob that must not change.
     """
     usual = resolve_precision("auto")
-    if stored.model.precision == "auto":  # an earlier version, which resolved it anew each time
+    if stored.model.precision == "auto":  # from an earlier version, which resolved it at each start
         stored = stored.with_model({"precision": usual})
     if config.model.precision == "auto":
         config = config.with_model({"precision": stored.model.precision})
@@ -83,7 +83,7 @@ def keep_resolved(config: Config, stored: Config, *, where: Path, note: Callable
         config = config.with_training({"batch_tokens": stored.training.batch_tokens})
     before, after = stored.model.precision, config.model.precision
     can_stay = before == after and stored.model.attention_kernel in ("xla", *candidates(config))
-    if config.model.attention_kernel == "auto" and can_stay:  # kernels were timed in that precision
+    if config.model.attention_kernel == "auto" and can_stay:  # kernels were timed with that precision
         config = config.with_model({"attention_kernel": stored.model.attention_kernel})
     check_config(stored, config, where=where)
     if before != after:
@@ -97,19 +97,20 @@ def keep_resolved(config: Config, stored: Config, *, where: Path, note: Callable
 
 
 def find_batch_tokens(config: Config, source_vocabulary: int, target_vocabulary: int) -> tuple[int, str]:
-    """The tokens of the largest update that fits the devices, and a line on it."""
+    """The target tokens of the largest update that fits the devices, and a line to print."""
     tokens, needed, available = largest_update(
         config, source_vocabulary=source_vocabulary, target_vocabulary=target_vocabulary, available=smallest_memory()
     )
     is_cut = 2 * tokens > config.training.batch_tokens_limit
     return tokens, (
         f'training.batch_tokens = "auto": {tokens} tokens an update ({needed / GIB:.2f} GiB of the '
-        f"{available / GIB:.2f} GiB of {device_kind()})" + (", as training.batch_tokens_limit has it" if is_cut else "")
+        f"{available / GIB:.2f} GiB of {device_kind()})"
+        + (", limited by training.batch_tokens_limit" if is_cut else "")
     )
 
 
 def find_attention_kernel(config: Config) -> tuple[str, list[str]]:
-    """The attention kernel for the run's batches, and lines on why others were refused and why it was chosen."""
+    """The attention kernel for the run's batches, and lines on why others were rejected and why it was chosen."""
     choice = choose(config, batch_shapes(config.data, batch_tokens=batch_tokens(config)))
     if choice is not None:
         lines = (*choice.refused, f"{choice.kernel} ({choice.reason})")
@@ -118,13 +119,13 @@ def find_attention_kernel(config: Config) -> tuple[str, list[str]]:
 
 
 def batch_tokens(config: Config) -> int:
-    """Target tokens of an update, where "auto" has been resolved."""
+    """Target tokens of an update, once "auto" has been resolved."""
     assert isinstance(config.training.batch_tokens, int)
     return config.training.batch_tokens
 
 
 def lay_out(config: Config, source_vocabulary: int, target_vocabulary: int, *, notes: Sequence[str] = ()) -> Plan:
-    """The plan of a config in which nothing is "auto" any more."""
+    """The plan of a config in which every "auto" has been resolved."""
     graph, abstract_parameters = abstract(config.model, source_vocabulary, target_vocabulary)
     strategy = STRATEGIES[config.devices.strategy](graph, config)
     shapes = tuple(batch_shapes(config.data, batch_tokens=batch_tokens(config)))
@@ -143,25 +144,25 @@ def lay_out(config: Config, source_vocabulary: int, target_vocabulary: int, *, n
 
 
 def share_with_padding(strategy: Strategy, config: Config) -> Share:
-    """The rows that this process takes of each batch, once empty rows fill it up to a multiple of devices and parts."""
+    """This process's share of the rows of each batch, after padding to a multiple of devices times parts."""
     part, parts = strategy.row_share
     return Share(part, parts, strategy.row_devices * config.training.accumulation)
 
 
 def padding_note(shapes: Sequence[tuple[int, int, int]], strategy: Strategy, config: Config) -> list[str]:
-    """A line on the empty rows that fill up batches; none if they are too few to matter."""
+    """A line on the empty rows that pad batches, or none if they are too few to matter."""
     devices, accumulation = strategy.row_devices, config.training.accumulation
     empty = empty_share(shapes, devices * accumulation)
     if empty < NOTEWORTHY:
         return []
     return [
-        f"rows that do not divide by devices {devices} x training.accumulation {accumulation} are filled up "
-        f"with empty ones, at most {empty:.0%} of a batch: it learns the same, and a larger batch wastes less"
+        f"batches are padded with empty rows to a multiple of devices {devices} x training.accumulation {accumulation}"
+        f", at most {empty:.0%} of a batch: results do not change, and larger batches waste less"
     ]
 
 
 def model_note(abstract_parameters: Parameters, strategy: Strategy, config: Config) -> str:
-    """A line on the model's size, its arithmetic and its devices."""
+    """A line on the model's size, its precision and its devices."""
     size = sum(x.size for x in jax.tree.leaves(abstract_parameters))
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     return (

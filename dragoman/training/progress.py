@@ -1,4 +1,4 @@
-"""How far a run has come, and what that makes due."""
+"""The progress of a run, and whether it is done or a validation is due."""
 
 from typing import NamedTuple
 
@@ -7,19 +7,19 @@ from transformer.config import TrainingConfig
 
 
 class Progress(NamedTuple):
-    """The numbers that a run resumes from, beside its arrays and its position in the data."""
+    """The numbers that a run resumes from, in addition to its arrays and its position in the data."""
 
     step: int = 0
     best: float | None = None  # the best validation score so far, by training.metric
-    stale: int = 0  # validations since then
-    is_validated: bool = False  # at this step
+    stale: int = 0  # validations since the best one
+    is_validated: bool = False  # whether this step has been validated
 
     def after_update(self) -> "Progress":
-        """The progress one step later."""
+        """The progress after one more update."""
         return self._replace(step=self.step + 1, is_validated=False)
 
     def after_validation(self, score: float, training: TrainingConfig) -> "Progress":
-        """The progress once this step has been validated; `stale` is 0 if no score was as good before."""
+        """The progress after validating this step. `stale` is 0 if the score is better than every earlier one."""
         if self.best is None or METRICS[training.metric].is_better(score, self.best):
             return self._replace(best=score, stale=0, is_validated=True)
         return self._replace(stale=self.stale + 1, is_validated=True)

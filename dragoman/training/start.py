@@ -1,6 +1,6 @@
-"""Where training starts: a vocabulary and the first parameters, or the last good checkpoint of the run.
+"""Starts training from a vocabulary and initial parameters, or resumes from the last good checkpoint of the run.
 
-Another way to start, such as from another run's parameters, is another function that returns a `Start`.
+To add another way to start, such as from another run's parameters, write another function that returns a `Start`.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,14 +29,14 @@ from transformer.training.step import TrainState
 
 
 class Start(NamedTuple):
-    """What the first update starts from."""
+    """The vocabulary and the parameters that the first update starts from."""
 
     tokenizer: Tokenizer
-    parameters: Callable[[], Parameters]  # a function, as the plan that comes between needs the vocabulary alone
+    parameters: Callable[[], Parameters]  # called later: the plan, which is made first, needs only the vocabulary
 
 
 def from_scratch(config: Config, run: Run, train: Sequence[Corpus], *, is_new: bool) -> Start:
-    """A vocabulary learned on the training text, which an existing run has already, and random parameters."""
+    """Random parameters, and a vocabulary: learned on the training text for a new run, else loaded from the run."""
     if is_new:
         on_first(lambda: learn_vocabulary(config, run, train))
     tokenizer = Tokenizer.load(run.path)
@@ -52,7 +52,7 @@ def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:
 
 
 def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
-    """Parameters drawn from the seed, with pre-trained word vectors in the rows that have one."""
+    """Parameters drawn from the seed, with pre-trained word vectors for the pieces that have one."""
     model = build(
         config.model,
         source_vocabulary=tokenizer.source_size,
@@ -66,16 +66,16 @@ def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
     ):
         if path:
             ids, vectors = read_vectors(path, pieces, width=config.model.width)
-            # Embeddings are scaled by sqrt(D) on the way in; the vectors arrive at the layers with unit variance.
+            # Embeddings are multiplied by sqrt(D), so this gives the layers inputs of unit variance.
             table[...] = table[...].at[ids].set(vectors / (np.std(vectors) * config.model.width**0.5))
             say(f"word vectors: {len(ids)} of {len(pieces)} pieces found in {path}")
     return split(model)[1]
 
 
 def first_state(trainer: Trainer, start: Start) -> tuple[TrainState, Progress]:
-    """The state before the next update: that of the last good checkpoint, or where there is none, of the start.
+    """The state before the next update: from the last good checkpoint, or if there is none, from `start`.
 
-    The trainer's data continues from the same position, and later lines of metrics.jsonl are removed.
+    The trainer's data is set to the same position, and later lines of metrics.jsonl are removed.
     """
     run, strategy = trainer.run, trainer.plan.strategy
     name = on_first(lambda: find_checkpoint(run))
@@ -99,7 +99,7 @@ def first_state(trainer: Trainer, start: Start) -> tuple[TrainState, Progress]:
 
 
 def find_checkpoint(run: Run) -> str | None:
-    """The name of the last good checkpoint, if there is any."""
+    """The name of the last good checkpoint, or None if nothing was saved yet. InputError if all are damaged."""
     directory = latest(run.checkpoints, warn=warn)
     if directory is None and steps(run.checkpoints):
         raise InputError(f"{run.checkpoints}: no checkpoint verifies: restore one, or start another run")

@@ -1,4 +1,4 @@
-"""How good a model is on held-out pairs: its loss, and the scores of its translations."""
+"""Scores a model on held-out pairs: its loss, and the scores of its translations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ class Validation:
     stop: SharedStop
 
     def scores(self, state: TrainState) -> dict[str, float]:
-        """The loss and the scores of translations. Interrupted if asked to stop meanwhile."""
+        """The loss and the scores of translations. Raises Interrupted after a request to stop."""
         parameters = whole(self.plan.strategy.saved(state).parameters)
         return {"loss": self.loss(state), **self.translation_scores(parameters)}
 
     def loss(self, state: TrainState) -> float:
-        """Cross-entropy in nats for each real target token, EOS counted."""
+        """Cross-entropy in nats per real target token, including EOS."""
         sums = [self.plan.strategy.eval_step(state, batch) for batch in self.batches]
         return float(sum(s.loss for s in sums) / sum(s.tokens for s in sums))
 
     def translation_scores(self, parameters: Parameters) -> dict[str, float]:
-        """The scores of translations, found by the search that translate.py uses."""
+        """The scores of translations, using the same search as translate.py."""
         translator = Translator.of(self.plan.graph, parameters, self.plan.config, self.tokenizer)
         sources = [pair.source for pair in self.pairs]
         hypotheses = translator.translate_together(sources, self.stop, label="validate")
@@ -48,9 +48,9 @@ class Validation:
 
 
 def validation_batches(plan: Plan, tokenizer: Tokenizer, pairs: Sequence[Pair]) -> list[Batch]:
-    """This process's rows of the validation set, in batches that take no more memory than a part of an update.
+    """This process's rows of the validation set, in batches that need no more memory than a part of an update.
 
-    Pairs too long for the model are left out, with a warning. InputError if none remain.
+    Pairs that are too long for the model are left out, with a warning. InputError if none remain.
     """
     config = plan.config
     limit = min(config.data.row_length, config.model.maximum_length)
@@ -69,7 +69,7 @@ def validation_batches(plan: Plan, tokenizer: Tokenizer, pairs: Sequence[Pair]) 
 
 
 def score_translations(config: Config, hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
-    """BLEU, chrF, and training.metric if it is another."""
+    """BLEU, chrF, and training.metric if it is neither."""
     names = dict.fromkeys(("bleu", "chrf", config.training.metric))
     return {name: METRICS[name].score(hypotheses, references, config.data.target_language) for name in names}
 

@@ -270,8 +270,8 @@ def test_auto_is_told_with_its_limit_and_becomes_a_number_in_the_config(recipe, 
     assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), "--training.steps", "1", *options]) == 0
     output = capsys.readouterr().out
     assert f"{AUTO}: 512 tokens an update (" in output
-    assert " of cpu), as training.batch_tokens_limit has it\n" in output
-    assert "are filled up" not in output
+    assert " of cpu), limited by training.batch_tokens_limit\n" in output
+    assert "are padded with empty rows" not in output
     assert Run(tmp_path / "run").load_config().training.batch_tokens == 512
 
 
@@ -283,7 +283,7 @@ def test_a_resumed_run_keeps_its_number_under_auto_and_says_which_rows_are_fille
     assert train_command.main([*command, "2", "--training.batch_tokens", "auto"]) == 0
     output = capsys.readouterr().out
     assert AUTO not in output
-    assert "rows that do not divide by devices 8 x training.accumulation 1 are filled up with empty ones" in output
+    assert "batches are padded with empty rows to a multiple of devices 8 x training.accumulation 1, " in output
     assert "at most 44% of a batch" in output
     assert run.load_config().training.batch_tokens == 288
 

@@ -1,4 +1,4 @@
-"""Exports: another program computes what the run computes, for every option of the architecture, and says when not."""
+"""Exports: another program computes what the run computes, for every architecture; differences are reported."""
 
 import json
 import re
@@ -298,7 +298,7 @@ def test_safetensors_give_equal_logits_when_read_back(run, tmp_path, capsys):
     assert export(run, tmp_path / "model", "--format", "safetensors", "--checkpoint", "10") == 0
     output, errors = capsys.readouterr()
     assert "checkpoint 10, as safetensors: " in output
-    assert errors == "note: safetensors holds no search: config.json only tells how the run searches\n"
+    assert errors == "note: safetensors contains no search; config.json records how the run searches\n"
     translator = Translator.load(run, checkpoint="10")
     parameters = read_safetensors(tmp_path / "model")
     row, places = jnp.array([[5, 6, 7, 3]]), jnp.arange(4)[None]
@@ -367,7 +367,7 @@ def test_an_export_that_does_something_else_gets_no_name_and_exit_status_1(run, 
     assert [path.name for path in tmp_path.iterdir()] == ["model.partial"]
     errors = capsys.readouterr().err
     assert "differs: a token's score differs by " in errors
-    assert f"error: not exported: {tmp_path}/model.partial does something else than {run}" in errors
+    assert f"error: not exported: {tmp_path}/model.partial behaves differently from {run}" in errors
 
 
 @pytest.mark.parametrize(

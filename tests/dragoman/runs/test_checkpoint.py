@@ -391,7 +391,7 @@ def test_pruning_keeps_the_newest_the_best_and_the_average(tmp_path: Path) -> No
     assert verify(tmp_path / "average").averaged == [2, 4]
     assert verify(tmp_path / "7").progress == {"again": True}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4", "6", "7", "average"]
-    message = f"{tmp_path}/average: holds no optimizer state: training cannot go on from an average"
+    message = f"{tmp_path}/average: holds no optimizer state: training cannot resume from an average"
     assert refusal(restore_optimizer, tmp_path / "average", x) == message
 
 

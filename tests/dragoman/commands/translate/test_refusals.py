@@ -16,7 +16,7 @@ def test_the_default_checkpoint_is_the_one_of_best_validation_bleu(run, translat
 
 def test_a_checkpoint_with_another_checkpoint_is_refused(run, command):
     with pytest.raises(
-        InputError, match="checkpoints/10 is a checkpoint, and checkpoint '99999' is asked for too: name"
+        InputError, match="checkpoints/10 is a checkpoint, and checkpoint '99999' is requested too: name"
     ):
         command([run / "checkpoints/10", "--checkpoint", "99999"], stdin=b"a\n")
 
@@ -47,8 +47,8 @@ def test_bad_input_is_told_in_one_line(run, command, arguments, stdin, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--alignments", "--json"], "--alignments with --json: JSON has the alignments already"),
-        (["--score", "x", "--mbr"], "--score with --mbr: nothing is searched where translations are given"),
+        (["--alignments", "--json"], "--alignments with --json: the JSON already has the alignments"),
+        (["--score", "x", "--mbr"], "--score with --mbr: nothing is searched when translations are given"),
         (["--decoding.temperature", "0.5"], "decoding.temperature is for sampling: set decoding.sampling too"),
         (["--decoding.groups", "3"], "decoding.beam is 4, which is not divisible by decoding.groups, 3"),
         (["--decoding.sampling", "true", "--decoding.groups", "2"], "decoding.sampling cannot be combined with"),
