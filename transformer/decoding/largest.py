@@ -31,6 +31,6 @@ def largest(values: Float[Array, "B K V"], count: int) -> tuple[Float[Array, "B 
     indices = ((chosen // blocks * size)[..., None] + inside).reshape(rows, -1)
     candidates = jnp.take_along_axis(flat, indices, axis=1, mode="clip")
     candidates = jnp.where(inside.reshape(rows, -1) < size, candidates, NEVER)
-    # Gather the values by index: XLA would merge a later slice of top_k's own values into top_k, and then sort them all.
+    # Gather values by index: XLA would merge a later slice of top_k's own values into top_k, and then sort them all.
     order = jax.lax.top_k(candidates, count)[1]
     return jnp.take_along_axis(candidates, order, axis=1), jnp.take_along_axis(indices, order, axis=1)

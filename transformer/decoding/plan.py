@@ -11,7 +11,7 @@ from transformer.config import DecodingConfig
 
 
 class Capacities(NamedTuple):
-    """Upper limits on what a sentence may ask for; programs are compiled with room for this much."""
+    """What sentences may ask for: a program has room for it only if it was compiled with it set."""
 
     prefixes: bool = False
     terms: bool = False

@@ -34,7 +34,7 @@ class Ensemble(NamedTuple):
 
     @classmethod
     def of(cls, *models: tuple[nnx.GraphDef, Parameters], devices: Sequence[jax.Device] = ()) -> "Ensemble":
-        """The ensemble of these models, as `split` returns them, on these devices; by default on this process's first."""
+        """The ensemble of these split models on these devices; by default, on the first device of this process."""
         graphs, parameters = zip(*models, strict=True)
         mesh = Mesh(np.array(devices or jax.local_devices()[:1]), ("rows",))
         return cls(graphs, jax.device_put(parameters, NamedSharding(mesh, WHOLE)), mesh)

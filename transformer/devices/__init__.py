@@ -1,4 +1,4 @@
-"""How one update is laid over devices: a mesh with a table of parameter placements, or replicas under pmap."""
+"""Ways to divide an update among devices: a mesh with a table of parameter placements, or replicas under pmap."""
 
 from collections.abc import Callable
 

@@ -1,8 +1,8 @@
-"""Whether a kernel agrees with our own attention, in result and gradients, on rows like those of a run.
+"""Tests whether a kernel agrees with our own attention, in its result and gradients, on rows like those of a run.
 
-The reference is our own attention in float32, on the same numbers. In bfloat16 ours is off it by rounding alone, and a
-kernel, which rounds in other places, may be off it by `SLACK` times as much, or by `TOLERANCE` of the size of what it
-computes, whichever is more. A kernel that forgets a mask, a segment or a term of a gradient is off by far more.
+The reference is our own attention in float32 on the same inputs. In bfloat16, our own differs from it by rounding
+alone. A kernel rounds in other places, so it may differ by `SLACK` times as much, or by `TOLERANCE` of the size of its
+result, whichever is larger. A kernel that ignores a mask, a segment or a term of a gradient differs by far more.
 """
 
 from collections.abc import Callable
@@ -22,19 +22,19 @@ from transformer.model.masks import CausalMask, SegmentMask
 SLACK = 4.0
 TOLERANCE = 0.05
 LARGE = 100.0
-"""The size of queries in half of the rows: scores reach hundreds, of either sign."""
+"""The size of queries in half of the rows, where scores reach hundreds, of either sign."""
 
 KINDS = ("self-attention", "causal self-attention", "cross-attention")
 PARTS = ("the result", "the gradient of queries", "the gradient of keys", "the gradient of values")
 NAMES = tuple(f"{part} of {kind}" for part in PARTS for kind in KINDS)
-"""All that is compared, in the order in which a disagreement is reported."""
+"""The arrays to compare, in the order in which a disagreement is reported."""
 
 ROWS = ((True, 0.8, 0.7), (False, 0.0, 0.0), (True, 1.0, 1.0), (False, 1.0, 1.0), (True, 1.0, 0.6), (True, 0.6, 1.0))
-"""Of each row: whether it holds several sentences, and how much of the source and of the target is no padding."""
+"""For each row: whether it holds several sentences, and the fractions of source and target that are not padding."""
 
 
 class Size(NamedTuple):
-    """The sizes of what a kernel is tried on: N, H, S and T."""
+    """The sizes of a kernel's trial inputs: N, H, S and T."""
 
     heads: int
     width: int
@@ -43,7 +43,7 @@ class Size(NamedTuple):
 
 
 class Side(NamedTuple):
-    """Source or target rows: their segments, what attention takes of them, and the gradient of its result."""
+    """Source or target rows: their segments, the inputs of attention, and the gradient of its result."""
 
     segments: Int[Array, "B T"]
     query: Float[Array, "B N T H"]
@@ -53,7 +53,7 @@ class Side(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What a kernel is tried on, what it should compute, and how far off it may be in either half of the rows."""
+    """Inputs for a kernel, the expected results, and the largest error allowed in each half of the rows."""
 
     source: Side
     target: Side
@@ -69,25 +69,25 @@ def row_segments(length: int, count: int, filled: float) -> Int[np.ndarray, " S"
 
 
 def build_side(size: Size, length: int, filled: list[float], *, seed: int) -> Side:
-    """The rows of ROWS twice, the second time with large queries. What padding attends to has no gradient."""
+    """The rows of ROWS twice, the second time with large queries. The gradient is zero at padding."""
     several = max(min(size.source_length, size.target_length) // 8, 1)
     rows = [row_segments(length, several if row[0] else 1, part) for row, part in zip(ROWS, filled, strict=True)]
     segments = jnp.asarray(np.stack(rows * 2))
     random, shape = np.random.default_rng(seed), (len(segments), size.heads, length, size.width)
     query, key, value, gradient = random.normal(size=(4, *shape))
-    # Large queries have one size, so that rounding 1 / sqrt(H) makes all scores of a query larger or smaller alike.
+    # Large queries have one magnitude, so that rounding 1 / sqrt(H) scales all scores of a query alike.
     query[len(ROWS) :] = LARGE * np.sign(query[len(ROWS) :])
     gradient *= np.asarray(segments != 0)[:, None, :, None]
     return Side(segments, *(jnp.asarray(x, jnp.bfloat16) for x in (query, key, value, gradient)))
 
 
 def xla(query: Array, key: Array, value: Array, mask: SegmentMask | CausalMask, bias: Array | None) -> Array:
-    """Our own attention as a kernel."""
+    """Our own attention, with the signature of a kernel."""
     return attend(query, KeysValues(key.swapaxes(2, 3), value), mask, bias=bias)
 
 
 def attentions(source: Side, target: Side) -> tuple[tuple[Side, Side, SegmentMask | CausalMask], ...]:
-    """Of each of KINDS: whose queries, whose keys and values, and the mask."""
+    """For each of KINDS, the side of the queries, the side of the keys and values, and the mask."""
     return (
         (source, source, SegmentMask(source.segments, source.segments)),
         (target, target, CausalMask(target.segments)),
@@ -96,9 +96,9 @@ def attentions(source: Side, target: Side) -> tuple[tuple[Side, Side, SegmentMas
 
 
 def results_and_gradients(kernel: KernelFunction) -> Callable[[Side, Side], dict[str, Array]]:
-    """A program that computes what NAMES lists; results at padding are zero unless they are not finite.
+    """A program that computes the arrays of NAMES; finite results at padding are set to zero.
 
-    As in an update, the kernel runs inside a `shard_map` over all axes of a mesh, which here is one device.
+    As in an update, the kernel runs inside a `shard_map` over all axes of a mesh, which here is a single device.
     """
 
     def compute(source: Side, target: Side) -> dict[str, Array]:
@@ -119,12 +119,12 @@ def results_and_gradients(kernel: KernelFunction) -> Callable[[Side, Side], dict
 
 
 def lengths_of(vectors: Float[np.ndarray, "B N T H"]) -> Float[np.ndarray, "2 _"]:
-    """The Euclidean length of each vector, in rows of ordinary and in rows of large scores."""
+    """The Euclidean norm of each vector, in rows of ordinary scores and in rows of large scores."""
     return np.linalg.norm(vectors.astype(np.float32), axis=-1).reshape(2, -1)
 
 
 def build_trial(size: Size) -> Trial:
-    """A trial of these sizes, with what our own attention computes for it in float32."""
+    """A trial of these sizes, with the results of our own attention in float32."""
     source = build_side(size, size.source_length, [row[1] for row in ROWS], seed=1)
     target = build_side(size, size.target_length, [row[2] for row in ROWS], seed=2)
     in_float32 = [Side(side.segments, *(x.astype(jnp.float32) for x in side[1:])) for side in (source, target)]
@@ -141,10 +141,10 @@ def build_trial(size: Size) -> Trial:
 
 
 def disagreement(kernel: KernelFunction, trial: Trial) -> str | None:
-    """What a kernel computes otherwise than our own attention, and by how much, in one line; None where they agree."""
+    """How a kernel's results differ from those of our own attention, in one line; None where they agree."""
     try:
         computed = jax.tree.map(np.asarray, results_and_gradients(kernel)(trial.source, trial.target))
-    except Exception as error:  # a library may raise anything for a machine or a size that it does not serve
+    except Exception as error:  # a library may raise anything for a machine or a size it does not support
         reason, *_ = str(error).strip().split("\n")
         return f"{type(error).__name__}: {reason or 'no reason given'}"
     for name in NAMES:

@@ -1,4 +1,4 @@
-"""Where programs run and where compiled ones are kept: CPU cores as devices, and the compilation cache."""
+"""Settings of JAX for a command: CPU cores as devices, and the directory of the compilation cache."""
 
 import hashlib
 import os
@@ -13,10 +13,10 @@ MOST_CORES = 8
 
 
 def use_cores() -> None:
-    """Makes each core of a CPU a device of its own, up to MOST_CORES: call it before JAX is used.
+    """Makes each CPU core a separate device, up to MOST_CORES. Call it before JAX is used.
 
-    Search has many small operations. Cores that search on their own do twice the work of cores that share operations;
-    training, whose operations are large, gains a twentieth. Each device has its own copy of the parameters.
+    Search consists of many small operations, so it is much faster when each core searches alone than when cores share
+    operations. Training has large operations, and gains little. Each device has its own copy of the parameters.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -24,10 +24,10 @@ def use_cores() -> None:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs on disk, so that a second start of the same program skips its compilation.
+    """Caches compiled programs on disk, so that they need not be compiled again at the next start.
 
-    Programs for different processors are kept apart: they are compiled for the very one they run on.
-    JAX_COMPILATION_CACHE_DIR names another place.
+    Each type of processor has its own directory, because programs are compiled for the processor they run on.
+    JAX_COMPILATION_CACHE_DIR overrides the directory.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return

@@ -1,4 +1,4 @@
-"""The arithmetic of a model: floating-point operations of an update, and how many a device can do in a second."""
+"""Floating-point operations: how many an update takes, and how many a device can do in a second."""
 
 from transformer.config import ModelConfig
 from transformer.model import ASSEMBLIES, BatchSize
@@ -16,17 +16,17 @@ PEAK_TERAFLOPS = {
     "TPU v6 lite": 918.0,
     "TPU v6e": 918.0,
 }
-"""Dense bfloat16 TFLOP/s that makers state, by a part of JAX's name of the device; the first that is found counts.
+"""Dense bfloat16 TFLOP/s from vendors' data sheets, by part of JAX's name of the device; the first match counts.
 
-Those of H100 and A100 are of the SXM boards: the others are slower, and want devices.peak_tflops.
+For H100 and A100 they are those of the SXM boards. Other boards are slower: set devices.peak_tflops for them.
 """
 
 
 def update_flops(config: ModelConfig, target_vocabulary: int, size: BatchSize) -> float:
-    """Operations of an update: a backward pass takes twice those of the forward pass; the optimiser's are left out."""
+    """Operations of an update: three times the forward pass, as the backward pass takes two; without the optimiser."""
     return 3 * ASSEMBLIES[config.assembly].forward_flops(config, target_vocabulary, size)
 
 
 def known_peak(device_kind: str) -> float:
-    """The table's TFLOP/s of a device, by JAX's name of its kind; 0 when it is not there."""
+    """The peak TFLOP/s of a device from the table, by JAX's name of its kind; 0 if the table lacks it."""
     return next((peak for kind, peak in PEAK_TERAFLOPS.items() if kind in device_kind), 0.0)

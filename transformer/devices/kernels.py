@@ -1,7 +1,7 @@
-"""Which kernel computes attention in the updates of a run: the fastest of those that agree with our own.
+"""The choice of the kernel for attention in a run's updates: the fastest of those that agree with our own attention.
 
-No accelerator has confirmed any kernel of a library since they get segments in place of a mask array. On a machine
-with one, this decides, and prints what agrees and how long it takes:
+No accelerator has confirmed yet that any library's kernel agrees when it gets segments rather than a mask array. On a
+machine with an accelerator, this command tests them, and prints which agree and how long each takes:
 
     JAX_PLATFORMS=cuda python -m pytest tests/transformer/devices/test_kernels.py -k this_machine -s
 """
@@ -33,14 +33,14 @@ from transformer.model.kernels import KERNELS, PLATFORMS, Kernel, KernelFunction
 
 REPEATS = 20
 TOKENS_A_SENTENCE = 16
-"""Of the rows that are timed."""
+"""Sentence length in the rows that are timed."""
 
 Shapes = Sequence[tuple[int, int, int]]
 """Rows, source tokens and target tokens of each shape of a run's batches."""
 
 
 class Choice(NamedTuple):
-    """A kernel, why it was chosen, and a line for each kernel that was refused."""
+    """The chosen kernel, the reason for it, and a line for each kernel that was refused."""
 
     kernel: Kernel
     reason: str
@@ -48,9 +48,9 @@ class Choice(NamedTuple):
 
 
 def candidates(config: Config) -> tuple[Kernel, ...]:
-    """The kernels of libraries that are for this backend, in bfloat16, with undivided heads.
+    """The library kernels that can run here: those for this backend, in bfloat16, with devices.tensor 1.
 
-    Heads that the tensor axis divides are divided by XLA, which cannot partition a kernel that it did not compile.
+    With a larger tensor axis, XLA divides the heads, and it cannot partition a kernel that it did not compile.
     """
     if resolve_precision(config.model.precision) != "bfloat16" or config.devices.tensor > 1:
         return ()
@@ -58,9 +58,9 @@ def candidates(config: Config) -> tuple[Kernel, ...]:
 
 
 def choose(config: Config, shapes: Shapes) -> Choice | None:
-    """The kernel that `model.attention_kernel` stands for in updates on such batches; None where there is no choice.
+    """The kernel that `model.attention_kernel` "auto" selects for these batches; None if there is nothing to select.
 
-    InputError where a kernel is asked for by name that does not serve them, or does not agree with our own attention.
+    Raises InputError if a kernel is requested by name that cannot run here or does not agree with our own attention.
     """
     named, kernels = config.model.attention_kernel, candidates(config)
     if named == "auto":
@@ -79,20 +79,20 @@ def choose(config: Config, shapes: Shapes) -> Choice | None:
 
 
 def build_trials(config: Config, shapes: Shapes) -> list[Trial]:
-    """Rows of the smallest and of the largest shape, with the heads of the run."""
+    """Trials with the smallest and the largest shapes of rows, and with the heads of the run."""
     lengths = sorted({(source, target) for _, source, target in shapes}, key=math.prod)
     heads, width = config.model.heads, config.model.width // config.model.heads
     return [build_trial(Size(heads, width, *pair)) for pair in dict.fromkeys((lengths[0], lengths[-1]))]
 
 
 def refusal(name: str, trials: Sequence[Trial]) -> str | None:
-    """Why the kernel of this name is not used, in one line that names it; None if it agrees with our own attention."""
+    """The reason not to use this kernel, in one line that names it; None if it agrees with our own attention."""
     faults = (disagreement(KERNELS[name], trial) for trial in trials)
     return next((f"{name} is refused: {fault}" for fault in faults if fault), None)
 
 
 def fastest(kernels: Sequence[Kernel], config: Config, shapes: Shapes) -> Choice:
-    """The fastest of our own attention and of those of these kernels that agree with it."""
+    """The fastest of our own attention and those of the kernels that agree with it."""
     trials = build_trials(config, shapes)
     refused = {name: line for name in kernels if (line := refusal(name, trials))}
     agreed = [name for name in kernels if name not in refused]
@@ -104,13 +104,13 @@ def fastest(kernels: Sequence[Kernel], config: Config, shapes: Shapes) -> Choice
 
 
 def least(seconds: Mapping[Kernel, float]) -> tuple[Kernel, str]:
-    """The kernel of fewest seconds, and what each takes."""
+    """The kernel that takes the least time, with the times of all as the reason."""
     by_time = sorted(seconds, key=seconds.__getitem__)
     return by_time[0], ", ".join(f"{1e3 * seconds[name]:.2f} ms by {name}" for name in by_time)
 
 
 def timed_rows(config: Config, shapes: Shapes) -> tuple[Side, Side]:
-    """Packed rows of the shape that is most work, as many as a device takes at a time."""
+    """Packed rows of the shape with the most work, as many as a device computes at a time."""
     devices = config.devices
     row_devices = (devices.data or max(jax.device_count() // (devices.fsdp * devices.tensor), 1)) * devices.fsdp
     work = [(rows * (source**2 + target**2 + source * target), rows, source, target) for rows, source, target in shapes]
@@ -128,7 +128,7 @@ def timed_rows(config: Config, shapes: Shapes) -> tuple[Side, Side]:
 
 
 def kernel_seconds(kernel: KernelFunction, source: Side, target: Side) -> float:
-    """Seconds of the three kinds of attention and their gradients: the median, after the first run, which compiles."""
+    """Median seconds for the three kinds of attention and their gradients, without the first run, which compiles."""
     program, taken = results_and_gradients(kernel), []
     for _ in range(1 + REPEATS):
         start = time.perf_counter()

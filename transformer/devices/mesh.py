@@ -1,6 +1,6 @@
 """`jit` over a mesh of devices (data, fsdp, tensor).
 
-Losses and gradients are sums over real tokens, divided once: every mesh gives the single-device update.
+Losses and gradients are sums over real tokens, divided once, so every mesh gives the update of a single device.
 """
 
 from functools import partial
@@ -38,7 +38,7 @@ EVERYWHERE = PartitionSpec()
 
 
 def build_mesh(config: DevicesConfig) -> Mesh:
-    """All devices of all processes as a mesh (data, fsdp, tensor). InputError when the axes do not multiply to them."""
+    """The devices of all processes as a mesh (data, fsdp, tensor). Raises InputError if the axes do not fit them."""
     count, shared = jax.device_count(), config.fsdp * config.tensor
     data = config.data or max(count // shared, 1)
     if data * shared > count or (not config.data and count % shared):
@@ -53,7 +53,7 @@ def build_mesh(config: DevicesConfig) -> Mesh:
 
 
 def check_all_used(count: int, config: DevicesConfig) -> None:
-    """InputError unless all devices are used, where there are several processes: each takes part with its own."""
+    """Raises InputError if there are several processes and some device is unused: each process must take part."""
     if jax.process_count() > 1 and count != jax.device_count():
         raise InputError(
             f"devices.data {config.data} x devices.fsdp {config.fsdp} x devices.tensor {config.tensor} is {count}, but "
@@ -62,9 +62,9 @@ def check_all_used(count: int, config: DevicesConfig) -> None:
 
 
 def process_share(mesh: Mesh) -> tuple[int, int]:
-    """Which of how many equal parts of a batch's rows, in their order, this process holds; (0, 1) is all of them.
+    """(part, parts): which of how many equal, consecutive parts of a batch's rows this process holds.
 
-    Where the mesh deals rows out to processes in another way, or twice, every process makes all of them.
+    If the mesh does not divide rows among processes in this way, every process prepares all rows: (0, 1).
     """
     owners = [
         {device.process_index for device in group.flat} for group in mesh.devices.reshape(-1, mesh.shape["tensor"])
@@ -79,15 +79,15 @@ def process_share(mesh: Mesh) -> tuple[int, int]:
 
 
 class MeshPlacement:
-    """Rows shared over the axes data and fsdp, parameters over fsdp and tensor.
+    """Rows sharded over the axes data and fsdp, parameters over fsdp and tensor.
 
-    What is computed of rows is computed where they lie, by a program for the rows of one device (`shard_map`), with
-    its communication written out; the communication of the tensor axis, and of the optimizer, is added by XLA.
+    Each device computes on its own rows (`shard_map`), with explicit communication along data and fsdp. XLA adds the
+    communication of the tensor axis and of the optimizer.
     """
 
     def __init__(self, mesh: Mesh):
         self.mesh = mesh
-        # An axis left to XLA, even of one device, is one that cuDNN's attention cannot be compiled beside.
+        # cuDNN's attention does not compile while any axis is left to XLA, even one with a single device.
         by_hand = set(ROW_AXES) if mesh.shape["tensor"] > 1 else set(mesh.axis_names)
         self._on_rows = partial(jax.shard_map, mesh=mesh, axis_names=by_hand, check_vma=False)
 
@@ -119,9 +119,9 @@ class MeshPlacement:
 
 
 class MeshStrategy:
-    """Training on a mesh: arrays know where they lie, and tables are padded while they lie there.
+    """Training on a mesh, with sharded arrays and padded embedding tables.
 
-    `stacks` says whether the optimizer works on stacks of parameters; without it, what suits the devices.
+    `stacks` says whether the optimizer works on stacks of parameters; by default, it depends on the devices.
     """
 
     def __init__(self, graph: nnx.GraphDef, config: Config, *, stacks: bool | None = None):
@@ -144,12 +144,12 @@ class MeshStrategy:
         """The state before the first update."""
         shapes = padded_shapes(self.graph, parameters, self.mesh)
         parameters = jax.device_put(jax.tree.map(resized, parameters, shapes), parameter_shardings(self.mesh, shapes))
-        # A compiled function would be free to lay out or alias its results as it likes; the layout decides instead.
+        # Not compiled: a compiled function may choose the layout of its results and alias them.
         optimizer = jax.device_put(self.optimizer.init(parameters), self._optimizer_shardings(shapes))
         return TrainState(parameters, optimizer, self._replicate(jnp.zeros((), jnp.int32)))
 
     def template(self, parameters: Parameters) -> TrainState:
-        """Shapes, types and places of a state in a checkpoint, for `restore`: tables in their true size."""
+        """Shapes, types and shardings of a state in a checkpoint, for `restore`; tables have their true size."""
         shapes = true_shapes(self.graph, parameters)
         state = TrainState(shapes, jax.eval_shape(self.optimizer.init, shapes), jax.ShapeDtypeStruct((), jnp.int32))
 
@@ -160,34 +160,34 @@ class MeshStrategy:
         return jax.tree.map(as_saved, state, self._layout(parameters))
 
     def restore(self, parameters: Parameters, optimizer: Any, step: int) -> TrainState:
-        """The state of a checkpoint, read with `template`."""
+        """The training state from a checkpoint that was read with `template`."""
         state = TrainState(parameters, optimizer, self._replicate(jnp.asarray(step, jnp.int32)))
         return jax.tree.map(resized, state, self._layout(parameters))
 
     def train_step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
-        """One update. `state` is donated: use only the new one afterwards."""
+        """The state after one update. `state` is donated, so use only the new one afterwards."""
         return self._train(state, self._place(batch), key)
 
     def compile(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Compiled:
-        """The update of a batch of so many rows, compiled but not run; `parameters` are shapes."""
+        """The update for a batch of this shape, compiled but not run; `parameters` are shapes."""
         return self.lower(parameters, rows, length).compile()
 
     def lower(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Lowered:
-        """The update of a batch of so many rows, traced but not compiled; `parameters` are shapes."""
+        """The update for a batch of this shape, traced but not compiled; `parameters` are shapes."""
         row = jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=NamedSharding(self.mesh, BY_ROW))
         batch = Batch._make([row] * len(Batch._fields))
         return self._train.lower(self._layout(parameters), batch, jax.random.key(0))
 
     def eval_step(self, state: TrainState, batch: Batch) -> Sums:
-        """The loss of a batch, without dropout or smoothing."""
+        """The loss of a batch, without dropout or label smoothing."""
         return self._evaluate(state.parameters, self._place(batch))
 
     def saved(self, state: TrainState) -> TrainState:
-        """The state as checkpoints hold it: tables in their true size."""
+        """The state as checkpoints store it: tables have their true size."""
         return jax.tree.map(resized, state, self.template(state.parameters))
 
     def _layout(self, parameters: Parameters) -> TrainState:
-        """Shapes, types and places of a state on the mesh."""
+        """Shapes, types and shardings of a state on the mesh."""
         shapes = padded_shapes(self.graph, parameters, self.mesh)
         state = TrainState(shapes, jax.eval_shape(self.optimizer.init, shapes), jax.ShapeDtypeStruct((), jnp.int32))
         shardings = TrainState(
@@ -209,7 +209,7 @@ class MeshStrategy:
         return jax.tree.map(place, batch)
 
     def _optimizer_shardings(self, shapes: Parameters) -> Any:
-        """Moments lie where their parameter lies; whatever else an optimizer keeps is on every device."""
+        """The shardings of an optimizer's state: moments like their parameter, anything else on every device."""
         of_parameter = {
             tuple(key.key for key in keys): (leaf.shape, sharding)
             for (keys, leaf), (_, sharding) in zip(

@@ -1,8 +1,8 @@
-"""Embedding tables with rows that no token has, so that any number of tokens divides over the devices that share them.
+"""Embedding tables padded with unused rows, so that a vocabulary of any size can be divided among devices.
 
-The rest of the rows are 0 and stay 0: no token reads them, and the loss is over the true vocabulary
-(transformer/training/loss.py), so that their gradient is 0. Checkpoints hold tables, and what an optimizer keeps for
-them, without these rows.
+The added rows are 0 and stay 0: no token reads them, and the loss is over the true vocabulary
+(transformer/training/loss.py), so their gradient is 0. In checkpoints, neither tables nor the optimizer's state for
+them have these rows.
 """
 
 import math
@@ -21,7 +21,7 @@ from transformer.model.embeddings import Embedding
 from transformer.training.optimizer import Optimizer
 
 MATRIX_UNIT = 128
-"""Rows to a multiple of which GPUs and TPUs are given tables: their matrix units compute in such blocks."""
+"""On GPUs and TPUs, tables are padded to a multiple of this, as matrix units compute in such blocks."""
 
 
 def vocabularies(graph: nnx.GraphDef, parameters: Parameters) -> dict[str, int]:
@@ -34,7 +34,7 @@ def vocabularies(graph: nnx.GraphDef, parameters: Parameters) -> dict[str, int]:
 
 
 def padded_size(vocabulary: int, mesh: Mesh, path: str) -> int:
-    """The rows of the table at `path`: the fewest, from the vocabulary on, that suit the devices."""
+    """The padded number of rows of the table at `path`: the smallest that suits the devices."""
     axis = parameter_spec(path)[0]
     devices = 1 if axis is None else mesh.shape[axis]
     multiple = devices if mesh.devices.flat[0].platform == "cpu" else math.lcm(devices, MATRIX_UNIT)
@@ -42,12 +42,12 @@ def padded_size(vocabulary: int, mesh: Mesh, path: str) -> int:
 
 
 def true_shapes(graph: nnx.GraphDef, parameters: Parameters) -> Parameters:
-    """The shapes that parameters have in checkpoints, given them or their shapes, padded or not."""
+    """The shapes of parameters in checkpoints, from parameters or their shapes, padded or not."""
     return _with_rows(vocabularies(graph, parameters), parameters)
 
 
 def padded_shapes(graph: nnx.GraphDef, parameters: Parameters, mesh: Mesh) -> Parameters:
-    """The shapes that parameters have on the mesh, given them or their shapes, padded or not."""
+    """The shapes of parameters on the mesh, from parameters or their shapes, padded or not."""
     sizes = vocabularies(graph, parameters)
     return _with_rows({path: padded_size(size, mesh, path) for path, size in sizes.items()}, parameters)
 
@@ -60,7 +60,7 @@ def _with_rows(sizes: dict[str, int], parameters: Parameters) -> Parameters:
 
 
 def resized(x: jax.Array | np.ndarray, like: jax.ShapeDtypeStruct) -> jax.Array | np.ndarray:
-    """`x`, with rows of 0 added or its last rows cut off where `like` has another number of them, lying as it does."""
+    """`x` with the number of rows and the sharding of `like`: rows of 0 are added, or the last rows removed."""
     return x if x.shape == like.shape else _resized(x, like.shape[0], like.sharding)
 
 
@@ -71,7 +71,7 @@ def _resized(x, rows, sharding):
 
 
 def on_true_sizes(optimizer: Optimizer, graph: nnx.GraphDef) -> Optimizer:
-    """An optimizer whose rule, and whose state, never meet the rows that pad tables."""
+    """The optimizer, with a rule and a state that never see the rows that pad tables."""
 
     def cut(parameters: Parameters) -> Parameters:
         sizes = vocabularies(graph, parameters)
@@ -92,5 +92,5 @@ def _like(x: jax.Array, parameter: jax.Array) -> jax.Array:
 
 
 def replicated_rows(sharding: NamedSharding) -> NamedSharding:
-    """`sharding` with the first dimension on every device: where rows of any number can lie."""
+    """`sharding` with the first dimension undivided, which allows any number of rows."""
     return NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec[1:]))

@@ -26,12 +26,12 @@ AXIS = "data"
 
 
 def own(replicas: jax.Array) -> jax.Array:
-    """This process's first of the equal values that `pmap` gives, without asking other processes."""
+    """This process's first of the equal values that `pmap` returns, without communication between processes."""
     return replicas.addressable_data(0)[0]
 
 
 class ReplicaPlacement:
-    """Whole parameters on each device, inside a function that `pmap` maps over slices of the rows."""
+    """The placement inside a function that `pmap` maps over slices of the rows: parameters are replicated."""
 
     def unsharded(self, parameters: Parameters) -> Parameters:
         """The parameters themselves."""
@@ -49,7 +49,7 @@ class ReplicaPlacement:
 
 
 class PmapStrategy:
-    """`pmap`: a replica of the state on each device of each process, the batch's rows split, sums added by `psum`."""
+    """Training under `pmap`: the state is replicated on each device of each process, and the batch's rows are split."""
 
     def __init__(self, graph: nnx.GraphDef, config: Config):
         count = config.devices.data or jax.device_count()
@@ -78,29 +78,29 @@ class PmapStrategy:
         )
 
     def restore(self, parameters: Parameters, optimizer: Any, step: int) -> TrainState:
-        """The state of a checkpoint on every device."""
+        """The state from a checkpoint, replicated on every device."""
         state = TrainState(parameters, optimizer, jnp.asarray(step, jnp.int32))
         copies = jax.tree.map(lambda x: np.stack([x] * self.local_count), jax.device_get(state))
         return jax.pmap(lambda x: x, devices=self.devices)(copies)
 
     def train_step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
-        """One update. `state` is donated: use only the new one afterwards."""
+        """The state after one update. `state` is donated, so use only the new one afterwards."""
         state, metrics = self._train(state, self._split(batch), key)
         return state, jax.tree.map(own, metrics)
 
     def compile(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Compiled:
-        """The update of a batch of so many rows, compiled but not run; `parameters` are shapes."""
+        """The update for a batch of this shape, compiled but not run; `parameters` are shapes."""
         row = jax.ShapeDtypeStruct((rows // self.device_count, length), jnp.int32)
         given = self.template(parameters), Batch._make([row] * len(Batch._fields))
         copies = jax.tree.map(lambda x: jax.ShapeDtypeStruct((self.local_count, *x.shape), x.dtype), given)
         return self._train.lower(*copies, jax.random.key(0)).compile()
 
     def eval_step(self, state: TrainState, batch: Batch) -> Sums:
-        """The loss of a batch, without dropout or smoothing."""
+        """The loss of a batch, without dropout or label smoothing."""
         return jax.tree.map(own, self._evaluate(state.parameters, self._split(batch)))
 
     def saved(self, state: TrainState) -> TrainState:
-        """The state as checkpoints hold it: one array in place of equal ones, on all devices."""
+        """The state as checkpoints store it: one copy of the replicated arrays."""
         everywhere = NamedSharding(Mesh(np.array(self.devices), (AXIS,)), PartitionSpec())
 
         def one(replicas):

@@ -1,7 +1,7 @@
-"""Several processes as one job: how they find each other, what they tell each other, and how they stop together.
+"""Several processes as one job: how they connect, exchange values, and stop together.
 
-Each runs the same program on devices of its own; an array over all devices is computed by all of them at the same time,
-so what decides the course of a run must be the same in each. Process 0 alone writes and prints.
+Each process runs the same program on its own devices. All of them compute together on arrays that span all devices, so
+any value that affects control flow must be equal in all processes. Only process 0 writes and prints.
 """
 
 import importlib.util
@@ -17,24 +17,24 @@ from jax.experimental import multihost_utils
 from data.errors import InputError
 
 MARKS = ("SLURM_STEP_NODELIST", "OMPI_MCA_orte_hnp_uri", "JOB_COMPLETION_INDEX")
-"""Environment variables of a job's processes: srun, Open MPI, an indexed job of Kubernetes."""
+"""Environment variables by which a process knows its job: srun, Open MPI, a Kubernetes indexed job."""
 
 LEAVING = 60
-"""Seconds that a process at its end waits for the others. When they do not come, it has failed alone, and all end."""
+"""Seconds that a process waits for the others when it exits. If they do not arrive in time, JAX aborts the job."""
 
 
 def connect(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Joins the job this process is part of; call it before anything is computed.
+    """Joins the job that this process is part of. Call it before anything is computed.
 
-    `coordinator` is HOST:PORT of process 0. Where nothing is given, JAX finds the other processes of a job of SLURM,
-    Open MPI, Kubernetes or a TPU pod, if this is one. One process alone needs no job.
+    `coordinator` is HOST:PORT of process 0. Without arguments, JAX finds the other processes in a job of SLURM, Open
+    MPI, Kubernetes or a TPU pod. A single process needs no job.
     """
     given = (coordinator, processes, process)
     if processes == 1 or (given == (None, None, None) and not is_in_job()):
         return
     if None in given and given != (None, None, None):
         raise InputError("--coordinator HOST:PORT, --processes N and --process I go together: give all three")
-    # JAX would else take SIGTERM for itself, and leave it to us to ask whether one has come.
+    # Otherwise JAX would handle SIGTERM itself, and we would have to poll for it.
     jax.config.update("jax_enable_preemption_service", False)
     detection = None if coordinator is None else "deactivate"
     try:
@@ -47,7 +47,7 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
         )
     except (ValueError, RuntimeError) as error:
         if coordinator is None and "coordinator_address should be defined" in str(error):
-            return  # a TPU of its own
+            return  # a single TPU
         raise InputError(
             f"the processes of this job cannot be joined: {str(error).partition(chr(10))[0]}: give --coordinator, "
             "--processes and --process, or --processes 1 to run alone"
@@ -55,16 +55,16 @@ def connect(coordinator: str | None, processes: int | None, process: int | None)
 
 
 def is_in_job() -> bool:
-    """Whether this may be one of several processes. JAX would hide all devices but one from a single one of SLURM."""
+    """Whether this may be one of several processes. Under SLURM, JAX would show a single process only one device."""
     has_mark = any(mark in os.environ for mark in MARKS) or importlib.util.find_spec("libtpu") is not None
     return has_mark and os.environ.get("SLURM_NTASKS") != "1"
 
 
 def place_in_job(coordinator: str | None, processes: int | None, process: int | None) -> tuple[int, int]:
-    """Which process of how many this is, as `connect` finds it, in a job that is left at once.
+    """(index, count) of this process, as `connect` finds it; the process then leaves the job at once.
 
-    For work that is divided beforehand: no process waits for another any more, and none ends because another did.
-    Only the devices of this process, `jax.local_devices()`, can compute from then on.
+    For work that is divided in advance: from then on, no process waits for another or ends because another did. Only
+    the devices of this process, `jax.local_devices()`, can compute.
     """
     connect(coordinator, processes, process)
     place = jax.process_index(), jax.process_count()
@@ -73,7 +73,7 @@ def place_in_job(coordinator: str | None, processes: int | None, process: int | 
 
 
 def gather(value: Any) -> list[Any]:
-    """The values that the processes call it with, in their order. A value is what JSON can hold; each waits for all."""
+    """The values that all processes pass, in the order of processes. A value must be JSON; each waits for all."""
     if jax.process_count() == 1:
         return [value]
     content = np.frombuffer(json.dumps(value).encode(), np.uint8)
@@ -83,7 +83,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def on_first(action: Callable[[], Any]) -> Any:
-    """What an action of process 0 returns, in every process; its InputError, too, is raised in every one."""
+    """The result, in every process, of an action that process 0 runs. Its InputError is raised in every process too."""
     if jax.process_count() == 1:
         return action()
     result, error = None, None
@@ -99,8 +99,8 @@ def on_first(action: Callable[[], Any]) -> Any:
 
 
 def check_same(value: Any, what: str) -> None:
-    """InputError in every process unless all call it with the same value."""
+    """Raises InputError in every process unless all pass the same value."""
     values = gather(value)
     for number, other in enumerate(values):
         if other != values[0]:
-            raise InputError(f"process {number} was started with another {what} than process 0: give all the same")
+            raise InputError(f"process {number} was started with a different {what} from process 0: give all the same")

@@ -1,4 +1,4 @@
-"""Which devices of a mesh share each dimension of a parameter, and how those that share rows exchange parameters."""
+"""Which mesh axes divide each dimension of a parameter, and how devices gather parameters and sum gradients."""
 
 import re
 from collections.abc import Callable
@@ -20,19 +20,19 @@ PARTITION_RULES = (
     (r"feed_forward/down/kernel$", PartitionSpec("tensor", "fsdp")),
     (r"", PartitionSpec()),
 )
-"""Which mesh axes share each dimension of a parameter, by its path; the first pattern that is found decides."""
+"""The mesh axes that divide each dimension of a parameter, by its path; the first pattern that matches decides."""
 
 ROW_AXES = ("data", "fsdp")
-"""The mesh axes whose devices share the rows of a batch."""
+"""The mesh axes that divide the rows of a batch."""
 
 
 def parameter_spec(path: str) -> PartitionSpec:
-    """The mesh axes that share the parameter at `path`, such as decoder/0/feed_forward/up/kernel."""
+    """The mesh axes that divide the parameter at `path`, such as decoder/0/feed_forward/up/kernel."""
     return next(spec for pattern, spec in PARTITION_RULES if re.search(pattern, path))
 
 
 def map_parameters(function: Callable[[str, Any], Any], parameters: Parameters) -> Parameters:
-    """`function(path, parameter)` of each parameter."""
+    """`function(path, parameter)` for each parameter."""
     return jax.tree_util.tree_map_with_path(
         lambda keys, parameter: function("/".join(key.key for key in keys), parameter), parameters
     )
@@ -43,7 +43,7 @@ def _fits(shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> bool:
 
 
 def parameter_shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
-    """Where each parameter lies. InputError when a dimension does not divide by the devices that share it."""
+    """The sharding of each parameter. Raises InputError if a dimension is not divisible by its number of devices."""
 
     def sharding(path, parameter):
         spec = parameter_spec(path)
@@ -58,14 +58,14 @@ def parameter_shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
 
 
 def fsdp_dimension(mesh: Mesh, path: str) -> int | None:
-    """The dimension of the parameter at `path` that the fsdp axis shares; None where each device has all of it."""
+    """The dimension of the parameter at `path` that the fsdp axis divides; None if it divides none."""
     if mesh.shape["fsdp"] == 1:
         return None
     return next((number for number, axis in enumerate(parameter_spec(path)) if axis == "fsdp"), None)
 
 
 def unsharded(mesh: Mesh, parameters: Parameters) -> Parameters:
-    """Whole parameters on each device of the fsdp axis. The transpose of this adds up gradients and scatters them."""
+    """Parameters gathered over the fsdp axis. The transpose of this function sums gradients and scatters them."""
 
     def gathered(path, parameter):
         dimension = fsdp_dimension(mesh, path)
@@ -75,7 +75,7 @@ def unsharded(mesh: Mesh, parameters: Parameters) -> Parameters:
 
 
 def sum_gradients(mesh: Mesh, gradients: Parameters) -> Parameters:
-    """The sums over all rows of what each device has: those that `unsharded` scattered are summed over fsdp already."""
+    """The sums over all rows of each device's values; those that `unsharded` scattered are already summed over fsdp."""
 
     def total(path, gradient):
         return jax.lax.psum(gradient, ROW_AXES if fsdp_dimension(mesh, path) is None else "data")
@@ -84,7 +84,7 @@ def sum_gradients(mesh: Mesh, gradients: Parameters) -> Parameters:
 
 
 def specs_over_rows(mesh: Mesh, parameters: Parameters) -> Parameters:
-    """How the devices that share rows share parameters."""
+    """How the axes that divide rows divide parameters."""
 
     def spec(path, parameter):
         del parameter

@@ -167,7 +167,7 @@ def test_processes_with_different_recipes_are_refused(recipe, tmp_path):
     processes = [start(*job, "--process", n, "--training.seed", n, devices=1) for n in range(2)]
     for status, _, errors in finish(processes):
         assert status == 2
-        assert "process 1 was started with another recipe, option or run directory than process 0" in errors
+        assert "process 1 was started with a different recipe, option or run directory from process 0" in errors
 
 
 def test_processes_that_leave_devices_unused_are_refused(recipe, tmp_path):
