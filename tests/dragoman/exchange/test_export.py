@@ -157,6 +157,7 @@ def test_the_problems_of_a_comparison_are_told_in_words():
 
 @pytest.mark.parametrize("quantization", [name for name in QUANTIZATIONS if name != "float32"])
 def test_a_quantised_model_is_smaller_and_near(quantization, tokenizers, tmp_path):
+    """The stored weights are: what the engine makes of activations in int8 differs from processor to processor."""
     ctranslate2 = pytest.importorskip("ctranslate2")
     trained, tokenizer = random_model(tokenizers["joint"], config_with())
     sizes, scores = [], []
@@ -164,12 +165,12 @@ def test_a_quantised_model_is_smaller_and_near(quantization, tokenizers, tmp_pat
         (tmp_path / name).mkdir()
         write_ctranslate2(trained, tmp_path / name, quantization=name)
         sizes.append((tmp_path / name / "model.bin").stat().st_size)
-        translator = ctranslate2.Translator(str(tmp_path / name), intra_threads=1)
+        translator = ctranslate2.Translator(str(tmp_path / name), intra_threads=1, compute_type="float32")
         pieces = [tokenizer.source_pieces(line)[:-1] for line in LINES]
         scores.append([found.log_probs for found in translator.score_batch(pieces, pieces)])
     assert sizes[1] < 0.8 * sizes[0]
     differences = np.abs(np.concatenate(scores[0]) - np.concatenate(scores[1]))
-    assert 0 < np.median(differences) < 0.2
+    assert 0 < np.median(differences) < 0.05
 
 
 @pytest.mark.parametrize("knob", ["activation", "norm", "norm_position", "positions"])
