@@ -105,6 +105,11 @@ def look_up(table: dict[str, Any], config: ModelConfig, knob: str) -> Any:
 
 def build_spec(trained: Trained) -> Any:
     """The model as CTranslate2's specification, every weight in its place."""
+    return look_up(SPECS, trained.config.model, "assembly")(trained)
+
+
+def encoder_decoder_spec(trained: Trained) -> Any:
+    """The specification of an encoder-decoder."""
     specs = require("ctranslate2").specs
     config, parameters = trained.config.model, trained.parameters
     activation, is_gated = look_up(ACTIVATIONS, config, "activation")
@@ -196,3 +201,7 @@ def set_norm(spec: Any, norm: Parameters) -> None:
     spec.gamma = copy_of(norm["scale"])
     if "bias" in norm:
         spec.beta = copy_of(norm["bias"])
+
+
+SPECS = {"encoder_decoder": encoder_decoder_spec}
+"""How each assembly that CTranslate2 can express is written."""

@@ -173,7 +173,7 @@ def test_a_quantised_model_is_smaller_and_near(quantization, tokenizers, tmp_pat
     assert 0 < np.median(differences) < 0.05
 
 
-@pytest.mark.parametrize("knob", ["activation", "norm", "norm_position", "positions"])
+@pytest.mark.parametrize("knob", ["assembly", "activation", "norm", "norm_position", "positions"])
 def test_what_ctranslate2_cannot_express_is_refused_by_name(knob, tokenizers, tmp_path):
     pytest.importorskip("ctranslate2")
     trained, _ = random_model(tokenizers["joint"], config_with())
