@@ -1,1 +1,1 @@
-"""From a line of text to its translation, and everything known about it."""
+"""Translates lines of text, and gives scores, words and alignments of the translations."""

@@ -1,7 +1,7 @@
-"""Which words of a line and its translation belong together: from pieces to words, from attention to alignments.
+"""Aligns the words of a line with those of its translation: from pieces to words, from attention to alignments.
 
-A word is what white space separates, in the line as in the translation; words are counted from 0. An alignment is a
-list of links (source word, target word).
+Words are separated by white space, in the line and in the translation, and are counted from 0. An alignment is a list
+of links (source word, target word).
 """
 
 import re
@@ -21,11 +21,13 @@ Link = tuple[int, int]  # (source word, target word)
 
 
 def surfaces(pieces: Sequence[str]) -> list[str]:
-    """What each piece adds to the text. A character in bytes is at the first of them, U+FFFD at each stray byte.
+    """The text that each piece adds.
+
+    A character spelled in byte pieces is added by the first of them. A stray byte adds U+FFFD.
 
         ["▁ein", "▁", "<0xC3>", "<0xB6>", "l", "<0xC3>"]  ->  [" ein", " ", "ö", "", "l", "\\ufffd"]
 
-    This is how SentencePiece reads pieces, but that it leaves out the space that a line begins with.
+    SentencePiece decodes pieces in the same way, except that it drops the space at the beginning of a line.
     """
     result: list[str] = []
     for is_bytes, run in groupby(pieces, key=lambda piece: BYTE.fullmatch(piece) is not None):
@@ -37,7 +39,7 @@ def surfaces(pieces: Sequence[str]) -> list[str]:
 
 
 def characters_of_bytes(content: bytes) -> list[str]:
-    """For each byte what it adds to the text: b"\\xc3\\xb6\\xc3" -> ["ö", "", "\\ufffd"]."""
+    """The text that each byte adds: b"\\xc3\\xb6\\xc3" -> ["ö", "", "\\ufffd"]."""
     result: list[str] = []
     while len(result) < len(content):
         rest = content[len(result) :]
@@ -48,7 +50,7 @@ def characters_of_bytes(content: bytes) -> list[str]:
 
 
 def is_character(content: bytes) -> bool:
-    """Whether the bytes are one character in UTF-8."""
+    """Whether the bytes encode exactly one character in UTF-8."""
     try:
         return len(content.decode()) == 1
     except UnicodeDecodeError:
@@ -56,19 +58,19 @@ def is_character(content: bytes) -> bool:
 
 
 def words_of(pieces: Sequence[str]) -> list[str]:
-    """The words that pieces spell, </s> left out: ["▁ein", "▁H", "und", "</s>"] -> ["ein", "Hund"]."""
+    """The words that pieces spell, without </s>: ["▁ein", "▁H", "und", "</s>"] -> ["ein", "Hund"]."""
     return "".join(surfaces([piece for piece in pieces if piece != END])).split()
 
 
 def word_of_each_piece(pieces: Sequence[str], words: Sequence[str]) -> list[int]:
-    """The number of the word in which each piece begins, where `words` are those of the text as its pieces spell it.
+    """The number of the word in which each piece begins. `words` are the words that the pieces spell.
 
         pieces  ▁  H  und  ▁läu  ft  .        words  Hund  läuft.
                 0  0  0    1     1   1
 
-    Characters are counted, white space left out: so cuts and spaces may be anywhere. A piece of white space alone
-    belongs to the word after it, or to the last. An unknown piece, which does not tell what it stands for, reaches to
-    where the next piece is found. Without any word the list is empty.
+    Only characters other than white space are counted, so pieces may begin and end anywhere. A piece of white space
+    belongs to the word after it, or to the last word. An unknown piece, whose text is not known, extends to where the
+    next piece is found. If there are no words, the list is empty.
     """
     text = "".join(words)
     owners = [number for number, word in enumerate(words) for _ in word]
@@ -96,12 +98,12 @@ def word_of_each_piece(pieces: Sequence[str], words: Sequence[str]) -> list[int]
 def align_words(
     attention: Float[np.ndarray, "T S"], source_words: Sequence[int], target_words: Sequence[int], *, shift: int
 ) -> list[Link]:
-    """One link for each target word: to the source word to which its pieces together attend most.
+    """One link for each target word, to the source word that receives the most attention from its pieces.
 
-    Row t of `attention` is that of the step that predicts target piece t, column s is source piece s; `source_words`
-    and `target_words` are the words of these pieces, and what stands behind the pieces that have one, EOS, is left
-    out. With `shift` 1 a piece is aligned by the step after, which has read it (Chen et al. 2020, arXiv:2004.14837,
-    "shift-att"); a last piece without a step after it, by its own. Ties go to the first word.
+    Row t of `attention` belongs to the step that predicts target piece t, and column s to source piece s.
+    `source_words` and `target_words` are the words of these pieces; EOS has no word and is ignored. With `shift` 1, a
+    piece is aligned by the attention of the next step, whose input it is (Chen et al. 2020, arXiv:2004.14837,
+    "shift-att"); if there is no next step, by its own. Ties go to the first word.
     """
     if not source_words or not target_words:
         return []
@@ -118,7 +120,7 @@ def format_pharaoh(links: Iterable[Link]) -> str:
 
 
 def parse_pharaoh(line: str) -> list[Link]:
-    """The inverse of `format_pharaoh`; InputError for anything else."""
+    """The links of a line in Pharaoh format, the inverse of `format_pharaoh`. InputError for any other text."""
     links = []
     for link in line.split():
         match = re.fullmatch("([0-9]+)-([0-9]+)", link)
@@ -129,7 +131,7 @@ def parse_pharaoh(line: str) -> list[Link]:
 
 
 def f_score(found: Sequence[Iterable[Link]], reference: Sequence[Iterable[Link]]) -> float:
-    """Agreement of two sets of alignments: 2 |A & B| / (|A| + |B|), which is 1 - AER where all links are sure ones.
+    """Agreement of two sets of alignments: 2 |A & B| / (|A| + |B|), which is 1 - AER if all links are sure links.
 
     Links are counted over all lines (Och and Ney 2003, section 5.1).
     """
@@ -142,19 +144,20 @@ def f_score(found: Sequence[Iterable[Link]], reference: Sequence[Iterable[Link]]
 
 
 class AlignmentLayer(NamedTuple):
-    """What alignments are read from: a decoder layer, counted from 0, and the shift of `align_words`."""
+    """The decoder layer, counted from 0, and the shift of `align_words` that alignments are computed with."""
 
     layer: int
     shift: int
 
 
 def usual_alignment_layer(decoder_layers: int) -> AlignmentLayer:
-    """What alignments are read from unless `choose_layer` finds a better layer: the last one, without a shift.
+    """The default choice for alignments: the last layer, without a shift.
 
-    It was the best choice for both models measured. Reversed letters, 2 layers, 200 unseen lines: 0.988 of the links
-    are right, against 0.359 for the next best. Multi30k, English to German, 4 layers, 1,014 validation lines against
-    `align_statistically`: F-score 0.581 (0.776 is possible, as it leaves out a third of the words), then 0.561 in the
-    layer below, 0.553 in the one below that, and 0.424 at best with a shift; the diagonal has about 0.41.
+    This was the best choice for both models measured.
+    - Reversed letters, 2 layers, 200 unseen lines: 0.988 of the links are right, against 0.359 for the next best.
+    - Multi30k, English to German, 4 layers, 1,014 validation lines, compared with `align_statistically`: the F-score is
+      0.581. At most 0.776 is possible, because the reference leaves out a third of the words. The two layers below give
+      0.561 and 0.553, a shift gives at most 0.424, and the diagonal about 0.41.
     """
     return AlignmentLayer(decoder_layers - 1, 0)
 
@@ -166,7 +169,7 @@ def choose_layer(
 ) -> tuple[AlignmentLayer, dict[AlignmentLayer, float]]:
     """The layer and shift whose alignments agree best with the reference, and the F-score of each choice.
 
-    `align(choice)` gives the alignments of the lines that `reference` aligns. Of equal scores the first wins.
+    `align(choice)` returns alignments of the lines that `reference` aligns. On a tie, the first choice wins.
     """
     choices = [AlignmentLayer(layer, shift) for layer in range(decoder_layers) for shift in (0, 1)]
     scores = {choice: f_score(align(choice), reference) for choice in choices}
@@ -179,12 +182,11 @@ def choose_layer(
 def word_confidences(
     log_probabilities: Sequence[float] | Float[np.ndarray, " T"], target_words: Sequence[int], count: int
 ) -> list[float]:
-    """Of each of `count` words the probability that the model gives it, given the source and all words before it.
+    """The probability that the model gives each of `count` words, given the source and all words before it.
 
-    It is the product of its pieces' probabilities, exp(sum of their log-probabilities), and so a probability of this
-    spelling in these pieces: a long rare word in many pieces has a lower one than a short frequent word. What stands
-    behind the pieces that have a word, EOS, belongs to none. Confidences times the probability of EOS multiply to the
-    probability of the translation.
+    It is the product of the probabilities of the word's pieces, exp(sum of their log-probabilities). It is therefore
+    the probability of one spelling: a long rare word of many pieces has a lower one than a short frequent word. EOS
+    belongs to no word. The product of all confidences and the probability of EOS is the probability of the translation.
 
         pieces  ▁ein  ▁H  und  </s>   probabilities  0.5  0.8  0.5  0.9   ->   ein 0.5, Hund 0.4
     """

@@ -1,4 +1,4 @@
-"""Minimum Bayes risk: of several translations, the one that agrees most with all of them."""
+"""Minimum Bayes risk: finds the translation that agrees most with all others."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ BETA = 2  # recall counts twice as much as precision
 
 
 def by_expected_utility(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts, the least risky first: by their mean chrF against all of them, repeats counted.
+    """Indices of the texts, by descending mean chrF against all texts, including repeats.
 
-    The texts stand for the distribution of translations: samples, of which repeats weigh more (Eikema and Aziz 2020).
-    Of equal ones the first comes first. "ab", "cd", "ab" -> [0, 2, 1].
+    The texts represent the distribution of translations, so a repeated sample weighs more (Eikema and Aziz 2020). On a
+    tie, the earlier text comes first. "ab", "cd", "ab" -> [0, 2, 1].
     """
     utilities = pairwise_chrf(texts).mean(axis=1)
     return np.argsort(-utilities, kind="stable").tolist()
 
 
 def pairwise_chrf(texts: Sequence[str]) -> Float[np.ndarray, "N N"]:
-    """chrF of each text (row) with each as its reference (column), 0 to 100: sacrebleu's sentence score, at once."""
+    """chrF of each text (row) against each text as reference (column), 0 to 100, as sacrebleu scores sentences."""
     different = list(dict.fromkeys(texts))
     count = len(different)
     precision, recall, orders = np.zeros((3, count, count))
@@ -44,6 +44,6 @@ def pairwise_chrf(texts: Sequence[str]) -> Float[np.ndarray, "N N"]:
 
 
 def ngrams_of(text: str, size: int) -> Counter[str]:
-    """The runs of `size` characters of a text without white space."""
+    """The n-grams of `size` characters of a text, ignoring white space, with their counts."""
     text = "".join(text.split())
     return Counter(text[first : first + size] for first in range(len(text) - size + 1))

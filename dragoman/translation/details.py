@@ -1,4 +1,4 @@
-"""Pieces, words, confidences and alignments of translations, and the scores of given ones, by the forced decoder."""
+"""Pieces, words, confidences and alignments of translations, and scores of given ones, by forced decoding."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def details_of_lines(
 def score_lines(
     model: LoadedModel, lines: Sequence[str], translations: Sequence[str], *, first: int
 ) -> list[list[Translation]]:
-    """Given translations with their log-probabilities. InputError names a line that is too long for the model."""
+    """The given translations with their log-probabilities. InputError names a line that is too long for the model."""
     sources, targets = model.tokenizer.encode_source(lines), model.tokenizer.encode_target(translations)
     pairs = [forced_pair(source, target) for source, target in zip(sources, targets, strict=True)]
     longest = model.plan.maximum_length
@@ -48,7 +48,7 @@ def score_lines(
         if longest_side(pair) > longest:
             raise InputError(
                 f"line {number}: {len(pair.source)} source and {len(pair.labels)} target tokens, EOS counted; the "
-                f"model scores at most {longest} on a side: leave it out, or score its sentences apart"
+                f"model scores at most {longest} on a side: leave it out, or score its sentences separately"
             )
     totals = [float(row.sum(dtype="float64")) for row in token_scores(model, pairs)]
     return [
@@ -65,7 +65,7 @@ def token_scores(model: LoadedModel, pairs: Sequence[ForcedPair]) -> list[Float[
 
 
 def token_attention(model: LoadedModel, pairs: Sequence[ForcedPair], *, layer: int) -> list[Float[np.ndarray, "T S"]]:
-    """What a decoder layer of the first model looks at when it predicts each label of each pair."""
+    """The cross-attention of a decoder layer of the first model when it predicts each label of each pair."""
     plan = model.plan
     batches = attend_pairs(
         model.graph, model.parameters, pairs, layer=layer, rows=plan.slots, maximum_length=plan.maximum_length

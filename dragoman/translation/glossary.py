@@ -1,4 +1,4 @@
-"""Terms that translations must contain, and words that they must not."""
+"""Terms that translations must contain, and words that they must not contain."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ MOST_SPELLINGS = 200
 
 
 class Term(NamedTuple):
-    """A term of the source language and what it must become."""
+    """A term of the source language and its required translation."""
 
     source: str
     target: str
 
 
 def read_glossary(path: str) -> list[Term]:
-    """The terms of a file of lines `source term TAB target term`; blank lines are left out."""
+    """The terms of a file with lines `source term TAB target term`; blank lines are ignored."""
     terms = []
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
@@ -32,12 +32,12 @@ def read_glossary(path: str) -> list[Term]:
 
 
 def read_words(path: str) -> list[str]:
-    """The words or phrases of a file, one a line; blank lines are left out."""
+    """The words or phrases of a file, one per line; blank lines are ignored."""
     return [line.strip() for line in read_lines(path) if line.strip()]
 
 
 def terms_in(line: str, glossary: Sequence[Term]) -> list[Term]:
-    """The terms that a line contains, as whole words in any case, each once. Of overlapping terms, the longest.
+    """The terms that a line contains as whole words, ignoring case, each once. Of overlapping terms, the longest.
 
     Terms `black dog` and `dog`, line "Two dogs, one black dog" -> `black dog`.
     """
@@ -52,14 +52,14 @@ def terms_in(line: str, glossary: Sequence[Term]) -> list[Term]:
 
 
 def has_term(text: str, term: Term) -> bool:
-    """Whether a translation contains the target term, character for character."""
+    """Whether a translation contains the target term exactly."""
     return term.target in text
 
 
 def spellings(word: str, vocabulary: Mapping[str, int]) -> list[tuple[int, ...]]:
-    """Every way to write a word in pieces of the vocabulary, as ids, shortest first; at most MOST_SPELLINGS.
+    """All ways to write a word in pieces of the vocabulary, as ids, shortest first; at most MOST_SPELLINGS.
 
-    The word follows a space: pieces `▁a`, `b`, `▁ab` write "ab" as (▁ab) and (▁a, b).
+    The word begins after a space: pieces `▁a`, `b`, `▁ab` write "ab" as (▁ab) and (▁a, b).
     """
     text = SPACE + SPACE.join(word.split())
     ways: list[list[tuple[int, ...]]] = [[()], *([] for _ in text)]

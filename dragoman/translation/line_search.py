@@ -1,4 +1,4 @@
-"""The search for the translations of a few lines at once: from text to requests, and from hypotheses to text."""
+"""Searches for the translations of several lines together: from text to requests, and from hypotheses to text."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -27,10 +27,10 @@ def search_lines(
     first: int,
     prefixes: Sequence[str],
 ) -> list[list[Translation]]:
-    """The translations of lines that are searched together; raises Interrupted between batches.
+    """The translations of lines that are searched together. After a request to stop, raises Interrupted.
 
-    `first` is the number of the first line, which with `decoding.seed` decides its samples; `prefixes` are how the
-    translation of each line begins.
+    `first` is the number of the first line; line numbers and `decoding.seed` determine samples. `prefixes`, if given,
+    are the beginnings of the translations.
     """
     parts = encode_parts(lines, model.tokenizer.encode_source, limit=model.limit)
     plan = replace(model.plan, capacities=model.plan.capacities._replace(prefixes=bool(prefixes)))
@@ -60,9 +60,9 @@ def line_requests(
     first: int,
     prefixes: Sequence[str],
 ) -> Iterator[Request]:
-    """A request for each part of each line: the prefix is asked of the first part, a term of the part that has it.
+    """A request for each part of each line. The prefix belongs to the first part, a term to the part that has it.
 
-    InputError for a prefix that is too long, or terms that are too many or too long.
+    InputError if a prefix is too long, or if terms are too many or too long.
     """
     begun = model.tokenizer.encode_target(prefixes) if prefixes else [[] for _ in lines]
     for number, (line, rows, prefix) in enumerate(zip(lines, parts, begun, strict=True), first):
@@ -75,7 +75,7 @@ def line_requests(
 
 
 def check_prefix(prefix: Sequence[int], limit: int, *, line: int) -> None:
-    """InputError for a prefix behind which an output has no room for an end."""
+    """InputError if a prefix leaves no room for EOS within the length limit."""
     if len(prefix) >= limit:
         raise InputError(
             f"line {line}: its prefix has {len(prefix)} tokens, and its translation at most {limit}, EOS counted: "
@@ -84,7 +84,7 @@ def check_prefix(prefix: Sequence[int], limit: int, *, line: int) -> None:
 
 
 def required_terms(model: LoadedModel, text: str, *, line: int) -> list[list[int]]:
-    """The target terms that the translation of a text must have, as tokens. InputError if they do not fit."""
+    """The target terms that the translation of a text must contain, as tokens. InputError if they do not fit."""
     targets = [term.target for term in terms_in(text, model.demands.terms)]
     terms = [ids for ids in model.tokenizer.encode_target(targets) if ids] if targets else []
     if len(terms) > MOST_TERMS or any(len(ids) > LONGEST_TERM for ids in terms):
@@ -96,7 +96,7 @@ def required_terms(model: LoadedModel, text: str, *, line: int) -> list[list[int
 
 
 def read(model: LoadedModel, source: Sequence[int], hypotheses: Sequence[Hypothesis]) -> list[Translation]:
-    """Hypotheses as text, each on one line: by score, or by what they agree on."""
+    """The hypotheses as translations, best first: by score, or by agreement with the others (minimum Bayes risk)."""
     texts = [one_line(text) for text in model.tokenizer.decode([hypothesis.tokens for hypothesis in hypotheses])]
     order = by_expected_utility(texts) if model.demands.mbr else range(len(texts))
     return [

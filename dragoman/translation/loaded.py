@@ -1,4 +1,4 @@
-"""A loaded model, complete once it is made: all that translating, scoring and explaining lines needs."""
+"""A loaded model with everything needed to translate lines, score translations and explain them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ from transformer.model import Parameters
 
 
 class Demands(NamedTuple):
-    """What is asked of all translations besides the knobs of the `decoding` section."""
+    """Requirements for all translations, in addition to the knobs of the `decoding` section."""
 
-    terms: tuple[Term, ...] = ()  # where a line has a source term, its translation has the target term
+    terms: tuple[Term, ...] = ()  # if a line has the source term, its translation must have the target term
     banned: tuple[str, ...] = ()  # words or phrases that are never written
-    mbr: bool = False  # of all hypotheses or samples, the one that agrees most with the others
+    mbr: bool = False  # choose the hypothesis or sample that agrees most with the others
 
 
 NO_DEMANDS = Demands()
@@ -29,9 +29,9 @@ NO_DEMANDS = Demands()
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model, or several that vote, on its devices, with its tokenizer and what is asked of its translations.
+    """A model or an ensemble on its devices, with its tokenizer and the demands on its translations.
 
-    InputError for demands that contradict each other or the knobs.
+    InputError if demands contradict each other or the knobs.
     """
 
     ensemble: Ensemble
@@ -43,7 +43,7 @@ class LoadedModel:
     checkpoint: str = ""
     step: int = 0
     parameters_sha256: str = ""
-    plan: SearchPlan = field(init=False)  # how lines without prefixes are searched
+    plan: SearchPlan = field(init=False)  # of the search for lines without prefixes
 
     def __post_init__(self) -> None:
         decoding = self.config.decoding
@@ -63,7 +63,7 @@ class LoadedModel:
 
     @property
     def limit(self) -> int:
-        """The longest source in tokens that is translated whole, EOS counted."""
+        """The length in tokens, including EOS, of the longest source that is translated as a whole."""
         return min(self.config.data.maximum_tokens, self.config.model.maximum_length)
 
     @property
@@ -79,7 +79,7 @@ class LoadedModel:
 
 
 def spell(words: Sequence[str], tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
-    """Every spelling of words in pieces. InputError for a word that the vocabulary cannot write."""
+    """All spellings of words in pieces. InputError for a word that the vocabulary cannot spell."""
     pieces = {piece: id_ for id_, piece in enumerate(tokenizer.target_vocabulary())} if words else {}
     found: list[tuple[int, ...]] = []
     for word in words:

@@ -1,4 +1,4 @@
-"""Lines longer than a model was trained with, split where it hurts least. Nothing of them is lost."""
+"""Splits lines that are longer than the training lines, at the best places and without losing text."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,16 +7,16 @@ from data.batch import EOS
 
 Encode = Callable[[Sequence[str]], list[list[int]]]  # lines to ids that end with EOS
 
-# Words. In scripts without spaces, such as Chinese and Japanese, whatever a full stop ends.
+# Words. In scripts without spaces, such as Chinese and Japanese, whole sentences.
 UNITS = re.compile(r"[^\s。！？]*[。！？]+[」』”’）]*|[^\s。！？]+")
 SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]」』）]*$")
 CLAUSE_END = re.compile(r"[,;:–—،؛、，；：]$")
 
-TAIL = 32  # characters of a word to look at: a thousand dots in a row would take seconds
+TAIL = 32  # only the last characters of a word are searched: a thousand dots in a row would take seconds
 
 
 def encode_parts(lines: Sequence[str], encode: Encode, *, limit: int) -> list[list[list[int]]]:
-    """Each line as its parts of at most `limit` ids, EOS counted: none for a blank line, one for most lines."""
+    """The parts of each line, of at most `limit` ids including EOS: none for a blank line, one for most lines."""
     rows = encode(lines)
     parts: list[list[list[int]]] = []
     for line, row in zip(lines, rows, strict=True):
@@ -28,7 +28,7 @@ def encode_parts(lines: Sequence[str], encode: Encode, *, limit: int) -> list[li
 
 
 def encode_long_line(line: str, encode: Encode, *, limit: int) -> list[list[int]]:
-    """The parts of a line that does not fit: whole units. Only a unit that is too long is split between any ids."""
+    """The parts of a line that does not fit, split between units. A unit that is itself too long is split anywhere."""
     spans = [match.span() for match in UNITS.finditer(line)]
     words = [line[start:end] for start, end in spans]
     sizes = [len(row) - 1 for row in encode(words)]
@@ -42,10 +42,10 @@ def encode_long_line(line: str, encode: Encode, *, limit: int) -> list[list[int]
 
 
 def cut(words: Sequence[str], sizes: Sequence[int], *, room: int) -> list[int]:
-    """Where parts of at most `room` tokens end: after a sentence if one ends in reach, else a clause, else any word.
+    """The ends of parts of at most `room` tokens: after a sentence if possible, else after a clause, else any word.
 
     A clause counts only in the second half of a part. If there are only words, the parts get equal lengths, because a
-    last part of one word would be translated badly. A word that is too long is a part of its own.
+    last part of one word would be translated badly. A word that is too long becomes a separate part.
 
         words "So it is. Yes, it is so", sizes all 1   room 5  ->  [3, 7]     "So it is." "Yes, it is so"
         words "one two, three four", sizes all 1       room 3  ->  [2, 4]     "one two," "three four"
@@ -69,7 +69,7 @@ def cut(words: Sequence[str], sizes: Sequence[int], *, room: int) -> list[int]:
 
 
 def best_end(words: Sequence[str], start: int, fits: int, even: int) -> int:
-    """The best place in (start, fits] to end a part at: `even` if neither a sentence nor a clause ends there."""
+    """The best end of a part in (start, fits]: after a sentence, else after a clause, else `even`."""
     for end in range(fits, start, -1):
         if SENTENCE_END.search(words[end - 1][-TAIL:]):
             return end

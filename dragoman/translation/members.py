@@ -1,4 +1,4 @@
-"""From a checkpoint to a member of an ensemble: its parameters, verified, and what belongs to them."""
+"""Loads a checkpoint as a member of an ensemble: verified parameters, config and tokenizer."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from transformer.model import Parameters, abstract
 
 
 class Member(NamedTuple):
-    """One model of an ensemble, as its checkpoint holds it."""
+    """One model of an ensemble, as loaded from its checkpoint."""
 
     graph: nnx.GraphDef
     parameters: Parameters
@@ -30,7 +30,7 @@ class Member(NamedTuple):
 
 
 def load_member(run: str | Path, checkpoint: str = "best", decoding: Mapping[str, Any] | None = None) -> Member:
-    """The model of a checkpoint, with other knobs of decoding. InputError names what is wrong."""
+    """The model of a checkpoint, with changed decoding knobs. InputError says what is wrong."""
     directory, home = find_checkpoint(Path(run), checkpoint)
     config = with_decoding(home.load_config(), decoding or {})
     hashes = {"config": config_hash(config), "tokenizer": file_hash(home.tokenizer_paths(config))}
@@ -51,11 +51,13 @@ def load_member(run: str | Path, checkpoint: str = "best", decoding: Mapping[str
 
 
 def shared_config(members: Sequence[Member]) -> Config:
-    """The config of the first, with lengths that all can take. InputError if a vocabulary is not the same."""
+    """The config of the first member, with length limits that suit all. InputError if vocabularies differ."""
     first = members[0]
     for other in members[1:]:
         if other.tokenizer.sha256 != first.tokenizer.sha256:
-            raise InputError(f"{other.run} has another vocabulary than {first.run}: an ensemble needs one and the same")
+            raise InputError(
+                f"{other.run} and {first.run} have different vocabularies: an ensemble needs the same vocabulary"
+            )
     longest = min(member.config.model.maximum_length for member in members)
     tokens = min(longest, *(member.config.data.maximum_tokens for member in members))
     data = first.config.data.model_copy(update={"maximum_tokens": tokens})

@@ -1,4 +1,4 @@
-"""What is known of a translation beyond its text, and the record of it that is written as JSON."""
+"""The details of a translation, and its JSON record."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,13 +11,13 @@ from dragoman.translation.alignment import Link, align_words, word_confidences, 
 
 
 class Part(NamedTuple):
-    """What one search translated: the whole of most lines, a part of those that are too long for one."""
+    """The result of one search: a whole line, or a part of a line that is too long for one search."""
 
     source_pieces: Sequence[str]  # with </s>
-    pieces: Sequence[str]  # of the output, </s> included unless the length limit came first
-    words: Sequence[str]  # of the output: `words_of(pieces)`, or `Tokenizer.target_words` of a line that was given
+    pieces: Sequence[str]  # of the output, with </s> unless the length limit came first
+    words: Sequence[str]  # of the output: `words_of(pieces)`, or `Tokenizer.target_words` of a given translation
     log_probabilities: Sequence[float] | Float[np.ndarray, " T"]  # of each piece of the output
-    attention: Float[np.ndarray, "T S"]  # to the source, of the step that predicts each piece of the output
+    attention: Float[np.ndarray, "T S"]  # to the source, at the step that predicts each piece of the output
 
 
 class Details(NamedTuple):
@@ -31,10 +31,10 @@ class Details(NamedTuple):
 
 
 def details_of(source_words: Sequence[str], parts: Sequence[Part], *, shift: int = 0) -> Details:
-    """The details of a line's translation from those of its parts, in order; no part gives empty lists.
+    """The details of a line's translation from its parts, in order. No parts give empty lists.
 
-    `source_words` are the words of the line as its pieces spell them: `Tokenizer.source_words(line)`. `shift` is that
-    of `align_words`.
+    `source_words` are the words that the line's pieces spell: `Tokenizer.source_words(line)`. For `shift`, see
+    `align_words`.
     """
     bodies = [without_end(part.source_pieces) for part in parts]
     owners = word_of_each_piece([piece for body in bodies for piece in body], source_words)
@@ -61,21 +61,21 @@ def without_end(pieces: Sequence[str]) -> Sequence[str]:
 def translation_record(
     text: str, details: Details, *, log_probability: float, score: float, flags: Sequence[str]
 ) -> dict[str, Any]:
-    """One translation as JSON can hold it; numbers as floats of Python, links as lists of two.
+    """One translation as a dict for JSON.
 
     text                      the translation, on one line
     log_probability           natural logarithm of the probability that the model gives it, </s> included; of a
                               line translated in parts, the sum over its parts
     score                     what hypotheses are ranked by: log_probability divided by the length penalty
-    pieces                    the output in SentencePiece's pieces, </s> at the end of each part that has one
-    piece_log_probabilities   of each piece, given the source and the pieces before it, by the forced decoder:
-                              their sum is log_probability, up to rounding
-    words                     {"word", "confidence"} for each word of the text, split at white space: the
-                              probability, from 0 to 1, of the word's pieces together, given the source and all
-                              words before it
+    pieces                    the output in SentencePiece pieces, with </s> at the end of each finished part
+    piece_log_probabilities   of each piece, given the source and the pieces before it, by forced decoding; they
+                              add up to log_probability, except for rounding
+    words                     {"word", "confidence"} for each word of the text, split at white space. The
+                              confidence is the probability, from 0 to 1, of all the word's pieces, given the
+                              source and the words before it
     alignment                 [source word, word of the text] for each word of the text, both counted from 0: the
-                              source word that the model attended to most
-    flags                     names of the guard's checks that found something, none for most translations
+                              source word that the model attends to most
+    flags                     names of the guard's checks that found a problem; usually empty
     """
     return {
         "text": text,

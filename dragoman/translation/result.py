@@ -1,4 +1,4 @@
-"""What is found for a line, how the parts of a long line become one again, and how it is written."""
+"""The translations of a line, how the parts of a long line are joined, and how results are written."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dragoman.translation.record import Details, translation_record
 
 
 class PartIds(NamedTuple):
-    """What was searched, and what was found, as ids: the source ends with EOS, the target has none."""
+    """The source and the output of one search, as ids. The source ends with EOS; the target has no EOS."""
 
     source: Sequence[int]
     target: Sequence[int]
@@ -17,13 +17,13 @@ class PartIds(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """One translation of a line, with the sums of its parts where the line was too long for one search."""
+    """One translation of a line. If the line was translated in parts, numbers are sums over the parts."""
 
     text: str
     log_probability: float
     score: float  # log-probability divided by the length penalty; larger is better
     tokens: int  # without EOS
-    is_finished: bool  # False: the search met its length limit before the end of the sentence
+    is_finished: bool  # False: the length limit came before the end of the sentence
     parts: int  # 1 for most lines, 0 for a blank one
     ids: tuple[PartIds, ...] = ()
 
@@ -32,7 +32,7 @@ BLANK = Translation("", 0.0, 0.0, tokens=0, is_finished=True, parts=0)
 
 
 def join(parts: Sequence[Sequence[Translation]]) -> list[Translation]:
-    """The translations of a line from those of its parts: the best of each, the second best of each, and so on."""
+    """The translations of a line from those of its parts: the best of all parts, then the second best, and so on."""
     if not parts:
         return [BLANK]
     return [
@@ -50,10 +50,10 @@ def join(parts: Sequence[Sequence[Translation]]) -> list[Translation]:
 
 
 def show_json(number: int, found: Sequence[Translation], details: Sequence[Details], flags: Sequence[str]) -> str:
-    """A line's number from 1 and all that is known of its translations, best first; flags are those of the best.
+    """The JSON for a line: its number, counted from 1, and its translations, best first. Flags belong to the best.
 
-    Besides the keys of `translation_record`: tokens, the number of pieces without </s>; is_finished, false where the
-    length limit came before the end; parts, above 1 where the line was too long for one search.
+    In addition to the keys of `translation_record`: tokens, the number of pieces without </s>; is_finished, false if
+    the length limit came before the end; parts, above 1 if the line was too long for one search.
     """
     translations = []
     for rank, (one, detail) in enumerate(zip(found, details, strict=True)):

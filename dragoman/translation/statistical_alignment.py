@@ -1,4 +1,4 @@
-"""A word aligner independent of the model, to compare its attention with: IBM Model 1, both directions intersected."""
+"""A word aligner independent of the model, as a reference for its attention: IBM Model 1, intersected."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ PUNCTUATION = ".,;:!?…\"'`´’‘“”„«»‹›()[]{}-–—。，、！
 def align_statistically(pairs: Sequence[Pair]) -> list[list[Link]]:
     """The links of each pair on which IBM Model 1 (Brown et al. 1993, section 4.2) agrees in both directions.
 
-    It learns from these pairs alone. In one direction, each word links to the word that most probably gave rise to it,
-    or to none if that is the empty word. Links found in both directions are precise, but many words have none (Och and
-    Ney 2003). Words are compared in lower case, without surrounding punctuation.
+    The probabilities are learned from these pairs alone. In one direction, each word is linked to the word that most
+    probably generated it, or to none if that is the empty word. Links found in both directions are precise, but many
+    words have no link (Och and Ney 2003). Words are compared in lower case, without surrounding punctuation.
     """
     sources, targets = (
         [line.split() for line in side] for side in ([pair.source for pair in pairs], [pair.target for pair in pairs])
@@ -31,7 +31,7 @@ def align_statistically(pairs: Sequence[Pair]) -> list[list[Link]]:
 
 
 def one_direction(givers: Sequence[Sequence[str]], takers: Sequence[Sequence[str]]) -> list[list[Link]]:
-    """Links (taker, giver) for each line: t(taker | giver) learned by EM, then the likeliest giver of each taker."""
+    """Links (taker, giver) for each line: EM learns t(taker | giver), then each taker gets its likeliest giver."""
     sources, targets = [[np.append(0, row) for row in number_words(givers)], number_words(takers)]
     left, right, place = cooccurrences(sources, targets)
     base = int(right.max(initial=0)) + 1
@@ -48,7 +48,7 @@ def one_direction(givers: Sequence[Sequence[str]], takers: Sequence[Sequence[str
 
 
 def number_words(lines: Sequence[Sequence[str]]) -> list[Int[np.ndarray, " words"]]:
-    """Words as numbers from 1 on, 0 being the empty word."""
+    """Words as numbers, counted from 1; 0 is the empty word."""
     numbers: dict[str, int] = {}
     return [
         np.array([numbers.setdefault(plain_word(word), len(numbers) + 1) for word in line], np.int32) for line in lines

@@ -1,6 +1,6 @@
 """Translation from Python: `Translator.load("runs/m30k").translate(["A dog runs."])`.
 
-Validation and evaluate.py translate by it too, and translate.py is the command line of it all.
+Validation, evaluate.py and translate.py use it too.
 """
 
 import functools
@@ -29,16 +29,16 @@ from transformer.decoding.searcher import Ensemble
 from transformer.model import Parameters
 from transformer.model.dense import resolve_precision
 
-CHUNK = 4096  # lines whose sentences are sorted by length, searched and written together
+CHUNK = 4096  # lines that are sorted by length, searched and written together
 
 
 def never() -> bool:
-    """No request to stop."""
+    """False: never asks to stop."""
     return False
 
 
 class Translator(LoadedModel):
-    """A model, or several that vote, ready to translate on all local devices; threads may share it."""
+    """A model or an ensemble, ready to translate on all local devices. Threads may share it."""
 
     @classmethod
     def load(
@@ -53,11 +53,11 @@ class Translator(LoadedModel):
         ensemble: Sequence[str | Path] = (),
         demands: Demands = NO_DEMANDS,
     ) -> "Translator":
-        """The translator of a run directory, or of a checkpoint inside one, verified. InputError names what is wrong.
+        """The translator of a run directory, or of a checkpoint inside one, verified. InputError says what is wrong.
 
-        `checkpoint` is "best" (by validation score), "average", a step, or the path of a checkpoint; without a beam or
-        a length penalty the run's own are used. `decoding` changes other knobs of that section. The probabilities of
-        the runs or checkpoints of `ensemble`, which must have the same vocabulary, are averaged with those of the run.
+        `checkpoint` is "best" (by validation score), "average", a step, or the path of a checkpoint. The beam and the
+        length penalty default to the run's. `decoding` changes other knobs of that section. `ensemble` lists more runs
+        or checkpoints, whose probabilities are averaged with this run's; they must have the same vocabulary.
         """
         changes = dict(decoding or {})
         for name, value in (("beam", beam), ("length_penalty", length_penalty)):
@@ -83,7 +83,7 @@ class Translator(LoadedModel):
     def of(
         cls, graph: nnx.GraphDef, parameters: Parameters, config: Config, tokenizer: Tokenizer, *, n_best: int = 1
     ) -> "Translator":
-        """The translator of a model in memory, as `split` gives it."""
+        """The translator of a model in memory, given as `split` returns it."""
         ensemble = Ensemble.of((graph, parameters), devices=jax.local_devices())
         return cls(ensemble, config, tokenizer, n_best=n_best)
 
@@ -94,7 +94,7 @@ class Translator(LoadedModel):
         n_best: int | None = None,
         demands: Demands | None = None,
     ) -> "Translator":
-        """The same model with other knobs of decoding or other demands; what is None stays."""
+        """A translator of the same model with other decoding knobs or demands; None keeps the present ones."""
         return replace(
             self,
             config=with_decoding(self.config, decoding or {}),
@@ -103,7 +103,7 @@ class Translator(LoadedModel):
         )
 
     def identity(self) -> dict[str, Any]:
-        """All that decides its translations, by name: parameters, vocabulary, knobs, and what computes."""
+        """Everything that determines translations, by name: parameters, vocabulary, knobs, device and software."""
         data, model, decoding = (
             section.identity("changes_translation")
             for section in (self.config.data, self.config.model, self.config.decoding)
@@ -119,11 +119,11 @@ class Translator(LoadedModel):
         return {"parameters": self.parameters_sha256, "tokenizer": self.tokenizer.sha256, **config, **computing}
 
     def translate(self, lines: Sequence[str], *, label: str = "", is_stopping: Callable[[], bool] = never) -> list[str]:
-        """The best translation of each line. `label` names the progress bar; without one there is none."""
+        """The best translation of each line. `label` names the progress bar; without a label there is no bar."""
         return [found[0].text for found in self.search(lines, label=label, is_stopping=is_stopping)]
 
     def translate_together(self, lines: Sequence[str], stop: SharedStop, *, label: str = "") -> list[str]:
-        """As `translate`, by all processes of the job: each takes a part of the lines, and gets the whole."""
+        """As `translate`, divided over all processes of the job; each process gets all the translations."""
         index, count = jax.process_index(), jax.process_count()
         part = Shard(index + 1, count).lines(len(lines), name=label)
 
@@ -147,10 +147,10 @@ class Translator(LoadedModel):
         is_stopping: Callable[[], bool] = never,
         first: int = 1,
     ) -> list[list[Translation]]:
-        """Up to `n_best` translations of each line, best first, with scores; one empty one for a blank line.
+        """Up to `n_best` translations of each line, best first, with scores. A blank line has one empty translation.
 
-        `first` is the number of the first line, which with `decoding.seed` decides its samples. TypeError for a string
-        in place of a list of lines.
+        `first` is the number of the first line; line numbers and `decoding.seed` determine samples. TypeError for a
+        string instead of a list of lines.
         """
         check_is_list(lines)
         with Progress(label, total=len(lines)) as progress:
@@ -172,7 +172,7 @@ class Translator(LoadedModel):
         first: int = 1,
         prefixes: Sequence[str] = (),
     ) -> list[list[Translation]]:
-        """The translations of lines that are searched together: see `search_lines`."""
+        """The translations of a chunk of lines: see `search_lines`."""
         return search_lines(
             self,
             lines,
@@ -184,22 +184,22 @@ class Translator(LoadedModel):
         )
 
     def again(self, lines: Sequence[str], *, first: int, prefixes: Sequence[str] = ()) -> list[list[Translation]]:
-        """The translations of lines that looped or strayed, by the `careful` search."""
+        """New translations of flagged lines, by the `careful` search."""
         with Progress("", total=len(lines)) as progress:
             return self.careful.search_chunk(lines, 0, progress, never, first=first, prefixes=prefixes)
 
     @functools.cached_property
     def careful(self) -> "Translator":
-        """This translator with a beam search that writes no run of 3 pieces twice; all other demands still hold."""
+        """This translator with a beam search that never repeats 3 pieces; all other demands still hold."""
         usual = {"sampling": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "groups": 1}
         return self.with_(decoding={**usual, "unrepeated": 3, "beam": max(4, self.n_best)})
 
     def details(self, lines: Sequence[str], found: Sequence[Sequence[Translation]]) -> list[list[Details]]:
-        """Pieces, words, confidences and alignment of each translation, by the first model's forced decoder."""
+        """Pieces, words, confidences and alignment of each translation, by forced decoding with the first model."""
         return details_of_lines(self, lines, found)
 
     def score(self, lines: Sequence[str], translations: Sequence[str], *, first: int = 1) -> list[list[Translation]]:
-        """Given translations with their log-probabilities: as `search`, but nothing is searched.
+        """The given translations with their log-probabilities, in the form that `search` returns.
 
         `first` is the number of the first line. InputError names a line that is too long for the model.
         """
@@ -209,6 +209,6 @@ class Translator(LoadedModel):
 
 
 def check_is_list(lines: Sequence[str]) -> None:
-    """TypeError for a string, whose letters would be taken for lines."""
+    """TypeError for a string, whose characters would be treated as lines."""
     if isinstance(lines, str):
         raise TypeError(f"expected a list of lines, found one string: pass [{lines[:40]!r}]")

@@ -1,4 +1,4 @@
-"""Lines of a text of any size, a chunk at a time. What was read is counted and hashed, and then dropped."""
+"""Reads the lines of a text of any size, a chunk at a time, counting and hashing what was read."""
 
 import contextlib
 import hashlib
@@ -25,9 +25,9 @@ class LineStream:
         self._stream, self._is_seekable = stream, is_seekable
 
     def take(self, count: int, *, size: int = CHUNK_BYTES) -> list[str]:
-        """The next `count` lines, or fewer of `size` bytes or more together; none at the end.
+        """The next lines: at most `count`, and no more once they reach `size` bytes; none at the end.
 
-        InputError names the line that is not UTF-8 or has no end.
+        InputError names a line that is not UTF-8 or is endless.
         """
         lines: list[str] = []
         with reading(self.name):
@@ -40,7 +40,7 @@ class LineStream:
         return lines
 
     def skip(self, count: int, *, sha256: str = "") -> None:
-        """Skips the next lines. InputError if a SHA-256 is given and the lines so far have another."""
+        """Skips the next lines. InputError if a SHA-256 is given and the lines so far do not match it."""
         end = self.number + count
         with reading(self.name):
             while self.number < end and self._read():
@@ -52,7 +52,9 @@ class LineStream:
             )
 
     def count(self) -> int | None:
-        """The number of lines, all checked, before any is taken. None for a stream that can be read only once."""
+        """The number of lines, after checking them all. None for a stream that can be read only once.
+
+        Call this before any line is taken."""
         if not self._is_seekable:
             return None
         start = self._stream.tell()
@@ -70,7 +72,7 @@ class LineStream:
             raise InputError(
                 f"{self.name}, line {self.number + 1}: longer than {LONGEST_LINE} bytes: expected text with line breaks"
             )
-        if line == BYTE_ORDER_MARK and not self.number:  # and nothing after it: no line
+        if line == BYTE_ORDER_MARK and not self.number:  # alone, it is not a line
             return b""
         self.sha256.update(line)
         self.number += bool(line)

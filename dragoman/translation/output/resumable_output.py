@@ -1,10 +1,10 @@
-"""Where a program writes its lines: standard output, or a file that survives a kill and is never seen half written.
+"""Writes lines to standard output, or to a file that can be resumed after any interruption.
 
-FILE.partial        what is written so far; it becomes FILE once it is complete
-FILE.partial.json   the journal: how much of it counts, and what input, model and options it was made with
+FILE.partial        the output so far; it is renamed to FILE once it is complete
+FILE.partial.json   the journal: how much of the output is valid, and the input, model and options it was made with
 
-After each chunk the file is flushed to the disk, and then the journal is replaced: whenever a program dies, the journal
-says how far the file is good. The same command resumes there, and the result is the same, byte for byte.
+After each chunk the file is flushed to the disk, and then the journal is replaced. Whenever the program dies, the
+journal therefore says how much of the file is valid. The same command resumes there, with byte-identical output.
 """
 
 import contextlib
@@ -23,19 +23,19 @@ from dragoman.files import flush, write_atomically, writing
 
 FORMAT = 1
 BLOCK = 1 << 20  # bytes read at once
-Identity = dict[str, Any]  # all that decides the output but its input, by name: plain values that JSON can hold
+Identity = dict[str, Any]  # everything except the input that determines the output, by name, as JSON values
 
 
 class Done(NamedTuple):
-    """How far an output has come."""
+    """The progress of an output."""
 
     lines: int = 0
-    unfinished: int = 0  # of them, those whose translation met the length limit
-    input_sha256: str = ""  # over the input's bytes up to the last of these lines; "" before the first
+    unfinished: int = 0  # lines whose translation met the length limit
+    input_sha256: str = ""  # of the input up to the last of these lines; "" before the first
 
 
 class StreamOutput:
-    """Standard output, a device or a pipe: output to it cannot be resumed."""
+    """Output to standard output, a device or a pipe, which cannot be resumed."""
 
     partial = None
 
@@ -51,7 +51,7 @@ class StreamOutput:
 
 
 class ResumableOutput:
-    """A file beside its final name, with a journal; one process at a time holds it."""
+    """Output to FILE.partial with a journal, locked by one process at a time."""
 
     def __init__(self, path: Path, identity: Identity, *, restart: bool = False):
         self.path = path
@@ -63,7 +63,7 @@ class ResumableOutput:
             if path.is_dir():
                 raise IsADirectoryError(None, "Is a directory")
             if not self.partial.exists():
-                self.journal.unlink(missing_ok=True)  # of a file that is complete, or that someone removed
+                self.journal.unlink(missing_ok=True)  # it belongs to a file that is complete, or that someone removed
             self._stream = stack.enter_context(os.fdopen(os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b"))
             self._lock()
             if restart:
@@ -75,7 +75,7 @@ class ResumableOutput:
             stack.pop_all()
 
     def write(self, content: bytes, done: Done) -> None:
-        """Add a chunk: once this returns, it outlives the process and the machine's power."""
+        """Add a chunk. Once this returns, the chunk survives a crash of the process or the machine."""
         with writing(self.path):
             self._stream.write(content)
             self._flush()
@@ -86,7 +86,7 @@ class ResumableOutput:
             write_atomically(self.journal, json.dumps(record | {"identity": self._identity}, indent=1).encode())
 
     def finish(self) -> None:
-        """Give the file its name. A journal that a kill leaves behind after that belongs to no file, and is ignored."""
+        """Give the file its final name. If a kill leaves the journal behind after that, it is ignored."""
         with writing(self.path):
             self._flush()
             self.partial.replace(self.path)
@@ -94,25 +94,25 @@ class ResumableOutput:
             self.journal.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Leave the file to be resumed; one without a line in it is removed."""
+        """Close the file so that it can be resumed; remove it if it has no lines."""
         if not self.done.lines and is_same(self._stream, self.partial):
             self.partial.unlink()
         with writing(self.path):
             self._stream.close()
 
     def _lock(self) -> None:
-        """InputError if another process writes the same file, or has just finished it."""
+        """Lock the file. InputError if another process is writing it, or has just finished it."""
         try:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"{self.partial}: another process writes it: wait for it, or choose another --output"
+                f"{self.partial}: another process is writing it: wait for it, or choose another --output"
             ) from None
         if not is_same(self._stream, self.partial):
             raise InputError(f"{self.partial}: another process has just finished it: run the command again")
 
     def _recall(self) -> None:
-        """Resume as the journal says; InputError if it was made for another output, or the file is not what it says."""
+        """Resume from the journal. InputError if its identity differs, or the file does not match it."""
         try:
             record = json.loads(self.journal.read_bytes())
             if record["format"] != FORMAT:
@@ -145,10 +145,10 @@ Output = StreamOutput | ResumableOutput  # both take a chunk with `write`, and `
 
 @contextlib.contextmanager
 def open_output(path: Path | None, *, identity: Identity, restart: bool = False) -> Iterator[Output]:
-    """Standard output, or a file that gets its name once the block ends without an exception.
+    """Standard output, or a file that gets its final name once the block ends without an exception.
 
-    What had that name keeps it until then. A file that was begun before is resumed, unless `restart`; InputError if it
-    was begun with another identity, or is in use.
+    An older file of that name stays until then. A partial file is resumed unless `restart` is set. InputError if it was
+    begun with another identity, or is in use.
     """
     if path is None:
         standard_output: Any = sys.stdout.buffer
@@ -157,14 +157,14 @@ def open_output(path: Path | None, *, identity: Identity, restart: bool = False)
         with writing(path), path.open("wb") as stream:
             yield StreamOutput(stream, str(path))
     else:
-        output = ResumableOutput(path.resolve(), identity, restart=restart)  # a link stays one
+        output = ResumableOutput(path.resolve(), identity, restart=restart)  # a link stays a link
         with contextlib.closing(output):
             yield output
             output.finish()
 
 
 def is_same(stream: io.BufferedIOBase, path: Path) -> bool:
-    """Whether an open file still has a name."""
+    """Whether a path still names this open file."""
     try:
         return os.path.samestat(os.fstat(stream.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Parts of a text for several processes or machines. Concatenated, their translations are that of the whole text."""
+"""Divides a text over several processes or machines. The parts' translations, concatenated, are the whole."""
 
 import re
 import sys
@@ -19,10 +19,10 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def lines(self, total: int | None, *, name: str) -> range:
-        """Its lines among `total`, counted from 0; parts differ by one line at most.
+        """The lines of this part among `total`, counted from 0. Parts differ in size by at most one line.
 
-        10 lines in 3 parts: range(0, 3), range(3, 6), range(6, 10). If the number of lines is unknown, as in a pipe,
-        only the whole can be had, which has no end. Errors call the text `name`.
+        10 lines in 3 parts: range(0, 3), range(3, 6), range(6, 10). If the total is unknown, as for a pipe, only 1/1 is
+        possible, and its range is unbounded. Error messages call the text `name`.
         """
         if total is None:
             if self.count > 1:
@@ -31,9 +31,9 @@ class Shard:
         return range(total * (self.index - 1) // self.count, total * self.index // self.count)
 
     def path(self, output: Path) -> Path:
-        """Where its translation goes. Sorted by name, the parts are in the order of the text.
+        """The output file of this part. Sorted by name, the files are in the order of the text.
 
-        out.txt: out.txt.2-of-4, out.txt.02-of-12, and itself for the whole, 1/1.
+        For out.txt: out.txt.2-of-4, out.txt.02-of-12, and out.txt itself for 1/1.
         """
         if self.count == 1:
             return output
@@ -41,23 +41,23 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """The shard written "2/4"."""
+    """The shard that is written "2/4". InputError for other text."""
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
     if not 1 <= shard.index <= shard.count:
-        raise InputError(f"--shard is {text}: expected a part and how many there are, 1/4 to 4/4")
+        raise InputError(f"--shard is {text}: expected a part and the number of parts, 1/4 to 4/4")
     return shard
 
 
 def choose_shard(given: str | None, *, process: int, processes: int, has_files: bool) -> Shard:
-    """The shard that was asked for, or else this process's part of the lines; processes count from 0.
+    """The given shard, or else this process's part of the lines. Processes are counted from 0.
 
-    InputError for a job of several processes that was given a shard, or that does not read and write files: each
-    process takes its own part.
+    InputError if a job of several processes is given a shard, or does not read and write files: each process
+    translates its own part.
     """
     if given and processes > 1:
         raise InputError(
-            f"--shard {given} in a job of {processes} processes, which divide the lines by themselves: leave it out, "
+            f"--shard {given} in a job of {processes} processes, which already divide the lines: leave it out, "
             "or give --processes 1 too"
         )
     if given:

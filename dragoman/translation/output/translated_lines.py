@@ -1,4 +1,4 @@
-"""From a stream of lines to an output, a chunk at a time: memory does not grow with the number of lines."""
+"""Translates a stream of lines to an output, a chunk at a time: memory does not grow with the number of lines."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,14 +11,14 @@ from dragoman.translation.output.resumable_output import Done, Output
 
 
 class Written(NamedTuple):
-    """What is written for a chunk of lines."""
+    """The output for a chunk of lines."""
 
-    texts: Sequence[str]  # a line each, without its end
-    unfinished: int  # translations that the length limit has cut
-    parts: Sequence[int]  # in how many parts each line was translated
+    texts: Sequence[str]  # output lines, without line breaks
+    unfinished: int  # translations that met the length limit
+    parts: Sequence[int]  # the number of parts that each line was translated in
 
 
-# What to write for the lines of a chunk, of which the first has a number from 1; and for the lines of companions.
+# The output for a chunk: from the number of its first line, counted from 1, its lines, and the lines of companions.
 Translate = Callable[[int, Sequence[str], Sequence[Sequence[str]], Progress], Written]
 
 
@@ -34,11 +34,11 @@ def write_translations(
     limit: int,
     waiting: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """Translate the lines of a part, counted from 0, that the output does not have yet, and warn of unusual ones.
+    """Translate the lines of `part` (counted from 0) that the output does not have yet; warn of unusual ones.
 
-    `companions` have a line for each line: prefixes, translations to score. `total` is for the time left; lines of more
-    than `limit` tokens were translated in parts; whatever may take long to read is read within `waiting()`, so that it
-    can be interrupted.
+    `companions` hold one line for each line of text, such as prefixes or translations to score. `total` is used for the
+    time left. Warnings name lines of more than `limit` tokens, which are translated in parts. Reads that may block run
+    within `waiting()`, so that they can be interrupted.
     """
     with waiting():
         for stream in (lines, *companions):
@@ -74,7 +74,7 @@ def write_translations(
 
 
 def take_beside(stream: LineStream, lines: LineStream, count: int, *, is_end: bool) -> list[str]:
-    """As many lines of a companion; InputError if it has fewer than the text, or more."""
+    """The next `count` lines of a companion. InputError if it has fewer lines than the text, or more."""
     taken: list[str] = []
     while len(taken) < count and (more := stream.take(count - len(taken))):
         taken += more

@@ -31,7 +31,11 @@ def test_a_checkpoint_with_another_checkpoint_is_refused(run, command):
         (["--chunk", "0"], b"", "--chunk is 0: expected 1 or more"),
         (["--restart"], b"", "--restart needs --output FILE: output to stdout cannot be resumed"),
         (["--shard", "1/2"], b"", "--shard 1/2 needs --input FILE: standard input can be read by one program only"),
-        (["--shard", "3/2", "--input", "-"], b"", "--shard is 3/2: expected a part and how many there are, 1/4 to 4/4"),
+        (
+            ["--shard", "3/2", "--input", "-"],
+            b"",
+            "--shard is 3/2: expected a part and the number of parts, 1/4 to 4/4",
+        ),
         (["--checkpoint", "11"], b"", "no checkpoint '11': expected best, 10, 20, 30, or a path"),
         (["--checkpoint", "average"], b"", "no checkpoint 'average': expected best, 10, 20, 30, or a path"),
         ([], b"abc\n\xff\n", "standard input, line 2: not UTF-8"),

@@ -109,7 +109,9 @@ def test_a_model_of_another_vocabulary_cannot_vote(run, tmp_path):
     other = make_run(
         tmp_path / "other", CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"vocabulary_size": 300})})
     )
-    with pytest.raises(InputError, match=r"other has another vocabulary than .*: an ensemble needs one and the same"):
+    with pytest.raises(
+        InputError, match=r"other and .* have different vocabularies: an ensemble needs the same vocabulary"
+    ):
         Translator.load(run, ensemble=[other])
 
 

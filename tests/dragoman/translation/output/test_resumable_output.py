@@ -201,7 +201,9 @@ def test_two_processes_never_write_one_file(tmp_path):
     with open_output(tmp_path / "out", identity=IDENTITY) as output:
         output.write(b"one\n", Done(1, 0, "e" * 64))
         with (
-            pytest.raises(InputError, match=r"out\.partial: another process writes it: wait for it, or choose another"),
+            pytest.raises(
+                InputError, match=r"out\.partial: another process is writing it: wait for it, or choose another"
+            ),
             open_output(tmp_path / "out", identity=IDENTITY, restart=True),
         ):
             pass

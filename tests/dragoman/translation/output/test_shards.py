@@ -42,7 +42,7 @@ def test_a_text_of_unknown_length_has_no_parts():
 
 @pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "-1/4", "1/0", "1 / 4", "a/b", "1/4/2", "١/٤"])
 def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(InputError, match="expected a part and how many there are, 1/4 to 4/4"):
+    with pytest.raises(InputError, match="expected a part and the number of parts, 1/4 to 4/4"):
         parse_shard(text)
 
 
