@@ -1,1 +1,1 @@
-"""How good translations are: metrics, and baselines to beat."""
+"""Scores translations: metrics, and baselines to beat."""

@@ -1,4 +1,4 @@
-"""What a translation must beat: the source copied, and each word looked up in a dictionary learned from the corpus."""
+"""Baselines to beat: the source copied, and each word replaced by a dictionary learned from the corpus."""
 
 from collections.abc import Sequence
 
@@ -19,11 +19,11 @@ def copy_source(lines: Sequence[str]) -> list[str]:
 def learn_dictionary(pairs: Sequence[Pair]) -> dict[str, str]:
     """The most probable translation of each source word under IBM Model 1 (Brown et al. 1993, section 4.2).
 
-    Words are separated by spaces. Words seen once are left out, since there is nothing to learn from them. EM runs over
-    all pairs of words that share a sentence pair, in the direction of translation: t(target word | source word).
+    Words are separated by white space. Words seen only once are left out, since nothing can be learned about them. EM
+    uses all pairs of words that share a sentence pair, in the direction of translation: t(target word | source word).
 
         ("das haus", "the house"), ("das buch", "the book"), ("ein buch", "a book")
-        -> das: the, haus: house, buch: book, ein: a     (where each word is seen often enough)
+        -> das: the, haus: house, buch: book, ein: a     (if each word is seen often enough)
     """
     sources, source_words = _words([pair.source for pair in pairs])
     targets, target_words = _words([pair.target for pair in pairs])
@@ -32,18 +32,18 @@ def learn_dictionary(pairs: Sequence[Pair]) -> dict[str, str]:
     couple_source = couples // len(target_words)
     probability = expectation_maximization(couple, couple_source, place)
     best = {}
-    for number in np.lexsort((probability, couple_source)):  # the last of a source word is its most probable
+    for number in np.lexsort((probability, couple_source)):  # the last entry of each source word is its most probable
         best[source_words[couple_source[number]]] = target_words[couples[number] % len(target_words)]
     return best
 
 
 def word_for_word(lines: Sequence[str], dictionary: dict[str, str]) -> list[str]:
-    """Each word replaced by its translation, unknown ones kept, in the order of the source."""
+    """Each line with its words replaced by their translations, in source order; unknown words are kept."""
     return [" ".join(dictionary.get(word, word) for word in line.split(" ")) for line in lines]
 
 
 def _words(lines: Sequence[str]) -> tuple[list[np.ndarray], list[str]]:
-    """Each line as numbers of words, and the words. Words seen fewer than SEEN times are left out."""
+    """Each line as word numbers, and the list of words. Words seen fewer than SEEN times are left out."""
     counts: dict[str, int] = {}
     split = [line.split() for line in lines]
     for words in split:
@@ -57,7 +57,9 @@ def _words(lines: Sequence[str]) -> tuple[list[np.ndarray], list[str]]:
 def cooccurrences(
     sources: list[np.ndarray], targets: list[np.ndarray]
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
-    """Each source word with each target word of its pair, and the running number of that target word."""
+    """All pairs of a source and a target word that share a sentence pair, and the position of the target word.
+
+    Positions count the target words of all sentences."""
     starts = np.cumsum([0, *(len(target) for target in targets)])
     left = [np.tile(source, len(target)) for source, target in zip(sources, targets, strict=True)]
     right = [np.repeat(target, len(source)) for source, target in zip(sources, targets, strict=True)]
@@ -71,7 +73,7 @@ def cooccurrences(
 def expectation_maximization(
     couple: Int[np.ndarray, " N"], couple_source: Int[np.ndarray, " C"], place: Int[np.ndarray, " N"]
 ) -> Float[np.ndarray, " C"]:
-    """t(target | source) of each couple of words, from a uniform start."""
+    """t(target | source) of each pair of words, by EM from a uniform distribution."""
     probability = np.ones(len(couple_source))
     for _ in range(ITERATIONS):
         weight = probability[couple]

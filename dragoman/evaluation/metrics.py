@@ -1,4 +1,4 @@
-"""Scores of translations, by sacrebleu, with the signatures that say how they were computed."""
+"""Scores of translations by sacrebleu, with signatures that say how they were computed."""
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -8,12 +8,12 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 
 from data.errors import InputError
 
-# 13a splits at spaces and punctuation, which these languages do not write between words.
+# 13a splits at spaces and punctuation, which does not suit these languages.
 TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
 
 
 class Score(NamedTuple):
-    """The score of a set of translations; compare only those of equal signatures."""
+    """The score of a set of translations. Compare only scores with equal signatures."""
 
     name: str
     score: float
@@ -21,12 +21,12 @@ class Score(NamedTuple):
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
-    """Cased BLEU of detokenised text (Papineni et al., 2002; Post, 2018), in "13a" words, or in characters."""
+    """Cased BLEU of detokenised text (Papineni et al., 2002; Post, 2018), over "13a" words or characters."""
     return _score("bleu", BLEU(tokenize=TOKENIZERS.get(language, "13a")), hypotheses, references)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
-    """chrF2: F-score of character n-grams up to 6 (Popović, 2015)."""
+    """chrF2: the F-score of character n-grams up to 6 (Popović, 2015)."""
     return _score("chrf", CHRF(), hypotheses, references)
 
 
@@ -40,14 +40,14 @@ def bleu_lowercased_tokenized(hypotheses: Sequence[str], references: Sequence[st
 
     Not comparable with `bleu`, nor with the sacreBLEU that other papers report.
     """
-    from sacremoses import MosesPunctNormalizer, MosesTokenizer  # slow to import, and used here only
+    from sacremoses import MosesPunctNormalizer, MosesTokenizer  # slow to import, and used only here
 
     normalizer, tokenizer = MosesPunctNormalizer(language), MosesTokenizer(language)
 
     def prepare(lines: Sequence[str]) -> list[str]:
         return [tokenizer.tokenize(normalizer.normalize(line.lower()), return_str=True) for line in lines]
 
-    # force: the text is tokenised on purpose, which sacrebleu warns of
+    # force: sacrebleu would warn that the text is tokenised, which is intended
     score = _score(
         "bleu_lowercased_tokenized", BLEU(tokenize="none", force=True), prepare(hypotheses), prepare(references)
     )
@@ -75,7 +75,7 @@ class Metric(NamedTuple):
     larger_is_better: bool = True
 
     def is_better(self, score: float, than: float) -> bool:
-        """True if the first of two scores is the better one; equal scores are not."""
+        """True if `score` is better than `than`; False if they are equal."""
         return score > than if self.larger_is_better else score < than
 
 
@@ -85,4 +85,4 @@ METRICS = {
     "ter": Metric(ter, "TER", larger_is_better=False),
     "bleu_lowercased_tokenized": Metric(bleu_lowercased_tokenized, "lower-cased, tokenized BLEU"),
 }
-"""What evaluate.py prints, in this order, and what `training.metric` can name: a new one stands there too."""
+"""The metrics that evaluate.py prints, in this order. Add a new one to the choices of `training.metric` too."""

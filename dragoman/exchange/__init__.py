@@ -1,9 +1,10 @@
-"""A run as other programs read it: a directory of its own, with the tokenizer and a few words on how to use it.
+"""Exports a run for other programs: a directory with the model, the tokenizer and a short README.
 
     dragoman export RUN DIRECTORY --format ctranslate2
 
-To add a format: write a function like `write_safetensors` in a file of its own, and a line in FORMATS. It must refuse
-by name, as InputError, whatever of the architecture, or of the search if it has one, the format cannot express.
+To add a format, write a function like `write_safetensors` in a separate file and add a line to FORMATS. The function
+must raise an InputError that names any option of the architecture, or of the search if it exports one, that the format
+cannot express.
 """
 
 from collections.abc import Callable

@@ -1,11 +1,11 @@
-"""CTranslate2 (Klein et al. 2020): the same model for a C++ engine, in float32 or with quantised weights.
+"""Exports to CTranslate2 (Klein et al. 2020), a C++ engine, in float32 or with quantised weights.
 
-What the two call by different names, or keep in different shapes:
+Differences in names and shapes:
 
-- Our kernels map rows, x @ kernel, [in, out]; theirs are [out, in]. Queries, keys and values are one matrix there.
-- Our keys have no bias, which the softmax ignores: theirs is written as zeros.
-- "gelu" is JAX's, the tanh approximation: GELUTanh there, not GELU.
-- Sinusoids are in halves in both; rotary pairs are i and i + H/2, which is `rotary_interleave=False`.
+- Our kernels are [in, out], for x @ kernel; theirs are [out, in]. They store queries, keys and values in one matrix.
+- Our keys have no bias, because the softmax would cancel it. It is exported as zeros.
+- Our "gelu" is JAX's tanh approximation, which is their GELUTanh, not GELU.
+- Sinusoids are in halves in both. Rotary pairs are i and i + H/2, which is `rotary_interleave=False`.
 """
 
 import json
@@ -27,7 +27,7 @@ from transformer.model import Parameters
 from transformer.model.layers import EPSILON
 from transformer.model.positions import sinusoids
 
-# Names of ours to those of CTranslate2's Activation, and whether the network is gated.
+# Our names, the names in CTranslate2's Activation, and whether the feed-forward network is gated.
 ACTIVATIONS = {"relu": ("RELU", False), "gelu": ("GELUTanh", False), "swiglu": ("SWISH", True)}
 NORMS = {"layer": {"rms_norm": False}, "rms": {"rms_norm": True}}
 NORM_POSITIONS = {"pre": {"pre_norm": True}, "post": {"pre_norm": False}}
@@ -38,12 +38,13 @@ POSITIONS: dict[str, dict[str, Any]] = {
 }
 QUANTIZATIONS = ("float32", "float16", "int16", "int8", "int8_float32", "int8_float16")
 STANDALONE = Path(__file__).with_name("standalone.py")
-SHORTEST_TABLE = 1024  # rows of sinusoids, which cost nothing: as far as CTranslate2 reads a source by default
+SHORTEST_TABLE = 1024  # rows of sinusoids: as many as the longest source that CTranslate2 reads by default
 
 
 def write_ctranslate2(trained: Trained, directory: Path, *, quantization: str = "float32") -> None:
-    """Write a directory that CTranslate2 loads, with tokenizer, translate.py and README; InputError names what it
-    cannot express."""
+    """Write a directory that CTranslate2 loads, with tokenizer, translate.py and README.
+
+    InputError names an option that CTranslate2 cannot express."""
     require("ctranslate2")
     check_search(trained.config.decoding)
     spec = build_spec(trained)
@@ -61,7 +62,7 @@ def write_ctranslate2(trained: Trained, directory: Path, *, quantization: str = 
 
 
 def standalone_settings(trained: Trained) -> dict[str, Any]:
-    """What translate.py in the exported directory must know: the tokenizer's files and how translations are found."""
+    """The settings for translate.py in the exported directory: tokenizer files, length limits and search."""
     model, data = trained.config.model, trained.config.data
     carried = {knob for knob, facts in DecodingConfig.facts().items() if facts["export"] == "carried"}
     return {
@@ -78,22 +79,23 @@ def standalone_settings(trained: Trained) -> dict[str, Any]:
 
 
 def check_search(decoding: DecodingConfig) -> None:
-    """InputError for a knob by which CTranslate2 cannot search as the run does.
+    """InputError for a search knob that CTranslate2 cannot reproduce.
 
-    CTranslate2 has no equal of knobs whose `export` is "default_only": it shares out the probability of forbidden
-    tokens, and penalises repetition otherwise. At their defaults, those that are "unused" have no effect.
+    CTranslate2 has no equivalent of knobs whose `export` is "default_only": it redistributes the probability of
+    forbidden tokens, and penalises repetition differently. "unused" knobs have no effect while these have their
+    defaults.
     """
     for knob, facts in DecodingConfig.facts().items():
         value, usual = getattr(decoding, knob), DecodingConfig.model_fields[knob].default
         if facts["export"] == "default_only" and value != usual:
             raise InputError(
-                f"decoding.{knob} is {toml_value(value)}, by which CTranslate2 cannot search as the run does: "
+                f"decoding.{knob} is {toml_value(value)}, which CTranslate2 cannot reproduce: "
                 f"--decoding.{knob} {toml_value(usual)} exports the run without it"
             )
 
 
 def look_up(table: dict[str, Any], config: ModelConfig, knob: str) -> Any:
-    """What CTranslate2 has for a knob's value; InputError where it has nothing."""
+    """The CTranslate2 equivalent of a knob's value. InputError if there is none."""
     value = getattr(config, knob)
     if value not in table:
         raise InputError(
@@ -104,7 +106,7 @@ def look_up(table: dict[str, Any], config: ModelConfig, knob: str) -> Any:
 
 
 def build_spec(trained: Trained) -> Any:
-    """The model as CTranslate2's specification, every weight in its place."""
+    """The model as a CTranslate2 specification, with all weights."""
     return look_up(SPECS, trained.config.model, "assembly")(trained)
 
 
@@ -155,7 +157,7 @@ def copy_of(array: Any) -> Float[np.ndarray, "..."]:
 
 
 def embedding_tables(parameters: Parameters, config: ModelConfig) -> list[Float[np.ndarray, "V D"]]:
-    """The matrices of source, target and output; where tied, the same array, which is stored once."""
+    """The matrices of source, target and output. Tied ones are the same array, which is stored once."""
     target = copy_of(parameters["target_embedding"]["table"])
     source = target if config.tied == "all" else copy_of(parameters["source_embedding"]["table"])
     output = copy_of(parameters["output_embedding"]["table"]) if config.tied == "none" else target
@@ -163,14 +165,14 @@ def embedding_tables(parameters: Parameters, config: ModelConfig) -> list[Float[
 
 
 def position_table(parameters: Parameters, config: ModelConfig, side: str) -> Float[np.ndarray, "L D"]:
-    """The vector of each position: learned, or sinusoids for at least as many as CTranslate2 reads by default."""
+    """The vectors of positions: learned ones, or sinusoids for at least SHORTEST_TABLE positions."""
     if config.positions == "learned":
         return copy_of(parameters[side]["table"])
     return copy_of(sinusoids(jnp.arange(max(config.maximum_length, SHORTEST_TABLE)), config.width))
 
 
 def set_layer(spec: Any, layer: Parameters) -> None:
-    """The weights of an encoder or a decoder layer."""
+    """Set the weights of an encoder or decoder layer."""
     own = layer["self_attention"]
     set_linear(spec.self_attention.linear[0], own["query"], own["key"], own["value"])
     set_linear(spec.self_attention.linear[1], own["output"])
@@ -190,14 +192,14 @@ def set_layer(spec: Any, layer: Parameters) -> None:
 
 
 def set_linear(spec: Any, *denses: Parameters) -> None:
-    """One matrix from those of several layers of the same input, and their biases, zero where there is none."""
+    """Set one matrix from the kernels of several layers with the same input. Missing biases are zero."""
     spec.weight = np.concatenate([copy_of(dense["kernel"]).T for dense in denses])
     zeros = [np.zeros(dense["kernel"].shape[1], np.float32) for dense in denses]
     spec.bias = np.concatenate([copy_of(dense.get("bias", zero)) for dense, zero in zip(denses, zeros, strict=True)])
 
 
 def set_norm(spec: Any, norm: Parameters) -> None:
-    """Scale, and the bias that RMSNorm has not."""
+    """Set the scale, and the bias, which RMSNorm does not have."""
     spec.gamma = copy_of(norm["scale"])
     if "bias" in norm:
         spec.beta = copy_of(norm["bias"])

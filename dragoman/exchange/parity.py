@@ -1,13 +1,13 @@
-"""Does an exported model do what the run does? Its tokens, the score of each token, and its translations, side by side.
+"""Compares an exported model with its run: the tokens, the score of each token, and the translations.
 
 Both compute in float32. Three conventions differ:
 
-- Length penalty: the exported translate.py has CTranslate2 search without one, until as many hypotheses as the beam
-  have ended, which is where ours ends at the latest, and ranks what it finds by the run's.
-- PAD, UNK and BOS, which are never written: CTranslate2 takes them out before the softmax, our search after it, so that
-  other tokens do not share their probability. What must agree is compared as CTranslate2 does it; the run's own search
-  is counted beside it. (`score_batch` takes nothing out: the scores of tokens are compared as they are.)
-- Rounding. Of two hypotheses that are equally good but for that either is right: such a line is a tie.
+- Length penalty: in the exported translate.py, CTranslate2 searches without one until as many hypotheses as the beam
+  have ended, which is when our search ends at the latest. The results are then ranked by the run's penalty.
+- PAD, UNK and BOS, which are never written: CTranslate2 removes them before the softmax. Our search removes them after
+  it, so their probability does not go to other tokens. The comparison that must agree follows CTranslate2; agreement
+  with the run's own search is reported separately. (`score_batch` removes nothing, so token scores need no adjustment.)
+- Rounding: if two hypotheses differ in score only by rounding, either is right, and the line counts as a tie.
 """
 
 from collections.abc import Sequence
@@ -25,39 +25,39 @@ TOLERANCE = 1e-4  # of a token's log-probability, in float32
 
 
 class Agreement(NamedTuple):
-    """The translations of one search, counted: the four sum to the number of lines."""
+    """How many translations of one search agree. The four counts sum to the number of lines."""
 
     same: int
-    ties: int  # differ, and to the run's model they are equally good
-    cut: int  # one side met the length limit; how cut hypotheses rank among others is not the same on both
-    different: list[int]  # the numbers of the lines
+    ties: int  # the translations differ, but the run's model scores them equally
+    cut: int  # one side met the length limit; the two rank such hypotheses differently
+    different: list[int]  # line numbers
 
     def as_json(self) -> dict[str, Any]:
-        """The same for json.dumps."""
+        """The values as a dict for JSON."""
         return self._asdict() | {"different": len(self.different), "lines": self.different}
 
 
 class Parity(NamedTuple):
-    """What was compared, and how far it agrees."""
+    """The result of a comparison."""
 
     lines: int
-    same_tokens: int  # lines
-    finished: int  # of the run's own translations, those that met no length limit
+    same_tokens: int  # lines with the same tokens
+    finished: int  # of the run's own translations, those that did not meet the length limit
     tokens: int
     largest_difference: float  # of a token's log-probability
-    searches: dict[str, Agreement]  # which must agree
-    own: Agreement  # with the run's own search and length penalty: for information
+    searches: dict[str, Agreement]  # these must agree
+    own: Agreement  # with the run's own search and length penalty; for information only
 
     def as_json(self) -> dict[str, Any]:
-        """The same for json.dumps."""
+        """The values as a dict for JSON."""
         searches = {name: found.as_json() for name, found in self.searches.items()}
         return self._asdict() | {"searches": searches, "own": self.own.as_json()}
 
     def problems(self) -> list[str]:
-        """What differs, in words; nothing for an export that does what the run does."""
+        """The differences, in words; none if the export behaves like the run."""
         found = []
         if self.same_tokens < self.lines:
-            found.append(f"{self.lines - self.same_tokens} of {self.lines} lines have other tokens")
+            found.append(f"{self.lines - self.same_tokens} of {self.lines} lines have different tokens")
         if not self.largest_difference <= TOLERANCE:  # so that NaN is a problem
             found.append(f"a token's score differs by {self.largest_difference:.1e}, more than {TOLERANCE:.0e}")
         for name, agreement in self.searches.items():
@@ -71,7 +71,7 @@ class Parity(NamedTuple):
 
 
 def compare(reference: Reference, exported: standalone.Translator, lines: Sequence[str]) -> Parity:
-    """The exported model beside the run's, on the lines that the reference's sources were made of."""
+    """The comparison of an exported model with the run's, on the lines that the reference was made from."""
     trained = reference.trained
     ids = {piece: id_ for id_, piece in enumerate(trained.source_vocabulary)}
     pieces = exported.encode(lines)
@@ -107,7 +107,7 @@ def compare(reference: Reference, exported: standalone.Translator, lines: Sequen
 def agree(
     reference: Reference, ours: Sequence[Hypothesis], theirs: Sequence[standalone.Hypothesis], alpha: float
 ) -> Agreement:
-    """Which translations are the same, and which of the others are a matter of rounding or of the length limit."""
+    """How many translations agree, and how many others differ only by rounding or by the length limit."""
     ids = {piece: id_ for id_, piece in enumerate(reference.trained.target_vocabulary)}
     penalty = reference.trained.config.decoding.penalty
     found = [[ids[piece] for piece in hypothesis.pieces] for hypothesis in theirs]
@@ -126,5 +126,5 @@ def agree(
 
 
 def score(log_probabilities: Float[np.ndarray, " T"], alpha: float, penalty: str) -> float:
-    """The score of a hypothesis from those of its tokens, EOS included."""
+    """The score of a hypothesis, from the log-probabilities of its tokens and EOS."""
     return float(log_probabilities.sum()) * standalone.BASES[penalty](len(log_probabilities)) ** -alpha

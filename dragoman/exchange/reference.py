@@ -1,4 +1,4 @@
-"""What the run's own model says, in float32: translations, and the log-probability of each of their tokens."""
+"""The run's own translations in float32, and the log-probability of each of their tokens."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -22,25 +22,25 @@ ROWS_PER_BATCH = 16
 
 
 class Reference(NamedTuple):
-    """A run's model in float32, and what it makes of some sources."""
+    """A run's model in float32, and its translations of some sources."""
 
     trained: Trained
     graph: nnx.GraphDef
     sources: Sequence[Sequence[int]]  # EOS included
-    numbers: Sequence[int]  # of their lines, as the user counts them
-    searches: dict[float, list[Hypothesis]]  # by length penalty, as CTranslate2 searches
-    own: list[Hypothesis]  # as the run itself searches
+    numbers: Sequence[int]  # line numbers, counted from 1
+    searches: dict[float, list[Hypothesis]]  # by length penalty, with the conventions of CTranslate2
+    own: list[Hypothesis]  # with the run's own search
     targets: list[list[int]]  # without EOS
     scores: list[Float[np.ndarray, " T"]]  # of the targets' tokens and their EOS
 
     @property
     def length_penalty(self) -> float:
-        """The run's."""
+        """The run's length penalty."""
         return self.trained.config.decoding.length_penalty
 
 
 def make_reference(trained: Trained, sources: Sequence[Sequence[int]], numbers: Sequence[int]) -> Reference:
-    """Everything that an exported model is compared with. No source is longer than the model takes."""
+    """Everything that an exported model is compared with. No source may be longer than the model allows."""
     config = trained.config.model.model_copy(update={"precision": "float32"})
     graph, _ = abstract(config, len(trained.source_vocabulary), len(trained.target_vocabulary))
     alpha = trained.config.decoding.length_penalty
@@ -61,7 +61,7 @@ def search(
     alpha: float,
     make_stepper: Callable[[Sequence[Assembly]], Stepper],
 ) -> list[Hypothesis]:
-    """Our translation of each source, at the beam of the comparison."""
+    """Our translation of each source, with the beam of the comparison."""
     decoding = trained.config.decoding.model_copy(update={"beam": BEAM, "length_penalty": alpha})
     plan = SearchPlan(decoding, maximum_length=trained.config.model.maximum_length)
     ensemble = Ensemble.of((graph, trained.parameters))
@@ -71,7 +71,7 @@ def search(
 
 
 def stepper_without_special_tokens(models: Sequence[Assembly]) -> Stepper:
-    """The model as CTranslate2 sees it when PAD, UNK and BOS are suppressed: the others have their probability."""
+    """A stepper that, like CTranslate2, redistributes the probability of PAD, UNK and BOS to the other tokens."""
     usual = ensemble_stepper(models)
 
     def step(
@@ -86,7 +86,7 @@ def stepper_without_special_tokens(models: Sequence[Assembly]) -> Stepper:
 def token_scores(
     trained: Trained, graph: nnx.GraphDef, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
 ) -> list[Float[np.ndarray, " T"]]:
-    """Log-probability of each token of the targets, and of the EOS behind them, by the decoder over whole targets."""
+    """The log-probability of each token of the targets and of the final EOS, by forced decoding."""
     pairs = [forced_pair(source, target) for source, target in zip(sources, targets, strict=True)]
     longest = trained.config.model.maximum_length
     batches = score_pairs(graph, trained.parameters, pairs, rows=ROWS_PER_BATCH, maximum_length=longest)

@@ -1,4 +1,4 @@
-"""safetensors: the parameters by their dotted paths, for any program that wants them."""
+"""Exports the parameters by their dotted paths as safetensors, for any program."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ def write_safetensors(trained: Trained, directory: Path) -> None:
     """Write model.safetensors, config.json, the tokenizer and a README."""
     numpy = require("safetensors.numpy")
     content = numpy.save(flatten(trained.parameters), metadata={"format": "np"})
-    (directory / FILE).write_bytes(content)  # its own save_file makes files that nobody else may read
+    (directory / FILE).write_bytes(content)  # its save_file makes files that only their owner may read
     about = {
         "run": trained.run,
         "step": trained.step,
@@ -61,5 +61,5 @@ def flatten(parameters: Parameters) -> dict[str, np.ndarray]:
     flat = {".".join(key.key for key in path): np.ascontiguousarray(leaf) for path, leaf in leaves}
     for name, array in flat.items():
         if array.dtype != np.float32:
-            raise InputError(f"{name} is {array.dtype}, expected float32: the checkpoint is not one of this program")
+            raise InputError(f"{name} is {array.dtype}, expected float32: the checkpoint was not made by this program")
     return flat

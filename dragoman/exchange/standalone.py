@@ -1,10 +1,10 @@
-"""Translate with an exported model: one line out for each line in, in order.
+"""Translates with an exported model: one output line for each input line, in order.
 
     python translate.py < input.txt > output.txt
 
 Needs ctranslate2 and sentencepiece, and the directory that this file was exported to. Hypotheses are ranked by
-the run's own length penalty, so that translations are the run's, but for rounding and for the probability of the three
-tokens that are never written: CTranslate2 shares it out among the others.
+the run's own length penalty. Translations can still differ from the run's because of rounding, and because CTranslate2
+redistributes the probability of the three tokens that are never written.
 """
 
 import argparse
@@ -18,29 +18,29 @@ from typing import Any, NamedTuple
 import ctranslate2
 import sentencepiece
 
-# The search keeps its hypotheses by plain sums, and ends when as many as the beam have ended. With a penalty of exactly
-# 0, CTranslate2 ends earlier or later than that; with this one it divides by length ** 1e-30, which is 1.
+# The search ranks hypotheses by plain sums, and ends when as many as the beam have ended. With a penalty of exactly 0,
+# CTranslate2 ends at another point; with this one it divides by length ** 1e-30, which is 1.
 NO_PENALTY = 1e-30
 NEVER_WRITTEN = [["<pad>"], ["<unk>"], ["<s>"]]
 END = "</s>"
 SMALLEST_BUCKET = 16
 
-# What the length of a hypothesis, its end counted, is before it is raised to the penalty: "gnmt" is equation 14 of
+# The base that is raised to the penalty, for a hypothesis of this length including its end. "gnmt" is equation 14 of
 # Wu et al. 2016.
 BASES: dict[str, Callable[[int], float]] = {"gnmt": lambda length: (5 + length) / 6, "power": lambda length: length}
 
-# SentencePiece writes a space as U+2581; a real one in the text travels under an escape.
+# SentencePiece writes a space as U+2581, so a real U+2581 in the text is escaped.
 ESCAPES = {"\ufdd0": "\ufdd00", "\u2581": "\ufdd01"}
 LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
 class Hypothesis(NamedTuple):
-    """One translation of a row, as pieces without the end."""
+    """One translation of a row, as pieces without </s>."""
 
     pieces: list[str]
     log_probability: float
     score: float  # log-probability divided by the length penalty
-    is_finished: bool  # False: cut at the length limit
+    is_finished: bool  # False: the length limit came first
 
 
 class Translator:
@@ -65,19 +65,19 @@ class Translator:
         )
 
     def encode(self, lines: Sequence[str]) -> list[list[str]]:
-        """The pieces of each line; CTranslate2 adds the end."""
+        """The pieces of each line. CTranslate2 adds </s>."""
         escaped = [re.sub("[\ufdd0\u2581]", lambda match: ESCAPES[match.group()], line) for line in lines]
         rows: list[list[str]] = self.source.encode(escaped, out_type=str)
         return rows
 
     def decode(self, rows: Sequence[Sequence[str]]) -> list[str]:
-        """The text of rows of pieces, each on one line."""
+        """The text of each row of pieces, on one line."""
         texts = [self.target.decode_pieces(list(row)) for row in rows]
         texts = [re.sub("\ufdd0[01]", lambda match: "\ufdd0\u2581"[int(match.group()[1])], text) for text in texts]
         return [LINE_BREAKS.sub(" ", text) for text in texts]
 
     def longest_output(self, length: int) -> int:
-        """The length limit of the translation of `length` pieces, ends counted on both sides."""
+        """The length limit of the translation of `length` pieces; both lengths include </s>."""
         longest = int(length * self.about["maximum_ratio"]) + self.about["maximum_extra"]
         return max(1, min(longest, self.about["maximum_length"]))
 
@@ -89,10 +89,10 @@ class Translator:
         length_penalty: float | None = None,
         batch_size: int = 32,
     ) -> list[Hypothesis]:
-        """The best hypothesis of each row. CTranslate2 sorts them by length into batches of `batch_size`.
+        """The best hypothesis of each row. CTranslate2 sorts rows by length into batches of `batch_size`.
 
-        Rows are searched together up to the limit of the longest in their bucket, so that batches are full. The few
-        with a hypothesis beyond their own limit are searched again, up to there.
+        The rows of a bucket are searched together with the length limit of its longest row, so that batches are full.
+        The few rows with a hypothesis beyond their own limit are searched again with that limit.
         """
         beam = beam or self.about["beam"]
         alpha = self.about["length_penalty"] if length_penalty is None else length_penalty
@@ -112,7 +112,7 @@ class Translator:
     def search_to(
         self, limits: Mapping[int, int], rows: Sequence[Sequence[str]], *, beam: int, batch_size: int
     ) -> dict[int, Any]:
-        """CTranslate2's results for rows by their indices, each up to its length limit."""
+        """CTranslate2's result for each row with a length limit, by the row's index."""
         groups: dict[int, list[int]] = {}
         for index, limit in limits.items():
             groups.setdefault(limit, []).append(index)
@@ -143,7 +143,7 @@ class Translator:
         length_penalty: float | None = None,
         batch_size: int = 32,
     ) -> list[str]:
-        """The best translation of each line. One that is too long for the model is translated in parts."""
+        """The best translation of each line. A line that is too long for the model is translated in parts."""
         room = self.about["maximum_tokens"] - 1
         parts: list[list[str]] = []
         counts = []
@@ -159,7 +159,7 @@ class Translator:
 def best(
     hypotheses: Sequence[Sequence[str]], log_probabilities: Sequence[float], alpha: float, penalty: str
 ) -> Hypothesis:
-    """The finished hypothesis of highest score by this kind of length penalty; else a cut one."""
+    """The finished hypothesis with the highest score under this length penalty, or else an unfinished one."""
     found = []
     for pieces, log_probability in zip(hypotheses, log_probabilities, strict=True):
         is_finished = list(pieces[-1:]) == [END]
@@ -170,10 +170,12 @@ def best(
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Translate lines with this model: one out for each one in.")
+    parser = argparse.ArgumentParser(description="Translate with this model: one output line for each input line.")
     parser.add_argument("--beam", type=int, metavar="N", help="hypotheses kept; 1: greedy (default: the run's)")
     parser.add_argument("--length-penalty", type=float, metavar="X", help="exponent; 0: none (default: the run's)")
-    parser.add_argument("--batch-size", type=int, metavar="N", default=32, help="sentences at once (default 32)")
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", default=32, help="sentences searched at once (default 32)"
+    )
     parser.add_argument("--compute-type", default="default", help="int8, float32, ... (default: as exported)")
     options = parser.parse_args()
     translator = Translator(Path(__file__).parent, compute_type=options.compute_type)

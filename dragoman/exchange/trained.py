@@ -1,4 +1,4 @@
-"""What every export format is given, and the package it needs."""
+"""The input of every export format, and the import of the package it needs."""
 
 import importlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from transformer.model import Parameters
 
 
 class Trained(NamedTuple):
-    """A trained model with its vocabularies, the pieces in the order of their ids, and where it comes from."""
+    """A trained model with its vocabularies (pieces in the order of their ids) and its origin."""
 
     config: Config
     parameters: Parameters

@@ -149,7 +149,7 @@ def test_the_problems_of_a_comparison_are_told_in_words():
 
     agreement = Agreement(same=2, ties=1, cut=0, different=[1, 3, 4, 5, 6, 7])
     assert Parity(9, 8, 9, 50, float("nan"), {"beam 5, length penalty 1": agreement}, agreement).problems() == [
-        "1 of 9 lines have other tokens",
+        "1 of 9 lines have different tokens",
         "a token's score differs by nan, more than 1e-04",
         "6 of 9 translations differ (beam 5, length penalty 1): lines 1, 3, 4, 5, 6, ...",
     ]
@@ -197,9 +197,7 @@ def test_what_ctranslate2_cannot_express_is_refused_by_name(knob, tokenizers, tm
 )
 def test_a_search_that_ctranslate2_cannot_do_is_refused_by_name_with_the_way_out(knob, value, usual, run, tmp_path):
     pytest.importorskip("ctranslate2")
-    message = (
-        rf"decoding\.{knob} is {value}, by which CTranslate2 cannot search as the run does: --decoding\.{knob} {usual} "
-    )
+    message = rf"decoding\.{knob} is {value}, which CTranslate2 cannot reproduce: --decoding\.{knob} {usual} "
     with pytest.raises(InputError, match=message):
         export(run, tmp_path / "model", "--format", "ctranslate2", "--report", "0", f"--decoding.{knob}", value)
 
