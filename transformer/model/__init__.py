@@ -1,6 +1,6 @@
-"""The model: embeddings, positions, masks, attention, layers, and the assemblies that are made of them.
+"""The model: embeddings, positions, masks, attention, layers, and the assemblies built from them.
 
-To add an assembly: a class with the methods of `Assembly` in a file of its own, and its line in ASSEMBLIES.
+To add an assembly, write a class with the methods of `Assembly` in a new file, and add its line to ASSEMBLIES.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ ASSEMBLIES: dict[str, Any] = {"encoder_decoder": EncoderDecoder}
 
 
 def build(config: ModelConfig, *, source_vocabulary: int, target_vocabulary: int, rngs: nnx.Rngs) -> Assembly:
-    """The model of a config, with parameters drawn from `rngs`."""
+    """A model built from a config, with parameters initialised from `rngs`."""
     assembly = ASSEMBLIES[config.assembly]
     return assembly(config, source_vocabulary=source_vocabulary, target_vocabulary=target_vocabulary, rngs=rngs)
 
 
 def abstract(config: ModelConfig, source_vocabulary: int, target_vocabulary: int) -> tuple[nnx.GraphDef, Parameters]:
-    """`split` of a model that is never allocated: shapes and types in place of arrays."""
+    """`split` of a model that is never allocated: its arrays are shapes and types only."""
     sizes = {"source_vocabulary": source_vocabulary, "target_vocabulary": target_vocabulary}
     return split(nnx.eval_shape(lambda: build(config, **sizes, rngs=nnx.Rngs(0))))

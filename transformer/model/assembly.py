@@ -1,4 +1,4 @@
-"""What training and search know of a model: an assembly of layers that predicts a target, whole or token by token."""
+"""The interface of a model for training and search: an assembly of layers that predicts a target from a source."""
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -13,14 +13,14 @@ from transformer.model.embeddings import Embedding
 from transformer.model.kernels import Kernel
 
 Parameters = dict[str, Any]
-"""Nested dicts of float32 arrays, keyed by the names of modules: what is saved, sharded, averaged and updated."""
+"""Nested dicts of float32 arrays, keyed by the names of modules. They are updated, sharded, averaged and saved."""
 
 Cache = Any
-"""The state of decoding: a pytree of arrays with the rows in front. Only the assembly looks inside."""
+"""The state of decoding: a pytree of arrays whose first axis is the rows. Only the assembly looks inside."""
 
 
 class BatchSize(NamedTuple):
-    """What the arithmetic of a batch depends on: its real tokens, and the lengths of its rows."""
+    """The sizes that decide the operations of a batch: its real tokens and the lengths of its rows."""
 
     source_tokens: float
     target_tokens: float
@@ -32,33 +32,33 @@ class BatchSize(NamedTuple):
 class Assembly(Protocol):
     """A model as training and search see it.
 
-    `features` serves training and scoring: whole targets at once. `begin`, `step`, `reorder` and `grow` serve search:
-    one token of each hypothesis at a time, from a cache. Both give the same probabilities.
+    Training and scoring call `features`, which reads whole targets at once. Search calls `begin`, `step`, `reorder` and
+    `grow`, which read one token of each hypothesis at a time and keep a cache. Both give the same probabilities.
     """
 
     def features(self, batch: Batch, *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:
         """The features from which the output layer predicts `batch.target_labels`. Without a key there is no dropout.
 
-        Features at padding are finite and mean nothing.
+        Features at padding are finite but meaningless.
         """
         ...
 
     def output(self) -> Embedding:
-        """The output layer: its table holds a vector for each token of the target vocabulary."""
+        """The output layer, whose table holds a vector for each token of the target vocabulary."""
         ...
 
     def embeddings(self) -> tuple[Embedding, Embedding]:
-        """The word embeddings of the source and of the target: the same one where they share a table."""
+        """The word embeddings of the source and of the target; the same object if they share a table."""
         ...
 
     def begin(self, source: Int[Array, "B S"], *, beams: int) -> Cache:
-        """The cache before the first token, with room for none: one source sentence a row, PAD behind it."""
+        """The cache before the first token, without room for any. Each row is one source sentence, padded with PAD."""
         ...
 
     def step(
         self, tokens: Int[Array, "B K"], positions: Int[Array, " B"], cache: Cache
     ) -> tuple[Float[Array, "B K V"], Cache]:
-        """The logits of each hypothesis's next token after its newest one, at its row's position, and the new cache."""
+        """The logits of the token after each hypothesis's newest one, at its row's position, and the new cache."""
         ...
 
     @staticmethod
@@ -73,7 +73,7 @@ class Assembly(Protocol):
 
     @staticmethod
     def alignment_name(layer: int) -> str:
-        """The name under which `tap` shows how decoder layer `layer`, counted from 0, attends to the source."""
+        """The name under which `tap` shows the attention of decoder layer `layer`, counted from 0, to the source."""
         ...
 
     @staticmethod
@@ -90,13 +90,13 @@ def _renamed(tree: Any, rename: Any) -> Any:
 
 
 def split(model: Assembly) -> tuple[nnx.GraphDef, Parameters]:
-    """The model's structure, which is static, and its parameters as nested dicts with string keys."""
+    """The model's static structure, and its parameters as nested dicts with string keys."""
     graph, state = nnx.split(model, nnx.Param)
     return graph, _renamed(nnx.to_pure_dict(state), str)
 
 
 def merge(graph: nnx.GraphDef, parameters: Parameters, *, kernel: Kernel = "xla") -> Assembly:
-    """The model with these parameters: the inverse of `split`. `kernel` computes attention of whole sequences."""
+    """The model with these parameters: the inverse of `split`. `kernel` computes attention over whole sequences."""
     state = _renamed(parameters, lambda key: int(key) if key.isdigit() else key)
     model = nnx.merge(graph, nnx.State(jax.tree.map(nnx.Param, state)))
     if kernel != "xla":

@@ -1,4 +1,4 @@
-"""Attention: scaled dot products of queries and keys, many heads, and the cache of decoding."""
+"""Attention: scaled dot-product attention, its multi-head form, and the cache for decoding."""
 
 from functools import partial
 from typing import NamedTuple
@@ -20,17 +20,17 @@ MASKED = -1e30
 
 
 class KeysValues(NamedTuple):
-    """What queries attend to: the source, the tokens of a whole target, or the cache of those decoded so far.
+    """Keys and values: of the source, of a whole target, or, in the cache, of the tokens decoded so far.
 
-    In the cache S = L * K: hypothesis k at time l has slot l * K + k, and later slots are zero. Keys are kept with
-    their features first, as their product with a few queries wants them.
+    In the cache, S = L * K: hypothesis k at time l has slot l * K + k, and later slots are zero. Keys are stored with
+    features before positions, the layout that suits a product with few queries.
     """
 
     keys: Float[Array, "B N H S"]
     values: Float[Array, "B N S H"]
 
     def write(self, new: "KeysValues", positions: Int[Array, " B"]) -> "KeysValues":
-        """The cache with K new tokens at their row's position. No other token is ever moved: see `AncestorMask`."""
+        """The cache with K new tokens at their row's position. Other tokens are never moved: see `AncestorMask`."""
         slots = positions * new.values.shape[2]
         write = jax.lax.dynamic_update_slice_in_dim
         return KeysValues(
@@ -50,8 +50,8 @@ def attend(
 ) -> Float[Array, "B N T H"]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V: Vaswani et al. 2017, eq. 1.
 
-    The softmax is over keys, in float32; products are in the type of the activations. A step of decoding, whose queries
-    are few, is always computed here, whatever `kernel` computes whole targets.
+    The softmax is over keys, in float32; products are in the type of the activations. Decoding steps, which have few
+    queries, are always computed here and never by `kernel`.
     """
     query = query.astype(source.keys.dtype)
     show("weights", lambda: attention_weights(query, source, mask, bias))
@@ -64,28 +64,29 @@ def attend(
 def attention_weights(
     query: Float[Array, "B N T H"], source: KeysValues, mask: Mask, bias: Float[Array, "B N T S"] | None
 ) -> Float[Array, "B N T S"]:
-    """The weights that `attend` gives the values, softmax(Q K^T / sqrt(H)) over keys, in float32."""
+    """The attention weights that `attend` uses: softmax(Q K^T / sqrt(H)) over keys, in float32."""
     query, keys = query.astype(jnp.float32) * query.shape[-1] ** -0.5, source.keys.astype(jnp.float32)
     scores = jnp.einsum("BNTH,BNHS->BNTS", query, keys)
     return jax.nn.softmax(jnp.where(mask.visible(), scores if bias is None else scores + bias, MASKED), axis=-1)
 
 
-# On CPUs attention is bound by passes over the scores [B, N, T, S]. Two identities save three of them: the softmax is
-# divided by its partition after the product with the values, and what its gradient subtracts, sum_s p_s (dp_s), is
-# sum_h o_h (do_h) (Dao et al. 2022, appendix B.2). Products take operands in the type of the activations and sum in
-# float32, in both directions: automatic gradients would multiply float32 by bfloat16, which no matrix unit does.
+# On CPUs, attention is limited by passes over the scores [B, N, T, S]. Two identities save three of these passes. The
+# division by the softmax's partition is done after the product with the values. The term that the softmax's gradient
+# subtracts, sum_s p_s (dp_s), equals sum_h o_h (do_h) (Dao et al. 2022, appendix B.2). In both directions, products
+# take operands in the type of the activations and sum in float32; automatic gradients would multiply float32 by
+# bfloat16, which no matrix unit does.
 
 
 def _product(formula: str, a: Array, b: Array) -> Array:
-    """The product of two arrays in the type of the second, summed and kept in float32."""
+    """The einsum of two arrays in the type of the second, with float32 sums and result."""
     return jnp.einsum(formula, a.astype(b.dtype), b, preferred_element_type=jnp.float32)
 
 
 def _transposed(x: Float[Array, "B N T H"]) -> Float[Array, "B N H T"]:
-    """The last two axes exchanged. In float32, for CPUs, in memory too.
+    """The array with its last two axes exchanged; in float32, which CPUs use, it is also copied to that layout.
 
-    There, a product that sums over the first axis of both operands runs at half the speed, and XLA would merge a mere
-    view of them into it.
+    On CPUs, a product that sums over the first axis of both operands is slow, and XLA would merge a transposed view
+    into the product.
     """
     turned = x.swapaxes(2, 3)
     return with_layout_constraint(turned, Layout(major_to_minor=(0, 1, 2, 3))) if x.dtype == jnp.float32 else turned
@@ -128,11 +129,11 @@ _attention.defvjp(_attention_forward, _attention_backward)
 
 
 class MultiHeadAttention(nnx.Module):
-    """Multi-head attention (Vaswani et al. 2017, section 3.2.2): N attentions on H = D / N features each.
+    """Multi-head attention (Vaswani et al. 2017, section 3.2.2): N heads with H = D / N features each.
 
-    Self-attention takes queries, keys and values from one sequence; encoder-decoder attention takes the queries from
-    the target and keys and values from the encoder's output. Keys have no bias: it would add the same number to all
-    scores of a query, which the softmax ignores.
+    Self-attention takes queries, keys and values from one sequence. Cross-attention takes the queries from the target,
+    and keys and values from the encoder's output. Keys have no bias: it would add the same number to all scores of a
+    query, which the softmax ignores.
     """
 
     def __init__(self, config: ModelConfig, *, precision: Precision, rngs: nnx.Rngs):
@@ -144,11 +145,11 @@ class MultiHeadAttention(nnx.Module):
         self.attention_kernel: Kernel = "xla"  # `merge` sets another
 
     def split_heads(self, x: Float[Array, "B T D"]) -> Float[Array, "B N T H"]:
-        """The features of each head apart."""
+        """The features split into heads."""
         return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)
 
     def join_heads(self, x: Float[Array, "B N T H"]) -> Float[Array, "B T D"]:
-        """The heads side by side again, mixed by the output projection."""
+        """The heads concatenated, through the output projection."""
         x = x.swapaxes(1, 2)
         return self.output(x.reshape(*x.shape[:2], -1))
 
@@ -161,10 +162,10 @@ class MultiHeadAttention(nnx.Module):
         *,
         past: KeysValues | None = None,
     ) -> tuple[Float[Array, "B T D"], KeysValues]:
-        """Every token looks at the tokens of its own sequence that the mask allows. Returns its keys and values too.
+        """The self-attention of `x` under the mask, and its keys and values.
 
-        With `past`, the cache of decoding, `x` holds the newest token of each hypothesis, all at their row's position;
-        they are written to the cache, and what is returned is the new one.
+        With `past`, the cache of decoding, `x` holds the newest token of each hypothesis, at its row's position. These
+        tokens are written to the cache, and the keys and values returned are the new cache.
         """
         query, key, value = map(self.split_heads, project(x, self.query, self.key, self.value))
         query, key = encoding.rotate(query, positions), encoding.rotate(key, positions)
@@ -177,10 +178,10 @@ class MultiHeadAttention(nnx.Module):
         return self.join_heads(attend(query, seen, mask, bias=bias, kernel=self.attention_kernel)), seen
 
     def project_source(self, memory: Float[Array, "B S D"]) -> KeysValues:
-        """Keys and values of the encoder's output: computed once for a whole target, and for all steps of decoding."""
+        """Keys and values of the encoder's output, computed once for a whole target or for all steps of decoding."""
         key, value = map(self.split_heads, project(memory, self.key, self.value))
         return KeysValues(key.swapaxes(2, 3), value)
 
     def cross_attention(self, x: Float[Array, "B T D"], source: KeysValues, mask: Mask) -> Float[Array, "B T D"]:
-        """Encoder-decoder attention: every target token looks at the source tokens that the mask allows."""
+        """The cross-attention of target tokens `x` to the source under the mask."""
         return self.join_heads(attend(self.split_heads(self.query(x)), source, mask, kernel=self.attention_kernel))

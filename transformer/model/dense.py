@@ -1,7 +1,7 @@
-"""The one matrix product of the model, with the precision policy inside.
+"""The model's matrix product, under a precision policy.
 
-Every projection of the Transformer goes through `dense`. Rows and positions are flattened first, so that the product
-and both of its gradients are plain matrix products, which is the form that reaches a CPU's fast kernels.
+Every projection of the Transformer goes through `project`. Rows and positions are flattened first, so that the product
+and both of its gradients are plain matrix products, the form for which CPUs have fast kernels.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ Precision = Literal["float32", "bfloat16", "bfloat16_float32"]
 
 
 def resolve_precision(precision: str) -> Precision:
-    """The policy that `auto` stands for here: bfloat16 on GPU and TPU; on CPU the fastest its instructions allow."""
+    """The policy that "auto" selects here: bfloat16 on GPU and TPU; on CPU, the fastest its instructions allow."""
     if precision != "auto":
         return precision  # type: ignore[return-value]
     if jax.default_backend() != "cpu":
@@ -27,14 +27,14 @@ def resolve_precision(precision: str) -> Precision:
 
 
 def cpu_features() -> frozenset[str]:
-    """The instruction sets of this processor by their Linux names; none where Linux does not tell."""
+    """The instruction sets of this processor by their Linux names; empty where Linux does not list them."""
     about = Path("/proc/cpuinfo")
     lines = about.read_text(encoding="utf-8").split("\n") if about.exists() else []
     return frozenset(next((line for line in lines if line.startswith("flags")), "").split()[2:])
 
 
 def activation_dtype(precision: Precision) -> jnp.dtype:
-    """The type in which activations are kept between layers."""
+    """The type of activations between layers."""
     return jnp.dtype(jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
 
 
@@ -42,13 +42,13 @@ ROW_MAJOR = Layout(major_to_minor=(0, 1))
 
 
 def contract(a: Array, b: Array, a_axis: int, b_axis: int, precision: Precision) -> Array:
-    """The product of two matrices over one axis of each, summed and kept in float32 under every policy."""
+    """The product of two matrices over one axis of each, with float32 sums and result under every policy."""
     if precision != "float32":
         a, b = a.astype(jnp.bfloat16), b.astype(jnp.bfloat16)
     if precision == "bfloat16_float32" and a_axis == 0:  # the CPU's bfloat16 kernels contract a first axis slowly
         a, a_axis = with_layout_constraint(a.T, ROW_MAJOR), 1
     product = jax.lax.dot_general(a, b, (((a_axis,), (b_axis,)), ((), ())), preferred_element_type=jnp.float32)
-    # XLA would merge a later transposition into the product, and the CPU's kernels cannot write a transposed one
+    # XLA would merge a later transposition into the product, and CPU kernels cannot write a transposed result
     return with_layout_constraint(product, ROW_MAJOR) if precision == "bfloat16_float32" else product
 
 
@@ -56,8 +56,8 @@ def contract(a: Array, b: Array, a_axis: int, b_axis: int, precision: Precision)
 def mixed_product(x: Float[Array, "M D"], w: Float[Array, "D F"]) -> Float[Array, "M F"]:
     """`x @ w` with bfloat16 operands and a float32 sum and result, in both directions.
 
-    This form alone reaches the bfloat16 units of a CPU; its gradients are written out because the automatic ones
-    transpose a mixed-precision result, which XLA's CPU backend cannot do.
+    Only this form uses the bfloat16 units of a CPU. Its gradients are written out because the automatic ones transpose
+    a mixed-precision result, which XLA's CPU backend cannot do.
     """
     return contract(x, w, 1, 0, "bfloat16_float32")
 
@@ -84,7 +84,7 @@ def matrix_product(x: Float[Array, "M D"], w: Float[Array, "D F"], precision: Pr
 
 
 class Dense(nnx.Module):
-    """An affine map of the last axis: `x @ kernel + bias`, or a linear one without the bias."""
+    """A map of the last axis: `x @ kernel + bias`, or without the bias."""
 
     def __init__(
         self, features_in: int, features_out: int, *, precision: Precision, rngs: nnx.Rngs, has_bias: bool = True
@@ -100,7 +100,7 @@ class Dense(nnx.Module):
 
 @jax.named_scope("projection")
 def project(x: Float[Array, "*rows D"], *layers: Dense) -> list[Float[Array, "*rows F"]]:
-    """The outputs of several layers for the same input, as one matrix product: wide products run faster than narrow."""
+    """The outputs of several layers for the same input, computed as one wide matrix product, which is faster."""
     kernel = jnp.concatenate([layer.kernel[...] for layer in layers], axis=1)
     flat = matrix_product(x.reshape(-1, x.shape[-1]), kernel, layers[0].precision)
     widths = [layer.kernel.shape[1] for layer in layers]

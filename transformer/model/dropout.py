@@ -1,4 +1,4 @@
-"""Dropout whose random bits belong to a position of the batch, so that they do not depend on the devices."""
+"""Dropout whose random bits depend on a feature's position in the batch, and not on the devices."""
 
 from typing import NamedTuple
 
@@ -15,16 +15,16 @@ def scrambled(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
 
 
 class DropoutKey(NamedTuple):
-    """What decides the random bits of dropout: a key, and `part`, the slice of the batch that these rows are.
+    """The key of dropout's random bits, and `part`, the number of the slice of the batch that these rows are.
 
-    The slices are equal, and `part` only numbers the features of their rows on, so that no two share a random bit.
+    Slices have equal sizes. `part` only offsets the numbering of their features, so that no two share random bits.
     """
 
     key: Key[Array, ""]
     part: Int[Array, ""] | int = 0
 
     def fold_slice(self, number: Int[Array, ""] | int) -> "DropoutKey":
-        """The key of one slice of the rows, of those that are computed one after the other."""
+        """The key of one of the slices of the rows that are computed one after the other."""
         return self._replace(key=jax.random.fold_in(self.key, number))
 
 
@@ -32,8 +32,8 @@ class DropoutKey(NamedTuple):
 def dropout(x: Float[Array, "..."], rate: float, key: DropoutKey | None) -> Float[Array, "..."]:
     """`x` with a fraction `rate` of its features set to 0 and the rest divided by 1 - `rate`; `x` itself without a key.
 
-    The random bits of a feature are its index in the whole batch, hashed twice with a word of the key each time: the
-    same however devices divide the rows. Unlike the numbers of `jax.random`, they are computed where they are used.
+    The random bits of a feature are its index in the whole batch, hashed twice, each time with one word of the key. So
+    they are the same however devices divide the rows. Unlike numbers from `jax.random`, they fuse with their use.
     """
     if key is None or rate == 0.0:
         return x

@@ -1,4 +1,4 @@
-"""Word embeddings, and the output layer that shares their matrix when tied."""
+"""Word embeddings, and the output layer, which shares their matrix when tied."""
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,9 @@ from transformer.model.dense import Precision, activation_dtype, contract
 
 
 class Embedding(nnx.Module):
-    """One vector of D features for each of V tokens, scaled by sqrt(D) on the way in (Vaswani et al. 2017, 3.4).
+    """One vector of D features for each of V tokens; input embeddings are scaled by sqrt(D) (Vaswani et al. 2017, 3.4).
 
-    `vocabulary` is V; the table may have more rows, which no token has, while devices share it (devices/padding.py).
+    `vocabulary` is V. While devices share the table, it may be padded with unused rows (devices/padding.py).
     """
 
     def __init__(self, vocabulary: int, width: int, *, precision: Precision, rngs: nnx.Rngs):
@@ -21,11 +21,11 @@ class Embedding(nnx.Module):
 
     @jax.named_scope("embedding")
     def __call__(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
-        """The embeddings of tokens."""
+        """The scaled embeddings of tokens."""
         table = self.table[...]
         return (table[tokens] * table.shape[1] ** 0.5).astype(activation_dtype(self.precision))
 
     def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
-        """The output layer: the product of each feature vector with every token's embedding, in float32."""
+        """The logits: the product of each feature vector with every token's embedding, in float32."""
         flat = contract(x.reshape(-1, x.shape[-1]), self.table[...], 1, 1, self.precision)[:, : self.vocabulary]
         return flat.reshape(*x.shape[:2], -1)

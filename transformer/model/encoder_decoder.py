@@ -1,4 +1,4 @@
-"""The Transformer: an encoder that reads the source, a decoder that writes the target (Vaswani et al. 2017, fig. 1)."""
+"""The Transformer: an encoder of the source and a decoder of the target (Vaswani et al. 2017, fig. 1)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from transformer.model.tap import is_tapped, scope
 
 
 class Cache(NamedTuple):
-    """The state of decoding: what each step reads again, and which hypothesis continues which."""
+    """The state of decoding: the keys and values that each step reads, and the ancestors of each hypothesis."""
 
     source: tuple[KeysValues, ...]  # of each decoder layer
     source_segments: Int[Array, "B S"]
@@ -32,9 +32,10 @@ class Cache(NamedTuple):
 
 
 class EncoderDecoder(nnx.Module):
-    """Encoder and decoder. Modules hold parameters and no random state: a dropout key comes in with a training call.
+    """Encoder and decoder. Modules hold parameters but no random state: training passes a dropout key to each call.
 
-    Dropout sites under that key: 0 source and 1 target embeddings, then encoder layers even, decoder layers odd.
+    Dropout sites under that key: 0 and 1 for source and target embeddings, then even numbers for encoder layers and odd
+    numbers for decoder layers.
     """
 
     def __init__(self, config: ModelConfig, *, source_vocabulary: int, target_vocabulary: int, rngs: nnx.Rngs):
@@ -62,7 +63,7 @@ class EncoderDecoder(nnx.Module):
     # --- whole targets: training and scoring ---------------------------------------------------------------
 
     def features(self, batch: Batch, *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:
-        """Encoder and decoder: the features from which the output layer predicts `batch.target_labels`."""
+        """The decoder's features, from which the output layer predicts `batch.target_labels`."""
         memory = self.encode(batch.source, batch.source_segments, batch.source_positions, dropout_key=dropout_key)
         return self.decode(
             batch.target_inputs,
@@ -81,7 +82,7 @@ class EncoderDecoder(nnx.Module):
         *,
         dropout_key: DropoutKey | None = None,
     ) -> Float[Array, "B S D"]:
-        """The encoder: source tokens to vectors that know their sentence (the memory of the decoder)."""
+        """The encoder's output: for each source token, a vector that depends on its whole sentence."""
         x = self.source_positions.embed(self.embeddings()[0](source), positions)
         x = dropout(x, self.dropout, fold_site(dropout_key, 0))
         mask = SegmentMask(segments, segments)
@@ -104,7 +105,7 @@ class EncoderDecoder(nnx.Module):
         *,
         dropout_key: DropoutKey | None = None,
     ) -> Float[Array, "B T D"]:
-        """The decoder over whole targets: features from which `logits` predicts each next token."""
+        """The decoder's features for whole targets, from which `logits` predicts each next token."""
         x = self.target_positions.embed(self.target_embedding(target_inputs), target_positions)
         x = dropout(x, self.dropout, fold_site(dropout_key, 1))
         masks = CausalMask(target_segments), SegmentMask(target_segments, source_segments)
@@ -121,15 +122,15 @@ class EncoderDecoder(nnx.Module):
         return self.decoder_norm(x) if self.pre_norm else x
 
     def rematerialized(self, layer: Callable[..., Array]) -> Callable[..., Array]:
-        """A layer that back-propagation computes again from its input, if the config asks for it (Chen et al. 2016)."""
+        """The layer, rematerialised in back-propagation if the config asks for it (Chen et al. 2016)."""
         return jax.checkpoint(layer) if self.rematerialize and not is_tapped() else layer
 
     def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
-        """The output layer: a score for each token of the vocabulary, before the softmax."""
+        """The logits of each token of the vocabulary."""
         return self.output().logits(x)
 
     def output(self) -> Embedding:
-        """The embedding whose matrix is the output layer's."""
+        """The embedding whose matrix the output layer uses."""
         return self.output_embedding if self.tied == "none" else self.target_embedding
 
     def embeddings(self) -> tuple[Embedding, Embedding]:
@@ -138,13 +139,16 @@ class EncoderDecoder(nnx.Module):
 
     @staticmethod
     def alignment_name(layer: int) -> str:
-        """The name under which `tap` shows the encoder-decoder attention of a decoder layer, counted from 0."""
+        """The name under which `tap` shows the cross-attention of a decoder layer, counted from 0."""
         return f"decoder/{layer}/cross_attention/weights"
 
     # --- one token after the other: search -----------------------------------------------------------------
 
     def begin(self, source: Int[Array, "B S"], *, beams: int) -> Cache:
-        """The source encoded, and projected for each decoder layer; no target token yet. One sentence a row."""
+        """The cache before the first target token: the source, encoded and projected for each decoder layer.
+
+        Each row holds one sentence.
+        """
         segments = (source != PAD).astype(jnp.int32)
         positions = jnp.broadcast_to(jnp.arange(source.shape[1]), source.shape)
         memory = self.encode(source, segments, positions)
@@ -160,9 +164,10 @@ class EncoderDecoder(nnx.Module):
     def step(
         self, tokens: Int[Array, "B K"], positions: Int[Array, " B"], cache: Cache
     ) -> tuple[Float[Array, "B K V"], Cache]:
-        """Scores of each hypothesis's next token after its newest one, at its row's position, and the new cache.
+        """The logits of the token after each hypothesis's newest one, at its row's position, and the new cache.
 
-        Equal to the last column of `decode` followed by `logits`; the work of earlier tokens is read from the cache.
+        They equal the last column of `decode` followed by `logits`; keys and values of earlier tokens come from the
+        cache.
         """
         _, beams, length = cache.ancestors.shape
         is_new = (jnp.arange(length)[None] == positions[:, None])[:, None]
@@ -183,13 +188,13 @@ class EncoderDecoder(nnx.Module):
     def reorder(cache: Cache, parents: Int[Array, "B K"]) -> Cache:
         """The cache in which hypothesis k of a sentence continues hypothesis `parents[k]`.
 
-        Only the table of ancestors changes; keys and values stay where they were written.
+        Only the table of ancestors changes; keys and values stay in place.
         """
         return cache._replace(ancestors=jnp.take_along_axis(cache.ancestors, parents[:, :, None], axis=1))
 
     @staticmethod
     def grow(cache: Cache, length: int) -> Cache:
-        """The cache with room for hypotheses of up to `length` tokens: attention costs what there is room for."""
+        """The cache with room for hypotheses of up to `length` tokens, on which the cost of attention depends."""
         _, beams, present = cache.ancestors.shape
         room, none = length - present, (0, 0)
 
@@ -206,11 +211,11 @@ class EncoderDecoder(nnx.Module):
 
     @staticmethod
     def forward_flops(config: ModelConfig, target_vocabulary: int, size: BatchSize) -> float:
-        """Operations of a forward pass over the real tokens, by Chowdhery et al. 2022, appendix B.
+        """Operations of a forward pass over the real tokens, after Chowdhery et al. 2022, appendix B.
 
-        A matrix product takes 2 operations for each weight and token; the scores and the weighted sum of an attention
-        take 4 D for each token and key, of which a row's whole length counts, as it is computed. Left out are
-        embeddings, norms, softmax and padding. With F' = 3 F for swiglu and 2 F for the others:
+        A matrix product takes 2 operations for each weight and token. Attention's scores and weighted sum take 4 D for
+        each token and key; all keys of a row count, because all are computed. Embeddings, norms, softmax and padding
+        are left out. With F' = 3 F for swiglu and 2 F for the others:
 
             source token   encoder layers * (8 D^2 + 2 D F' + 4 D S) + decoder layers * 4 D^2
             target token   decoder layers * (12 D^2 + 2 D F' + 4 D (T + S)) + 2 V D

@@ -1,11 +1,11 @@
-"""Kernels of libraries that compute attention on accelerators, in place of our own formula, which is "xla".
+"""Library kernels for attention on accelerators, as alternatives to our own formula, "xla".
 
-A kernel takes queries, keys, values, a mask and a bias or None. It never gets the mask as an array: cuDNN takes the
-segments of a row by their offsets and lengths, tokamax the range of keys of each query. What a kernel computes of
-padding is its own affair, as long as it is finite. To add a kernel: a function, and its lines in KERNELS and PLATFORMS.
+A kernel takes queries, keys, values, a mask, and a bias or None. It never gets the mask as an array: cuDNN takes the
+offsets and lengths of a row's segments, and tokamax the range of keys of each query. A kernel's results at padding may
+be any finite values. To add a kernel, write a function, and add its lines to KERNELS and PLATFORMS.
 
-Training uses a kernel only after it agreed with our own attention (`transformer.devices.kernels`), and only in updates:
-validation, search and scoring always compute by "xla", so that they give the same result wherever they run.
+Training uses a kernel only after it has agreed with our own attention (`transformer.devices.kernels`), and only in
+updates. Validation, search and scoring always use "xla", so that they give the same result wherever they run.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ def cudnn(
     mask: SegmentMask | CausalMask,
     bias: Float[Array, "B N T S"] | None,
 ) -> Float[Array, "B N T H"]:
-    """cuDNN's attention of packed segments. NotImplementedError with a bias.
+    """cuDNN's attention over packed segments. Raises NotImplementedError if there is a bias.
 
-    Padding belongs to no segment. cuDNN leaves undefined what it computes of it: zeros take its place, and `where`
-    does the same to its gradients.
+    Padding belongs to no segment, and cuDNN leaves its results undefined. `where` replaces them, and their gradients,
+    with zeros.
     """
     if bias is not None:
         raise NotImplementedError("attention of packed segments takes no bias here")
@@ -58,12 +58,12 @@ def cudnn(
         q_offsets=query_offsets,
         kv_offsets=key_offsets,
     )
-    fits = query_segments.max(axis=1) <= count  # NaN ends training with an error; cut off segments would not
+    fits = query_segments.max(axis=1) <= count  # NaN stops training with an error; dropping segments silently would not
     return jnp.where(fits[:, None, None, None], jnp.where(is_real(query_segments), attended, 0), jnp.nan)
 
 
 def cudnn_packed(query: Array, key: Array, value: Array, *, is_causal: bool, **segments: Array) -> Array:
-    """The call of cuDNN: JAX's private function, as `jax.nn.dot_product_attention` knows no segments."""
+    """cuDNN's result, through a private function of JAX: `jax.nn.dot_product_attention` does not support segments."""
     from jax._src.cudnn import fused_attention_stablehlo as library
 
     attended = library.dot_product_attention(
@@ -71,25 +71,25 @@ def cudnn_packed(query: Array, key: Array, value: Array, *, is_causal: bool, **s
         **segments,
         scale=query.shape[-1] ** -0.5,
         mask_type=library.MaskType.CAUSAL if is_causal else library.MaskType.NO_MASK,
-        qkv_layout="BTNH",  # offsets are counted in this layout
+        qkv_layout="BTNH",  # offsets refer to this layout
     )
     return attended.swapaxes(1, 2)
 
 
 def segment_limit(query_segments: Int[Array, "B T"], key_segments: Int[Array, "B S"]) -> int:
-    """The most segments of a row: a pair without an empty side takes two positions on each side, EOS counted."""
+    """The most segments that a row can have: each takes at least two positions on each side, including EOS."""
     return max(min(query_segments.shape[1], key_segments.shape[1]) // 2, 2)  # with 1, cuDNN would ignore offsets
 
 
 def is_real(segments: Int[Array, "B T"]) -> Bool[Array, "B 1 T 1"]:
-    """False where there is padding, for arrays of heads."""
+    """False at padding, in the shape that broadcasts over heads and features."""
     return (segments != 0)[:, None, :, None]
 
 
 def offsets_and_lengths(
     segments: Int[Array, "B T"], count: int
 ) -> tuple[Int[Array, "B {count}+1"], Int[Array, "B {count}"]]:
-    """Where the first `count` segments of each row begin, and their lengths, as cuDNN wants them: -1 for none.
+    """The offsets and lengths of the first `count` segments of each row, as cuDNN expects them: -1 for none.
 
     Segments 1 1 2 2 2 0 0 with count 3 have offsets 0 2 -1 -1 and lengths 2 3 -1.
     """
@@ -111,11 +111,11 @@ def tokamax(
     *,
     implementation: str,
 ) -> Float[Array, "B N T H"]:
-    """An implementation of the library tokamax, with the range of keys of each query for a mask."""
+    """The attention of one of tokamax's implementations, with a range of keys for each query as the mask."""
     library = tokamax_attention()
     ranges = mask.ranges()
     first, end = ranges.first[:, None], ranges.end[:, None]
-    # With `is_causal`, rather than the ends of the same ranges, kernels skip blocks of keys without looking at them.
+    # `is_causal` rather than the ends of these ranges, because it lets kernels skip blocks of keys.
     limits = {"is_causal": True} if isinstance(mask, CausalMask) else {"k_end": end}
     attended = library.IMPLEMENTATIONS[implementation](
         *(x.swapaxes(1, 2) for x in (query, key, value)), bias=bias, mask=library.base.Mask(k_start=first, **limits)
@@ -124,10 +124,10 @@ def tokamax(
 
 
 def tokamax_attention() -> ModuleType:
-    """tokamax's module of attention. NotImplementedError where it is not installed.
+    """tokamax's attention module. Raises NotImplementedError if tokamax is not installed.
 
-    It is private: the public `tokamax.dot_product_attention` takes a mask as an array only, and makes ranges of keys
-    for local windows alone. What it hands them to, a table of implementations and `base.Mask`, is what we use.
+    The module is private. The public `tokamax.dot_product_attention` takes masks as arrays only, and uses ranges of
+    keys only for local windows. We call what it calls: a table of implementations, with `base.Mask`.
     """
     try:
         from absl import flags
@@ -140,7 +140,7 @@ def tokamax_attention() -> ModuleType:
 
 
 def mosaic(query: Array, key: Array, value: Array, mask: SegmentMask | CausalMask, bias: Array | None) -> Array:
-    """tokamax's kernel in Mosaic for GPUs (Hopper and later) or TPUs; that for TPUs refuses ranges of keys so far."""
+    """tokamax's Mosaic kernel for GPUs (Hopper and later) or TPUs; the one for TPUs does not support ranges of keys."""
     implementation = "mosaic_tpu" if jax.default_backend() == "tpu" else "mosaic_gpu"
     return tokamax(query, key, value, mask, bias, implementation=implementation)
 
@@ -150,12 +150,12 @@ KERNELS: dict[str, KernelFunction] = {
     "triton": partial(tokamax, implementation="triton"),
     "mosaic": mosaic,
 }
-"""Each takes query, key, value, mask, bias, as `cudnn` does."""
+"""Each takes (query, key, value, mask, bias), as `cudnn` does."""
 
 PLATFORMS: dict[str, tuple[str, ...]] = {"cudnn": ("gpu",), "triton": ("gpu",), "mosaic": ("gpu", "tpu")}
-"""The backends of JAX that each kernel is for."""
+"""The JAX backends that each kernel supports."""
 
 
 def resolve_kernel(kernel: str) -> Kernel:
-    """The kernel of updates here: "xla" for an "auto" that nothing has resolved, and for a kernel of other machines."""
+    """The kernel to use in updates here: "xla" for an unresolved "auto", and for a kernel of another backend."""
     return cast(Kernel, kernel) if jax.default_backend() in PLATFORMS.get(kernel, ()) else "xla"

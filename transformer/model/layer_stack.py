@@ -1,4 +1,4 @@
-"""Layers one after the other: unrolled in the program, or as one loop over their stacked parameters."""
+"""A stack of layers, run one after the other: unrolled in the program, or as a scan over stacked parameters."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -14,7 +14,7 @@ LayerLoop = Literal["unrolled", "scan"]
 
 
 def resolve_layer_loop(layer_loop: str) -> LayerLoop:
-    """What `model.layer_loop` means here: a scan on GPUs and TPUs, where compiling takes longest; else unrolled."""
+    """The loop that `model.layer_loop` "auto" selects here: a scan on GPUs and TPUs, unrolled on CPUs."""
     if layer_loop != "auto":
         return layer_loop  # type: ignore[return-value]
     return "unrolled" if jax.default_backend() == "cpu" else "scan"
@@ -27,10 +27,10 @@ def run_layers(
     *,
     layer_loop: LayerLoop,
 ) -> Float[Array, "B T D"]:
-    """`apply(layer, x, number)` of each layer in turn, counted from 0, on the result of the one before.
+    """The result of `apply(layer, x, number)` for each layer in turn, numbered from 0, on the output of the last.
 
-    A scan compiles one layer instead of all; its results are those of the unrolled layers up to rounding. Layers that
-    are tapped are always unrolled, as each shows its arrays under a name of its own.
+    A scan compiles one layer instead of all; its results equal those of unrolled layers up to rounding. While `tap` is
+    active, layers are always unrolled, because each shows its arrays under its own name.
     """
     if layer_loop == "unrolled" or len(layers) < 2 or is_tapped():
         for number, layer in enumerate(layers):

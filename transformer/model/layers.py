@@ -1,4 +1,4 @@
-"""What a layer is made of: feed-forward networks, layer normalisation, residual connections, and the two layers."""
+"""Encoder and decoder layers, and their parts: feed-forward networks, normalisation and residual connections."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from transformer.model.tap import scope, show
 
 
 class FeedForward(nnx.Module):
-    """The position-wise feed-forward network: max(0, x W1 + b1) W2 + b2, Vaswani et al. 2017, eq. 2, or GELU."""
+    """The position-wise feed-forward network: max(0, x W1 + b1) W2 + b2 (Vaswani et al. 2017, eq. 2), or with GELU."""
 
     def __init__(self, config: ModelConfig, *, precision: Precision, rngs: nnx.Rngs):
         self.up = Dense(config.width, config.feed_forward, precision=precision, rngs=rngs)
@@ -30,7 +30,7 @@ class FeedForward(nnx.Module):
 
 
 class GatedFeedForward(nnx.Module):
-    """SwiGLU: (silu(x W) * (x V)) W2, Shazeer 2020, eq. 6 (with biases)."""
+    """SwiGLU: (silu(x W) * (x V)) W2 (Shazeer 2020, eq. 6), with biases."""
 
     def __init__(self, config: ModelConfig, *, precision: Precision, rngs: nnx.Rngs):
         self.gate = Dense(config.width, config.feed_forward, precision=precision, rngs=rngs)
@@ -99,14 +99,14 @@ class Residual(nnx.Module):
         self.dropout = config.dropout
 
     def before(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        """What the sub-layer is given for `x`."""
+        """The sub-layer's input for `x`."""
         show("input", lambda: x)
         return self.norm(x) if self.norm_position == "pre" else x
 
     def after(
         self, x: Float[Array, "B T D"], added: Float[Array, "B T D"], *, dropout_key: DropoutKey | None = None
     ) -> Float[Array, "B T D"]:
-        """`x` with what the sub-layer made of it added."""
+        """`x` plus `added`, the sub-layer's output for it."""
         show("added", lambda: added)
         x = x + dropout(added, self.dropout, dropout_key)
         return x if self.norm_position == "pre" else self.norm(x)
@@ -144,7 +144,10 @@ class EncoderLayer(nnx.Module):
 
 
 class DecoderLayer(nnx.Module):
-    """Masked self-attention over the target, attention to the source, then a feed-forward network."""
+    """Masked self-attention over the target, cross-attention to the source, then a feed-forward network.
+
+    Each is in a residual connection.
+    """
 
     def __init__(self, config: ModelConfig, *, precision: Precision, rngs: nnx.Rngs):
         self.self_attention = MultiHeadAttention(config, precision=precision, rngs=rngs)
@@ -166,10 +169,11 @@ class DecoderLayer(nnx.Module):
         past: KeysValues | None = None,
         dropout_key: DropoutKey | None = None,
     ) -> tuple[Float[Array, "B T D"], KeysValues]:
-        """The layer over whole targets, or, with `past`, over the newest token of each hypothesis.
+        """The features, and the keys and values of self-attention.
 
-        `source` is `cross_attention.project_source` of the encoder's output. Returns the features, and the keys and
-        values of self-attention: those of the whole target, or the cache with the new tokens in it.
+        Without `past`, `x` holds whole targets, and so do the keys and values. With `past`, the cache, `x` holds the
+        newest token of each hypothesis, and the keys and values are the new cache. `source` is
+        `cross_attention.project_source` of the encoder's output.
         """
         with scope("self_attention"):
             normal = self.self_attention_residual.before(x)

@@ -1,7 +1,7 @@
-"""Masks: which keys each query may attend to. They come from segments only, and no query is ever left without a key.
+"""Masks: which keys each query may attend to. They depend on segments only, and every query has at least one key.
 
-A mask has two forms. `visible()` is an array, True where a query may attend to a key: for our own attention. `ranges()`
-gives the first key of each query and the one after its last: for kernels that compute attention without such an array.
+A mask has two forms. For our own attention, `visible()` is an array that is True where a query may attend to a key. For
+kernels that take no such array, `ranges()` gives each query's first key, and the end of its keys.
 """
 
 from typing import NamedTuple
@@ -28,8 +28,8 @@ class SegmentMask(NamedTuple):
                                 . . x x .
                                 . . . . x
 
-    Where the keys of a row hold no padding, its padded queries attend to the last key: a query without any key would
-    make the result and the gradient of some kernels NaN. What padding attends to never reaches a real token.
+    If the keys of a row have no padding, its padded queries attend to the last key, because some kernels give NaN
+    results and gradients for a query without keys. The results at padding never affect a real token.
     """
 
     query_segments: Int[Array, "B T"]
@@ -43,7 +43,7 @@ class SegmentMask(NamedTuple):
         return (same | is_padding)[:, None]
 
     def ranges(self) -> Ranges:
-        """The keys of each query as a range: sentences lie end to end, in the order of their segments."""
+        """The keys of each query as a range, since sentences follow each other in the order of their segments."""
         length = self.key_segments.shape[1]
         order = jnp.where(self.key_segments == 0, jnp.iinfo(jnp.int32).max, self.key_segments)
         wanted = self.query_segments[:, :, None]
@@ -56,9 +56,9 @@ class SegmentMask(NamedTuple):
 
 
 class CausalMask(NamedTuple):
-    """`SegmentMask` without the future: a target token attends to itself and to what precedes it in its sentence.
+    """`SegmentMask` without the future: a target token attends to itself and to earlier tokens of its sentence.
 
-    Columns stand for time, as the tokens of a sentence follow each other in a row:
+    The order of columns is the order in time:
 
         segments 1 1 2 2 0  ->  x . . . .
                                 x x . . .
@@ -76,17 +76,18 @@ class CausalMask(NamedTuple):
         return SegmentMask(self.segments, self.segments).visible() & past[None, None]
 
     def ranges(self) -> Ranges:
-        """The keys of each query as a range that ends with itself."""
+        """The keys of each query as a range that ends with the query's own position."""
         first, _ = SegmentMask(self.segments, self.segments).ranges()
         length = self.segments.shape[1]
         return Ranges(first, jnp.broadcast_to(jnp.arange(1, length + 1, dtype=jnp.int32), first.shape))
 
 
 class AncestorMask(NamedTuple):
-    """The last row of `CausalMask` for each hypothesis of a beam, over a cache that holds the keys of all of them.
+    """The last row of `CausalMask` for each hypothesis of a beam, over a cache that holds the keys of all hypotheses.
 
-    At each time the cache has a slot for each of K hypotheses; `ancestors[b, k, l]` is the slot of the hypothesis that
-    k continues. Two hypotheses at position 2; the second continues the first at time 0, and itself at time 1:
+    At each time, the cache has a slot for each of K hypotheses. `ancestors[b, k, l]` is the slot at time l of the
+    hypothesis that k continues. Here two hypotheses are at position 2; the second continues the first at time 0, and
+    itself at time 1:
 
         ancestors 0 0 0  ->  x . x . x .
                   0 1 1      x . . x . x

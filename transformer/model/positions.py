@@ -1,7 +1,7 @@
-"""Positional encodings: how a layer that sees a set of tokens learns their order.
+"""Positional encodings, which give layers the order of tokens.
 
-An encoding has three hooks, each the identity unless the encoding uses it: `embed` adds to the word embeddings,
-`rotate` turns queries and keys, `bias` adds to the attention scores.
+An encoding has three hooks, each of which does nothing by default: `embed` adds to the word embeddings, `rotate`
+rotates queries and keys, `bias` adds to the attention scores.
 """
 
 import jax.numpy as jnp
@@ -12,18 +12,18 @@ from transformer.config import ModelConfig
 
 
 class PositionalEncoding(nnx.Module):
-    """No order at all: the three hooks, unused."""
+    """The base class: three hooks that do nothing."""
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
         del config, rngs
 
     def embed(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"]) -> Float[Array, "B T D"]:
-        """Word embeddings with their positions in them."""
+        """Word embeddings with their positions added."""
         del positions
         return x
 
     def rotate(self, x: Float[Array, "B N T H"], positions: Int[Array, "B T"]) -> Float[Array, "B N T H"]:
-        """Queries or keys of self-attention, turned by their positions."""
+        """Queries or keys of self-attention, rotated by their positions."""
         del positions
         return x
 
@@ -72,8 +72,8 @@ class Learned(PositionalEncoding):
 class Rotary(PositionalEncoding):
     """Rotary position embedding (Su et al. 2021, eq. 34), over halves of each head.
 
-    Features i and i + H/2 of a head form a plane, turned by position / 10000^(2i / H) radians: the product of a
-    query and a key then depends on their distance alone.
+    Features i and i + H/2 of a head form a plane, which is rotated by position / 10000^(2i / H) radians. The product of
+    a query and a key then depends on their positions only through their distance.
     """
 
     def rotate(self, x: Float[Array, "B N T H"], positions: Int[Array, "B T"]) -> Float[Array, "B N T H"]:

@@ -1,11 +1,11 @@
-"""Intermediate arrays of a model, shown by name: nothing is computed twice, or differently, to be looked at.
+"""Access to intermediate arrays of a model by name, without computing anything twice or differently.
 
     with tap() as shown:
         features = model.features(batch)
     shown["encoder/0/self_attention/weights"]
 
-Layers call `show` at two places, in `attend` and in `Residual`. Outside of `tap` that does nothing. Inside a function
-that JAX compiles, what is shown are that function's tracers: return them from it.
+Layers call `show` in two places, in `attend` and in `Residual`. Outside `tap`, that does nothing. Inside a function
+that JAX compiles, the arrays shown are tracers: return them from that function.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from jaxtyping import Array
 
 
 class Tap(NamedTuple):
-    """What is shown so far, and which names are wanted."""
+    """The arrays shown so far, and which names are wanted."""
 
     shown: dict[str, Array]
     is_wanted: Callable[[str], bool]
@@ -29,7 +29,7 @@ _PATH: ContextVar[str] = ContextVar("path", default="")
 
 @contextlib.contextmanager
 def tap(is_wanted: Callable[[str], bool] = lambda name: True) -> Iterator[dict[str, Array]]:
-    """Within it, every array that a layer shows under a wanted name is in the dict."""
+    """A context whose dict collects every array that a layer shows under a wanted name."""
     shown: dict[str, Array] = {}
     token = _TAP.set(Tap(shown, is_wanted))
     try:
@@ -39,13 +39,13 @@ def tap(is_wanted: Callable[[str], bool] = lambda name: True) -> Iterator[dict[s
 
 
 def is_tapped() -> bool:
-    """Whether anyone looks: layers then run one by one, and remember what they computed."""
+    """Whether a `tap` is active; layers are then unrolled and not rematerialised."""
     return _TAP.get() is not None
 
 
 @contextlib.contextmanager
 def scope(name: object) -> Iterator[None]:
-    """Within it names are shown below `name`: "encoder/0/self_attention"."""
+    """A context in which names are prefixed with `name`: "encoder/0/self_attention"."""
     token = _PATH.set(f"{_PATH.get()}{name}/")
     try:
         yield
@@ -54,7 +54,7 @@ def scope(name: object) -> Iterator[None]:
 
 
 def show(name: str, array: Callable[[], Array]) -> None:
-    """Shows an array under the current scope; it is made only if someone wants it."""
+    """Shows an array under the current scope. `array` is called only if the name is wanted."""
     current = _TAP.get()
     if current is not None and current.is_wanted(name := _PATH.get() + name):
         current.shown[name] = array()

@@ -1,1 +1,1 @@
-"""One update: the loss, the optimizer, the learning-rate schedules, and the step that joins them."""
+"""One update: the loss, the optimizer, the learning-rate schedules, and the step that combines them."""

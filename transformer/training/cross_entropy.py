@@ -1,4 +1,4 @@
-"""The usual objective: label-smoothed cross-entropy of the target, token by token."""
+"""The default objective: label-smoothed cross-entropy of the target tokens."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ def cross_entropy(
 ) -> Sums:
     """Cross-entropy with `config.label_smoothing`, summed over the real target tokens of a batch.
 
-    The output layer is applied inside the loss, chunk by chunk; `loss.plain_loss` is the formula.
+    The loss applies the output layer chunk by chunk; `loss.plain_loss` states the formula.
     """
     hidden, output = assembly.features(batch, dropout_key=dropout_key), assembly.output()
     weights = (batch.target_segments != 0).astype(jnp.float32)

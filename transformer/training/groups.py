@@ -1,11 +1,12 @@
-"""Parameters of one shape stacked into one array, so that an update is a few large operations instead of thousands.
+"""Stacks of parameters with equal shapes, so that an update is a few large operations instead of thousands.
 
-Muon multiplies each matrix of a model with itself fifteen times: 960 small products for the model of Multi30k's recipe,
-each of which costs a GPU a launch, and compiling time. Products of a stack are one. Whatever else an optimizer does
-element by element, or matrix by matrix, it does as well to stacks, at the price of a copy. The last part of a name
-survives, as rules go by it: the group of all kernels [128, 256] is still a "kernel".
+Muon needs fifteen products for each matrix of a model: 960 small products for the model of Multi30k's recipe, each of
+which costs a kernel launch on a GPU, and time to compile. For a stack of matrices, they are fifteen in total. Any
+optimizer that works element by element, or matrix by matrix, can also work on stacks, at the cost of a copy. The last
+part of a parameter's name is kept, because update rules depend on it: the group of all kernels [128, 256] is named
+"kernel".
 
-Checkpoints know nothing of groups: a state is stacked within the update, and taken apart again.
+Checkpoints do not contain groups: a state is stacked within the update, and unstacked again.
 """
 
 from collections import defaultdict
@@ -23,15 +24,15 @@ Path = tuple[Any, ...]
 
 
 def stacks_parameters(optimizer: Optimizer) -> bool:
-    """Whether updates by this rule stack parameters here: on GPUs and TPUs, where it gains from it."""
+    """Whether to stack parameters in updates here: on GPUs and TPUs, if the optimizer gains from it."""
     return optimizer.gains_from_stacks and jax.default_backend() != "cpu"
 
 
 def stacked(optimizer: Optimizer, placement_of: Callable[[str], Hashable] = lambda path: None) -> Optimizer:
-    """The same optimizer, with the same state, which updates stacks of parameters of one shape and placement.
+    """The optimizer, with an unchanged state, but with an update on stacks of parameters of equal shape and placement.
 
-    `placement_of("decoder/0/feed_forward/up/kernel")` says how devices share a parameter: stacks of arrays that are
-    shared alike stay shared so. Not for rules that look at the shape of a parameter, such as Adafactor's.
+    `placement_of("decoder/0/feed_forward/up/kernel")` says how devices share a parameter; parameters that are shared
+    differently are not stacked. Not for rules that depend on a parameter's shape, such as Adafactor's.
     """
 
     def update(
@@ -47,7 +48,7 @@ def stacked(optimizer: Optimizer, placement_of: Callable[[str], Hashable] = lamb
 
 
 class Groups:
-    """Which parameters are stacked together: those of the same last name, shape and placement."""
+    """The groups of parameters to stack: those with the same last name, shape and placement."""
 
     def __init__(self, parameters: Parameters, placement_of: Callable[[str], Hashable] = lambda path: None):
         leaves = jax.tree_util.tree_leaves_with_path(parameters)
@@ -63,7 +64,7 @@ class Groups:
         }
 
     def stack(self, parameters: Parameters) -> Parameters:
-        """Parameters, or gradients, as {"0": {"kernel": [K, ...]}, ...}: one array for each group of K."""
+        """Parameters or gradients as {"0": {"kernel": [K, ...]}, ...}, with one array for each group of K."""
         leaves = dict(jax.tree_util.tree_leaves_with_path(parameters))
         return {
             number.key: {name.key: jnp.stack([leaves[path] for path in paths])}
@@ -80,7 +81,7 @@ class Groups:
         return jax.tree.unflatten(self.treedef, [leaves[path] for path in self.paths])
 
     def stack_state(self, state: optax.OptState, template: optax.OptState) -> optax.OptState:
-        """An optimizer's state for stacked parameters. `template` has the shape of that state."""
+        """An optimizer's state for stacked parameters. `template` has the structure of that state."""
         leaves = dict(jax.tree_util.tree_leaves_with_path(state))
 
         def together(path: Path, _: Any) -> Any:
@@ -90,7 +91,7 @@ class Groups:
         return jax.tree_util.tree_map_with_path(together, template)
 
     def unstack_state(self, together: optax.OptState, like: optax.OptState) -> optax.OptState:
-        """The inverse of `stack_state`. `like` is a state of the form wanted."""
+        """The inverse of `stack_state`. `like` is a state with the structure of the result."""
         found: dict[Path, Any] = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(together):
             members = self.members.get(path[-2:])

@@ -1,7 +1,7 @@
-"""The arithmetic of the loss: label-smoothed cross-entropy of real target tokens, as a sum and a count.
+"""The loss: label-smoothed cross-entropy of real target tokens, as a sum and a count.
 
 A table may have more rows than the vocabulary has tokens, so that devices can share it (see devices/padding.py). The
-rest of its rows mean nothing: probabilities, and the spread of label smoothing, are over the vocabulary alone.
+extra rows are unused: probabilities and label smoothing are over the vocabulary alone.
 """
 
 from functools import partial
@@ -14,10 +14,10 @@ from jaxtyping import Array, Float, Int
 from transformer.model.dense import Precision, contract
 
 CHUNK_TOKENS = 512
-"""Target tokens whose logits exist at one time on a CPU, whose caches hold little more."""
+"""Target tokens whose logits exist at one time on a CPU, so that they fit in the cache."""
 
 ACCELERATOR_CHUNK_TOKENS = 4096
-"""The same on a GPU or TPU, which small products leave idle: 0.5 GB of logits with 32,000 pieces."""
+"""The same on a GPU or TPU, to keep it busy: 0.5 GB of logits with 32,000 pieces."""
 
 
 def chunk_tokens() -> int:
@@ -26,9 +26,9 @@ def chunk_tokens() -> int:
 
 
 class Sums(NamedTuple):
-    """What an objective adds up to: divide only after summing over rows, accumulation steps and devices.
+    """The sums of an objective. Divide only after summing over rows, accumulation steps and devices.
 
-    `extra` are further sums to log, by name; only `loss` is differentiated.
+    `extra` holds further sums to log, by name; only `loss` is differentiated.
     """
 
     loss: Float[Array, ""]
@@ -50,7 +50,7 @@ def smoothed_cross_entropy(
 
 
 def _from_partition(logits, log_partition, mean, labels, smoothing):
-    """`smoothed_cross_entropy`, given what it divides by and the mean of the logits."""
+    """`smoothed_cross_entropy`, given the logarithm of the softmax's partition and the mean of the logits."""
     label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
     return log_partition - (1 - smoothing) * label_logits - smoothing * mean
 
@@ -64,15 +64,15 @@ def plain_loss(
     smoothing: float,
     vocabulary: int,
 ) -> Float[Array, ""]:
-    """The sum of smoothed cross-entropies, written plainly: holds all logits. The measure of `chunked_loss`."""
+    """The sum of smoothed cross-entropies, with all logits in memory: the reference for `chunked_loss`."""
     logits = jnp.einsum("BTD,VD->BTV", hidden.astype(jnp.float32), table[:vocabulary])
     return jnp.sum(smoothed_cross_entropy(logits, labels, smoothing) * weights)
 
 
 def _chunks(x: Array, count: int) -> Array:
-    """[B, T, ...] -> [count, B * T / count, ...]: each chunk holds some positions of every row.
+    """[B, T, ...] -> [count, B * T / count, ...], where each chunk holds some positions of every row.
 
-    No position moves to another row, so that only whole axes are exchanged.
+    Rows are not mixed, so this only exchanges whole axes.
     """
     rows, length = x.shape[:2]
     parts = x.reshape(rows, count, length // count, *x.shape[2:])
@@ -86,15 +86,15 @@ def _unchunk(x: Array, rows: int) -> Array:
 
 
 def _chunk_count(shape: tuple[int, ...]) -> int:
-    """The fewest equal chunks of a row's positions with at most `chunk_tokens()` tokens, or one position, each."""
+    """The smallest number of equal chunks with at most `chunk_tokens()` tokens, or with one position of each row."""
     (rows, length), most = shape, chunk_tokens()
     return next((n for n in range(1, length + 1) if length % n == 0 and rows * (length // n) <= most), length)
 
 
 def _chunk_logits(hidden, table, precision, vocabulary):
-    """Logits of one chunk, -inf for the rows of the table that are no token, and their mean over the vocabulary.
+    """Logits of one chunk, -inf for the table's unused rows, and their mean over the vocabulary.
 
-    Columns are masked rather than cut off, since devices may share them out.
+    Columns are masked rather than removed, because they may be divided among devices.
     """
     logits = contract(hidden, table, 1, 1, precision)
     if vocabulary == table.shape[0]:
@@ -104,7 +104,7 @@ def _chunk_logits(hidden, table, precision, vocabulary):
 
 
 def _chunk_loss(hidden, table, labels, weights, smoothing, precision, vocabulary):
-    """The loss of one chunk and, from the same logits, its gradient with respect to them."""
+    """The loss of one chunk, and its gradient with respect to the logits."""
     logits, mean = _chunk_logits(hidden, table, precision, vocabulary)
     highest = logits.max(-1, keepdims=True)
     exponents = jnp.exp(logits - highest)
@@ -131,8 +131,8 @@ def chunked_loss(
 ) -> Float[Array, ""]:
     """The sum of smoothed cross-entropies of `hidden @ table[:vocabulary].T`, equal to `plain_loss` up to rounding.
 
-    The logits of a chunk of tokens are formed, turned into loss and gradient while they are at hand, and dropped:
-    memory grows with the chunk, not with the batch, and nothing is computed twice.
+    The logits of one chunk of tokens at a time are computed, used for the loss and the gradient, and discarded. So
+    memory grows with the chunk and not with the batch, and nothing is computed twice.
     """
     count = _chunk_count(labels.shape)
 
@@ -155,7 +155,7 @@ def label_log_probabilities(
 ) -> Float[Array, "B T"]:
     """The log-probability of each label under softmax(hidden @ table[:vocabulary].T), in the chunks of `chunked_loss`.
 
-    By log_softmax, as in search, which keeps more digits of a probability near 1 than the cross-entropy does.
+    Uses log_softmax, as search does, which is more precise than the cross-entropy for a probability near 1.
     """
     count = _chunk_count(labels.shape)
 
@@ -167,7 +167,7 @@ def label_log_probabilities(
     return _unchunk(jax.lax.map(score, (_chunks(hidden, count), _chunks(labels, count))), labels.shape[0])
 
 
-# The forward pass forms the gradient itself, while a chunk's logits are at hand; the backward pass only scales it.
+# The forward pass also computes the gradient, from the logits of each chunk; the backward pass only scales it.
 
 
 def _forward(hidden, table, labels, weights, smoothing, precision, vocabulary):
@@ -175,7 +175,7 @@ def _forward(hidden, table, labels, weights, smoothing, precision, vocabulary):
 
     def add(sums, chunk):
         hidden, labels, weights = chunk
-        total, turned = sums  # the table's gradient as D x V: the other way, each chunk's logits would be transposed
+        total, turned = sums  # the table's gradient is D x V here: V x D would transpose each chunk's logits
         loss, logits_gradient = _chunk_loss(hidden, table, labels, weights, smoothing, precision, vocabulary)
         hidden_gradient = contract(logits_gradient, table, 1, 0, precision).astype(hidden.dtype)
         turned = turned + contract(hidden, logits_gradient, 0, 0, precision)

@@ -1,6 +1,7 @@
-"""What training minimises. To add an objective: a function of this signature in a file of its own, and its line here.
+"""The objectives that training can minimise. To add one, write a function with this signature in a new file, and add
+its line here.
 
-The sums under `extra` need nothing else: each, divided by the target tokens, is in every line of the log by its name.
+Each sum in `extra`, divided by the target tokens, is logged under its name; nothing else is needed for that.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Update rules, as optax transformations with a gradient point. To add one: a function, and its line in OPTIMIZERS."""
+"""Update rules: optax transformations with a gradient point. To add one, write a function, and add it to OPTIMIZERS."""
 
 from collections.abc import Callable
 from operator import not_
@@ -20,19 +20,19 @@ NEWTON_SCHULZ_STEPS = 5
 
 
 class Optimizer(NamedTuple):
-    """An optax transformation, together with the point at which it wants its gradients."""
+    """An optax transformation, together with the point at which its gradients are taken."""
 
     init: Callable[[Parameters], optax.OptState]
     update: Callable[[Parameters, optax.OptState, Parameters], tuple[Parameters, optax.OptState]]
     gradient_point: Callable[[Parameters, optax.OptState], Parameters] = lambda parameters, state: parameters
-    """Where the next gradient is taken, given the parameters to evaluate and save: at these, by most rules.
+    """The point of the next gradient, given the parameters to evaluate and save; for most rules, those parameters.
 
-    A function of what a checkpoint holds, so that a resumed run takes its gradients at the very same point.
+    It depends only on what a checkpoint holds, so that a resumed run takes its gradients at the same point.
     """
     depends_on_shape: bool = False
-    """Whether the update of an embedding's value depends on the table's size: such a rule must not see padded rows."""
+    """Whether the update of an embedding depends on the table's size; such a rule must not see padded rows."""
     gains_from_stacks: bool = False
-    """Whether stacks of parameters of one shape are updated faster than each by itself, on accelerators."""
+    """Whether, on accelerators, stacks of parameters with equal shapes are updated faster than single ones."""
 
 
 MATRICES = ("kernel", "table")
@@ -45,17 +45,17 @@ def is_matrix(parameters: Parameters) -> Parameters:
 
 
 def is_hidden_matrix(parameters: Parameters) -> Parameters:
-    """True for the kernels of attention and feed-forward networks; not for embeddings, positions, norms and biases."""
+    """True for the kernels of attention and feed-forward networks, False for embeddings, positions, norms, biases."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", parameters)
 
 
 def is_other(parameters: Parameters) -> Parameters:
-    """True for each parameter that is no hidden matrix."""
+    """True for each parameter that is not a hidden matrix."""
     return jax.tree.map(not_, is_hidden_matrix(parameters))
 
 
 def adam_with_decay(config: TrainingConfig, schedule: Schedule) -> optax.GradientTransformation:
-    """AdamW as optax has it."""
+    """optax's AdamW."""
     return optax.adamw(
         schedule, b1=config.beta1, b2=config.beta2, eps=1e-9, weight_decay=config.weight_decay, mask=is_matrix
     )
@@ -67,9 +67,9 @@ def adamw(config: TrainingConfig, schedule: Schedule) -> Optimizer:
 
 
 def adafactor(config: TrainingConfig, schedule: Schedule) -> Optimizer:
-    """Adafactor (Shazeer and Stern 2018, algorithm 4) with the recipe's schedule in place of its relative steps.
+    """Adafactor (Shazeer and Stern 2018, algorithm 4), with the recipe's schedule instead of relative step sizes.
 
-    optax decays weights by a rate of their own, whatever the learning rate; here it is rate * decay, as in AdamW.
+    In optax's version, weight decay does not depend on the learning rate; here it is rate * decay, as in AdamW.
     """
 
     def decay(step: Array) -> Float[Array, ""]:
@@ -85,11 +85,11 @@ def adafactor(config: TrainingConfig, schedule: Schedule) -> Optimizer:
 
 
 def orthogonalized(matrix: Float[Array, "*stack M N"]) -> Float[Array, "*stack M N"]:
-    """Nearly U V^T of a matrix U S V^T, or of each of a stack: singular values from 1/200 of the norm on come between
-    0.68 and 1.16.
+    """Approximately U V^T of a matrix U S V^T, or of each matrix of a stack. Singular values of at least 1/200 of the
+    norm become 0.68 to 1.16.
 
-    Five steps of Newton and Schulz with the coefficients of Jordan et al. 2024, each the polynomial a s + b s^3 + c s^5
-    of every singular value s, on the matrix or its transpose, whichever has the fewer rows:
+    Five Newton-Schulz steps with the coefficients of Jordan et al. 2024, each of which applies the polynomial
+    a s + b s^3 + c s^5 to every singular value s. X is the matrix or its transpose, whichever has fewer rows:
 
         X = a X + (b X X^T + c (X X^T)^2) X
     """
@@ -106,9 +106,9 @@ def orthogonalized(matrix: Float[Array, "*stack M N"]) -> Float[Array, "*stack M
 def muon(config: TrainingConfig, schedule: Schedule) -> Optimizer:
     """Muon for hidden matrices (Jordan et al. 2024), and AdamW for the rest.
 
-    The mean gradient of a matrix [in, out], with Nesterov's step ahead, is made nearly orthogonal and multiplied by
-    muon_scale * sqrt(max(in, out)): Liu et al. 2025, eq. 4. Its root mean square is then muon_scale in every shape, 0.2
-    being about that of AdamW's updates, so that one learning rate serves both parts.
+    The mean gradient of a matrix [in, out], with Nesterov momentum, is approximately orthogonalised and multiplied by
+    muon_scale * sqrt(max(in, out)) (Liu et al. 2025, eq. 4). Its root mean square is then muon_scale for every shape.
+    That of AdamW's updates is about 0.2, so one learning rate serves both parts.
     """
 
     def to_update(means: Parameters, _: Parameters | None) -> Parameters:
@@ -126,21 +126,21 @@ def muon(config: TrainingConfig, schedule: Schedule) -> Optimizer:
 
 
 def schedule_free_adamw(config: TrainingConfig, schedule: Schedule) -> Optimizer:
-    """Schedule-Free AdamW (Defazio et al. 2024, algorithm 1): an average of the updates in place of a falling rate.
+    """Schedule-Free AdamW (Defazio et al. 2024, algorithm 1): averaging instead of a falling learning rate.
 
         y = (1 - beta1) z + beta1 x                   the gradient is taken here: `interpolated`
         z = z - rate (adam(gradient(y)) + decay y)
         x = (1 - c) x + c z                           with c = rate^2 / (sum of rate^2 so far)
 
-    The parameters that training holds are x, the ones to validate, save and translate with; z is in the optimizer's
-    state, and y follows from both. Adam is without its mean gradient here: the average takes its place.
+    Training stores x as the parameters, to validate, save and translate with. The optimizer's state holds z, and y is
+    computed from both. Adam has no mean gradient here, because the average replaces it.
     """
     adam = optax.chain(
         optax.scale_by_rms(decay=config.beta2, eps=1e-9, eps_in_sqrt=False, bias_correction=True),
         optax.add_decayed_weights(config.weight_decay, mask=is_matrix),
         optax.scale_by_learning_rate(schedule),
     )
-    inner = schedule_free(adam, lambda count: schedule(count - 1), b1=config.beta1)  # it counts updates from 1
+    inner = schedule_free(adam, lambda count: schedule(count - 1), b1=config.beta1)  # optax counts updates from 1
 
     def update(gradients, state, parameters):
         point = interpolated(parameters, state)
@@ -152,7 +152,7 @@ def schedule_free_adamw(config: TrainingConfig, schedule: Schedule) -> Optimizer
 
 
 def interpolated(parameters: Parameters, state: ScheduleFreeState) -> Parameters:
-    """The point y of Schedule-Free between the average x, which is `parameters`, and z."""
+    """Schedule-Free's point y, between the average x, which is `parameters`, and z."""
     return jax.tree.map(lambda x, z: state.b1 * x + (1.0 - state.b1) * z, parameters, state.z)
 
 

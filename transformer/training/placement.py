@@ -1,4 +1,4 @@
-"""What an update asks of the devices: that, and no more, is what each strategy of transformer/devices answers."""
+"""The interface between an update and the devices, which each strategy in transformer/devices implements."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -12,39 +12,39 @@ from transformer.model.dropout import DropoutKey
 from transformer.training.loss import Sums
 
 RowSums = Callable[[Parameters, Batch], Sums]
-"""What a device adds up over its own rows, given what it holds of the parameters."""
+"""The sums over a device's own rows, given its shards of the parameters."""
 
 RowGradients = Callable[[Parameters, Batch, DropoutKey], tuple[Any, Parameters]]
-"""Sums over a device's own rows and their gradients: those with respect to what it holds of the parameters."""
+"""Sums over a device's own rows, and their gradients with respect to its shards of the parameters."""
 
 
 @runtime_checkable
 class Placement(Protocol):
-    """Where the rows of a batch and the parameters lie. Every placement gives the update of one device."""
+    """How rows and parameters are distributed over devices. Every placement gives the update of a single device."""
 
     def unsharded(self, parameters: Parameters) -> Parameters:
-        """Whole parameters, from what a device holds of them; called inside the function that is differentiated.
+        """Whole parameters from a device's shards; called inside the function that is differentiated.
 
-        Its transpose scatters the gradient as soon as it is known, so that no device ever holds a whole one.
+        Its transpose scatters each gradient as soon as it is known, so that no device holds all gradients whole.
         """
         ...
 
     def sum_over_rows(self, function: RowSums, parameters: Parameters, batch: Batch) -> Sums:
-        """The sum of `function(parameters, batch)` over the devices, each with the rows that lie there."""
+        """The sum of `function(parameters, batch)` over the devices, each with its own rows."""
         ...
 
     def sum_gradients_over_rows(
         self, function: RowGradients, parameters: Parameters, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Any, Parameters]:
-        """As `sum_over_rows`, also of gradients, which are laid out like the parameters afterwards.
+        """As `sum_over_rows`, and also the sum of the gradients, which are sharded like the parameters.
 
-        Each device is given the key together with the number of its slice of the batch.
+        Each device gets the key together with the number of its slice of the batch.
         """
         ...
 
 
 class OneDevice:
-    """The placement where everything lies on one device."""
+    """The placement of everything on one device."""
 
     def unsharded(self, parameters: Parameters) -> Parameters:
         """The parameters themselves."""

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of the number of updates so far."""
+"""Learning-rate schedules, as functions of the number of updates so far."""
 
 from collections.abc import Callable
 

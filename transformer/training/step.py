@@ -23,7 +23,7 @@ from transformer.training.schedules import SCHEDULES
 
 
 class TrainState(NamedTuple):
-    """All that an update changes: plain pytrees of arrays.
+    """Everything that an update changes, as plain pytrees of arrays.
 
     `parameters` are those to evaluate, save and translate with; gradients are taken at `Optimizer.gradient_point`.
     """
@@ -34,9 +34,9 @@ class TrainState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What an update reports. `tokens` counts real target tokens; padding is the rest of the batch's target `slots`.
+    """The metrics of an update. `tokens` counts real target tokens; the other target `slots` of the batch are padding.
 
-    `extra` are the objective's further sums by name, divided by `tokens` as the loss is.
+    `extra` holds the objective's further sums by name, divided by `tokens` like the loss.
     """
 
     loss: Float[Array, ""]
@@ -51,7 +51,7 @@ class Metrics(NamedTuple):
 def build_train_step(
     graph: nnx.GraphDef, config: TrainingConfig, optimizer: Optimizer, placement: Placement, *, kernel: Kernel = "xla"
 ) -> Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]:
-    """The update as a pure function, in which `kernel` computes attention."""
+    """The update as a pure function; `kernel` computes attention."""
     objective, schedule = OBJECTIVES[config.objective], SCHEDULES[config.schedule](config)
 
     def train_step(state, batch, key):
@@ -92,7 +92,8 @@ def accumulate(
 ) -> tuple[Sums, Parameters]:
     """Sums of `function(parameters, batch, key)`, and the gradients of its loss, over `count` slices of the rows.
 
-    Only one slice is in memory at a time. Slice n holds rows n, n + count, ...: each device has rows of every slice.
+    Activations are in memory for one slice at a time. Slice n holds rows n, n + count, ..., so every device has rows of
+    every slice.
     """
 
     def loss_and_sums(parameters: Parameters, rows: Batch, key: DropoutKey) -> tuple[Array, Sums]:
@@ -118,12 +119,12 @@ def accumulate(
 
 
 def per_token(sums: tuple, tokens: Float[Array, ""]) -> tuple:
-    """Each sum divided by the real target tokens; 0 for a batch without any."""
+    """Each sum divided by the number of real target tokens; 0 for a batch without any."""
     return jax.tree.map(lambda total: total / jnp.maximum(tokens, 1.0), sums)
 
 
 def count_slots(batch: Batch) -> dict[str, Float[Array, ""]]:
-    """Target slots of a batch, padding counted, and its real source tokens."""
+    """The number of target slots of a batch, including padding, and of its real source tokens."""
     return {
         "slots": jnp.asarray(batch.target_segments.size, jnp.float32),
         "source_tokens": jnp.sum(batch.source_segments != 0, dtype=jnp.float32),
