@@ -115,5 +115,5 @@ def test_every_recipe_loads_and_its_head_says_how_to_run_it_and_what_came_out(re
     assert "NOT YET RUN" in head or "Measured" in head
 
 
-def test_the_readme_has_no_open_places():
+def test_the_readme_has_no_placeholders():
     assert "@@" not in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -76,7 +76,7 @@ def test_the_test_set_has_the_scores_of_then(run, tmp_path):
         assert now[metric]["signature"] == then[metric]["signature"]
 
 
-def test_training_goes_on_from_it_as_it_did_then(run):
+def test_training_resumes_from_it_as_it_did_then(run):
     program("train.py", "--run", run, "--training.steps", "620", "--training.log_every", "10")
     now = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").split("\n")[-4:-1]]
     then = [json.loads(line) for line in (EXPECTED / "resumed.jsonl").read_text(encoding="utf-8").split("\n")[:-1]]

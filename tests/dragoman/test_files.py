@@ -28,7 +28,7 @@ def test_a_replacement_that_fails_leaves_the_old_content(tmp_path):
     assert path.read_bytes() == b"old"
 
 
-def test_a_closed_pipe_stays_what_it_is_and_other_errors_name_the_file():
+def test_a_closed_pipe_is_not_an_input_error_and_other_errors_name_the_file():
     with pytest.raises(BrokenPipeError), writing("standard output"):
         raise BrokenPipeError
     message = r"^standard output: cannot be written: No space left on device$"

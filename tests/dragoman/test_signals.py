@@ -10,7 +10,7 @@ from dragoman.signals import Interrupted, StopRequest
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_sets_a_flag_and_the_first_one_decides_the_status(number: signal.Signals, status: int) -> None:
+def test_a_signal_sets_a_flag_and_the_first_one_determines_the_status(number: signal.Signals, status: int) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:
         assert (stop.requested, stop.exit_status) == (False, 0)
@@ -20,7 +20,7 @@ def test_a_signal_sets_a_flag_and_the_first_one_decides_the_status(number: signa
     assert signal.getsignal(number) is before
 
 
-def test_a_signal_interrupts_what_may_wait_for_ever() -> None:
+def test_a_signal_interrupts_a_read_that_may_block_forever() -> None:
     read, write = os.pipe()
     with StopRequest() as stop:
         timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))

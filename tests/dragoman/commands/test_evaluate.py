@@ -94,7 +94,7 @@ def test_files_of_different_lengths_are_refused_with_both_counts(run, files, tmp
         evaluate(run, "--reference", reference)
 
 
-def test_a_result_that_cannot_be_written_is_told_in_one_line(run, files, tmp_path):
+def test_a_result_that_cannot_be_written_is_reported_in_one_line(run, files, tmp_path):
     source, reference = files
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"scores\.json: cannot be written: (File exists|Not a directory)"):

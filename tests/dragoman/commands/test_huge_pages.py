@@ -34,7 +34,7 @@ def run(tmp_path, root, settings: str, environment: dict[str, str]) -> list[str]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator is that of Linux")
-def test_kept_pages_serve_the_next_allocation_and_others_are_cleared_anew(tmp_path, pytestconfig):
+def test_kept_pages_are_reused_by_the_next_allocation_and_others_are_cleared_again(tmp_path, pytestconfig):
     root = str(pytestconfig.rootpath)
     tunables, argument, kept = run(tmp_path, root, "KEPT_PAGES", {"GLIBC_TUNABLES": "glibc.malloc.check=0"})
     assert argument == "argument"
@@ -49,6 +49,6 @@ def test_another_program_gets_the_environment_without_the_settings(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator is that of Linux")
-def test_settings_of_the_users_own_stand(tmp_path, pytestconfig):
+def test_the_users_own_settings_are_kept(tmp_path, pytestconfig):
     own = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
     assert run(tmp_path, str(pytestconfig.rootpath), "KEPT_PAGES", own)[0] == "glibc.malloc.hugetlb=0"

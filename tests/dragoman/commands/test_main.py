@@ -44,7 +44,7 @@ def test_the_version_is_that_of_the_package(monkeypatch, capsys):
         ("", "; known are train, translate, evaluate, export"),
     ],
 )
-def test_an_unknown_command_is_told_in_one_line_with_the_nearest(name, hint, monkeypatch, capsys):
+def test_an_unknown_command_is_reported_in_one_line_with_the_nearest(name, hint, monkeypatch, capsys):
     assert call(monkeypatch, capsys, name) == (2, "", f"error: unknown command {name!r}{hint}\n")
 
 
@@ -56,7 +56,7 @@ def start(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_explains_itself_by_the_name_it_was_called_by(name):
+def test_each_command_shows_help_under_the_name_it_was_called_by(name):
     done = start("-m", "dragoman", name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: dragoman {name} [-h]")

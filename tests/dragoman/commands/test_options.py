@@ -28,7 +28,7 @@ def test_options_given_are_overrides_and_the_others_are_absent(parser: ArgumentP
     assert (found.recipe, found.run) == ("x.toml", "r")
 
 
-def test_a_renamed_knob_is_taken_by_its_former_name_which_help_leaves_out(parser: ArgumentParser) -> None:
+def test_a_renamed_knob_is_accepted_by_its_former_name_which_help_does_not_show(parser: ArgumentParser) -> None:
     found = parser.parse_args(["x.toml", "--run", "r", "--data.maximum_ratio", "3"])
     assert overrides(found) == {"data.maximum_ratio": "3"}
     assert "--data.maximum_side_ratio X" in parser.format_help()
@@ -61,7 +61,7 @@ def test_help_lists_every_knob_with_its_range_and_default_and_keeps_the_usage_sh
         (["x", "--run"], "--run: expected one argument"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_line_with_status_2(
+def test_a_wrong_command_line_is_reported_in_one_line_with_status_2(
     parser: ArgumentParser, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:

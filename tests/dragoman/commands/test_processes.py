@@ -103,7 +103,7 @@ def test_two_processes_train_as_one_with_as_many_devices(alone, recipe, tmp_path
     assert not set(first[1].split("\n")) & set(second[1].split("\n"))  # (collectives may tear their own lines)
 
 
-def test_a_signal_to_one_process_stops_both_at_one_step_and_the_run_goes_on(alone, recipe, tmp_path):
+def test_a_signal_to_one_process_stops_both_at_one_step_and_the_run_resumes(alone, recipe, tmp_path):
     run = Run(tmp_path / "stopped")
     processes = start_job(recipe, "--run", run.path, *SHORT)
     wait_for(run.checkpoints / "4", processes[0])
@@ -130,7 +130,7 @@ def test_a_save_that_fails_in_one_process_ends_both_with_its_line(recipe, tmp_pa
         assert "checkpoints/12: could not be saved: FileExistsError" in errors
 
 
-def test_pmap_trains_in_two_processes_and_its_run_goes_on_in_one(recipe, tmp_path):
+def test_pmap_trains_in_two_processes_and_its_run_resumes_in_one(recipe, tmp_path):
     """Four replicas sum gradients in another order than one device: Adam enlarges that."""
     run = Run(tmp_path / "run")
     options = [*SHORT, "--devices.strategy", "pmap"]
@@ -145,7 +145,7 @@ def test_pmap_trains_in_two_processes_and_its_run_goes_on_in_one(recipe, tmp_pat
     assert_same_parameters(run, whole, "12", tolerance=1e-4)
 
 
-def test_processes_of_slurm_find_each_other_and_what_is_wrong_stops_both_with_one_line(recipe, tmp_path):
+def test_processes_of_slurm_find_each_other_and_an_error_stops_both_with_one_line(recipe, tmp_path):
     job = {"SLURM_JOB_ID": str(free_port()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
     processes = [
         start(

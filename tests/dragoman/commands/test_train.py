@@ -122,7 +122,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 60) 
         time.sleep(0.01)
 
 
-def test_a_run_logs_validates_saves_averages_and_says_how_to_go_on(finished, recipe):
+def test_a_run_logs_validates_saves_averages_and_prints_the_next_commands(finished, recipe):
     again = program("train.py", recipe, "--run", finished.path)
     assert again.returncode == 0, again.stderr
     assert "resuming at step 20" in again.stdout
@@ -162,7 +162,7 @@ def test_a_run_killed_three_times_ends_with_the_same_parameters(finished, recipe
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_the_run_goes_on_to_the_same_parameters(finished, recipe, tmp_path, number, status):
+def test_a_signal_saves_and_the_run_resumes_to_the_same_parameters(finished, recipe, tmp_path, number, status):
     run = Run(tmp_path / "stopped")
     process = start(recipe, run.path)
     wait_for(run.checkpoints / "4", process)
@@ -173,7 +173,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_parameters(finished, rec
     assert fingerprints(run)["20"] == fingerprints(finished)["20"]
 
 
-def test_a_flipped_bit_falls_back_to_the_step_before_and_translation_refuses_it(finished, recipe, tmp_path):
+def test_after_a_flipped_bit_training_resumes_one_step_earlier_and_translation_is_an_error(finished, recipe, tmp_path):
     run = Run(tmp_path / "damaged")
     subprocess.run(["cp", "-r", finished.path, run.path], check=True)
     victim = max((run.checkpoints / "20" / "parameters").rglob("*"), key=lambda p: p.is_file() and p.stat().st_size)
@@ -199,7 +199,7 @@ def test_training_stops_when_validation_no_longer_improves(recipe, tmp_path):
     assert all(later > max(scores[:n]) for n, later in enumerate(scores[1:-1], start=1))
 
 
-def test_the_metric_that_is_named_is_logged_chooses_and_stops(recipe, tmp_path, capsys):
+def test_the_named_metric_is_logged_chooses_checkpoints_and_stops_training(recipe, tmp_path, capsys):
     """Of TER, less is better: the best of a run is the smallest."""
     options = ["--training.metric", "ter", "--training.patience", "2", "--training.validate_every", "4"]
     assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), "--training.steps", "32", *options]) == 0
@@ -223,7 +223,7 @@ def test_validation_scores_are_those_that_evaluate_finds_to_the_last_digit(finis
         assert logged["chrf"] > 0
 
 
-def test_a_run_stores_its_precision_and_one_of_an_older_version_that_did_not_goes_on(finished, recipe, tmp_path):
+def test_a_run_stores_its_precision_and_an_older_run_without_one_resumes(finished, recipe, tmp_path):
     usual = resolve_precision("auto")
     assert finished.load_config().model.precision == usual
     run = Run(shutil.copytree(finished.path, tmp_path / "older"))
@@ -250,7 +250,7 @@ class SmallDevice(MeshStrategy):
         return super().train_step(state, batch, key)
 
 
-def test_a_run_out_of_memory_goes_on_from_its_last_checkpoint_in_more_parts(recipe, tmp_path, capsys, monkeypatch):
+def test_a_run_out_of_memory_resumes_from_its_last_checkpoint_in_more_parts(recipe, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(STRATEGIES, "mesh", SmallDevice)
     options = ["--training.steps", "6", "--devices.data", "1"]
     assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), *options]) == 0
@@ -264,7 +264,7 @@ def test_a_run_out_of_memory_goes_on_from_its_last_checkpoint_in_more_parts(reci
 AUTO = 'training.batch_tokens = "auto"'
 
 
-def test_auto_is_told_with_its_limit_and_becomes_a_number_in_the_config(recipe, tmp_path, capsys):
+def test_auto_is_reported_with_its_limit_and_becomes_a_number_in_the_config(recipe, tmp_path, capsys):
     """Of at most 600 tokens, 18 rows of 32, eight devices take 16: each as many, so that none is empty."""
     options = ["--training.batch_tokens", "auto", "--training.batch_tokens_limit", "600"]
     assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), "--training.steps", "1", *options]) == 0
@@ -275,7 +275,7 @@ def test_auto_is_told_with_its_limit_and_becomes_a_number_in_the_config(recipe, 
     assert Run(tmp_path / "run").load_config().training.batch_tokens == 512
 
 
-def test_a_resumed_run_keeps_its_number_under_auto_and_says_which_rows_are_filled_up(recipe, tmp_path, capsys):
+def test_a_resumed_run_keeps_the_number_that_auto_chose_and_reports_padding(recipe, tmp_path, capsys):
     """Nine rows in sixteen; the number that auto would find is another."""
     command, run = [str(recipe), "--run", str(tmp_path / "run"), "--training.steps"], Run(tmp_path / "run")
     assert train_command.main([*command, "1", "--training.batch_tokens", "288"]) == 0
@@ -297,7 +297,7 @@ def test_pre_trained_vectors_start_the_embeddings_and_are_counted(recipe, tmp_pa
     assert "word vectors: 1 of 330 pieces found" in capsys.readouterr().out
 
 
-def test_diverged_training_is_told_with_its_step_and_nothing_of_it_is_saved(recipe, tmp_path):
+def test_diverged_training_is_reported_with_its_step_and_not_saved(recipe, tmp_path):
     options = ["--training.learning_rate", "1e30", "--training.clip", "0", "--training.warmup_steps", "0"]
     with pytest.raises(InputError, match=r"(loss|gradient_norm) is (nan|inf) at step [23]: training has diverged"):
         train_command.main([str(recipe), "--run", str(tmp_path / "run"), *options])

@@ -49,7 +49,7 @@ def test_languages_without_spaces_are_scored_in_characters():
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_unequal_or_empty_sets_are_refused(name):
+def test_unequal_or_empty_sets_are_rejected(name):
     with pytest.raises(InputError, match="2 translations for 3 references"):
         METRICS[name].score(HYPOTHESES[:2], REFERENCES, "de")
     with pytest.raises(InputError, match="nothing to score: the test set has no lines"):

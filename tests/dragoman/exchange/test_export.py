@@ -143,7 +143,7 @@ def test_the_comparison_finds_a_model_that_is_a_little_different(
     assert re.match(r"a token's score differs by \S+, more than 1e-04", found.problems()[0])
 
 
-def test_the_problems_of_a_comparison_are_told_in_words():
+def test_the_problems_of_a_comparison_are_described_in_words():
     pytest.importorskip("ctranslate2")
     from dragoman.exchange.parity import Agreement, Parity
 
@@ -156,7 +156,7 @@ def test_the_problems_of_a_comparison_are_told_in_words():
 
 
 @pytest.mark.parametrize("quantization", [name for name in QUANTIZATIONS if name != "float32"])
-def test_a_quantised_model_is_smaller_and_near(quantization, tokenizers, tmp_path):
+def test_a_quantised_model_is_smaller_and_close(quantization, tokenizers, tmp_path):
     """The stored weights are: what the engine makes of activations in int8 differs from processor to processor."""
     ctranslate2 = pytest.importorskip("ctranslate2")
     trained, tokenizer = random_model(tokenizers["joint"], config_with())
@@ -174,7 +174,7 @@ def test_a_quantised_model_is_smaller_and_near(quantization, tokenizers, tmp_pat
 
 
 @pytest.mark.parametrize("knob", ["assembly", "activation", "norm", "norm_position", "positions"])
-def test_what_ctranslate2_cannot_express_is_refused_by_name(knob, tokenizers, tmp_path):
+def test_what_ctranslate2_cannot_express_is_rejected_by_name(knob, tokenizers, tmp_path):
     pytest.importorskip("ctranslate2")
     trained, _ = random_model(tokenizers["joint"], config_with())
     model = type(trained.config.model).model_construct(**trained.config.model.model_dump() | {knob: "other"})
@@ -195,7 +195,7 @@ def test_what_ctranslate2_cannot_express_is_refused_by_name(knob, tokenizers, tm
         ("minimum_length", "2", "0"),
     ],
 )
-def test_a_search_that_ctranslate2_cannot_do_is_refused_by_name_with_the_way_out(knob, value, usual, run, tmp_path):
+def test_a_search_that_ctranslate2_cannot_do_is_rejected_with_the_option_to_change(knob, value, usual, run, tmp_path):
     pytest.importorskip("ctranslate2")
     message = rf"decoding\.{knob} is {value}, which CTranslate2 cannot reproduce: --decoding\.{knob} {usual} "
     with pytest.raises(InputError, match=message):
@@ -249,7 +249,7 @@ def test_the_exported_directory_translates_on_its_own_as_the_run_does(run, expor
     assert same >= len(finished) - 1  # the probability of the special tokens is not shared out alike
 
 
-def test_the_exported_program_tells_of_lines_in_parts_and_takes_options(exported):
+def test_the_exported_program_warns_of_lines_in_parts_and_has_options(exported):
     lines = ["", "ab " * 100, "cd"]
     command = [sys.executable, exported / "translate.py", "--beam", "1", "--compute-type", "int8", "--batch-size", "2"]
     done = subprocess.run(
@@ -359,7 +359,7 @@ def test_the_report_is_a_table_and_json(run, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_an_export_that_does_something_else_gets_no_name_and_exit_status_1(run, tmp_path, capsys, monkeypatch):
+def test_an_export_that_differs_is_not_published_and_exits_with_status_1(run, tmp_path, capsys, monkeypatch):
     pytest.importorskip("ctranslate2")
     monkeypatch.setattr(ctranslate2_model, "EPSILON", 1e-1)
     assert export(run, tmp_path / "model", "--format", "ctranslate2", "--report", "4") == 1
@@ -381,7 +381,7 @@ def test_an_export_that_does_something_else_gets_no_name_and_exit_status_1(run, 
         (["--format", "safetensors", "--checkpoint", "11"], "no checkpoint '11': expected best, 10, 20, or a path"),
     ],
 )
-def test_bad_input_is_told_in_one_line(run, tmp_path, arguments, message):
+def test_bad_input_is_reported_in_one_line(run, tmp_path, arguments, message):
     for package in ("ctranslate2", "safetensors"):
         pytest.importorskip(package)
     with pytest.raises(InputError, match=message):
@@ -397,7 +397,7 @@ def test_bad_input_ends_the_program_with_status_2(run, tmp_path):
     assert done.stderr.count(b"\n") == 1
 
 
-def test_a_validation_set_that_is_gone_is_told_with_the_way_out(run, tmp_path):
+def test_a_missing_validation_set_is_reported_with_the_options_to_use(run, tmp_path):
     pytest.importorskip("ctranslate2")
     moved = tmp_path / "run"
     shutil.copytree(run, moved)
@@ -408,13 +408,13 @@ def test_a_validation_set_that_is_gone_is_told_with_the_way_out(run, tmp_path):
 
 
 @pytest.mark.parametrize("package", ["ctranslate2", "safetensors"])
-def test_a_package_that_is_not_installed_is_named_with_the_way_to_install_it(package, run, tmp_path, monkeypatch):
+def test_a_missing_package_is_reported_with_the_command_that_installs_it(package, run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf"needs the package {package}, which is not installed: pip install -e '\.\["):
         export(run, tmp_path / "model", "--format", package)
 
 
-def test_nothing_is_written_over(tmp_path):
+def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     for name in ("full", "full/file"):
@@ -424,7 +424,7 @@ def test_nothing_is_written_over(tmp_path):
         begin_directory(tmp_path / "full" / "file" / "model")
 
 
-def test_a_comparison_that_cannot_be_written_is_told_in_one_line(tmp_path):
+def test_a_comparison_that_cannot_be_written_is_reported_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"report\.json: cannot be written: (File exists|Not a directory)"):
         write_json(tmp_path / "file" / "report.json", {})

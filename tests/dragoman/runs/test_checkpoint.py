@@ -127,7 +127,7 @@ def test_a_sharded_checkpoint_restores_on_one_device_and_the_other_way_round(tmp
     assert_same(back, many)
 
 
-def test_the_hash_of_parameters_tells_path_dtype_shape_and_value() -> None:
+def test_the_hash_of_parameters_depends_on_path_dtype_shape_and_value() -> None:
     x = jnp.arange(4.0)
     others = [{"b": x}, {"a": x.astype(jnp.bfloat16)}, {"a": x.reshape(2, 2)}, {"a": x + 1}, {"a": x, "b": x}]
     assert len({parameters_sha256(tree) for tree in [{"a": x}, *others]}) == 6
@@ -224,7 +224,7 @@ def test_a_manifest_cut_anywhere_is_refused(saved: Path) -> None:
     )
 
 
-def test_links_and_pipes_in_a_checkpoint_are_refused_unopened(saved: Path) -> None:
+def test_links_and_pipes_in_a_checkpoint_are_rejected_unopened(saved: Path) -> None:
     path = saved / "parameters" / "_METADATA"
     outside = path.rename(saved.parent / "outside")
     path.symlink_to(outside)
@@ -315,7 +315,7 @@ def test_arrays_other_than_those_saved_are_refused(saved: Path) -> None:
     assert refusal(restore_parameters, saved) == message
 
 
-def test_damaged_steps_are_passed_over_with_a_warning(original: Path, tmp_path: Path) -> None:
+def test_damaged_steps_are_skipped_with_a_warning(original: Path, tmp_path: Path) -> None:
     for step in ("9", "10", "100", "x"):
         shutil.copytree(original, tmp_path / step)
     warnings: list[str] = []
@@ -363,7 +363,7 @@ def test_the_best_is_of_highest_bleu_the_average_on_a_tie_and_the_latest_without
     assert [line.rpartition("/")[2].partition(":")[0] for line in warnings] == ["manifest.json", "_METADATA"]
 
 
-def test_a_metric_of_which_less_is_better_chooses_and_keeps_the_smallest(tmp_path: Path) -> None:
+def test_a_metric_where_smaller_is_better_keeps_and_chooses_the_smallest(tmp_path: Path) -> None:
     x = {"x": jnp.ones(2)}
     with Checkpointer(tmp_path, keep_last=1, keep_best=2, metric="ter", hashes=HASHES) as checkpointer:
         for step, (bleu, ter) in enumerate(((9.0, 70.0), (8.0, 50.0), (7.0, 60.0), (6.0, 80.0)), start=1):
@@ -395,7 +395,7 @@ def test_pruning_keeps_the_newest_the_best_and_the_average(tmp_path: Path) -> No
     assert refusal(restore_optimizer, tmp_path / "average", x) == message
 
 
-def test_a_new_checkpoint_is_kept_though_a_damaged_one_is_later(original: Path, tmp_path: Path) -> None:
+def test_a_new_checkpoint_is_kept_even_if_a_later_one_is_damaged(original: Path, tmp_path: Path) -> None:
     for step in ("10", "200"):
         shutil.copytree(original, tmp_path / step)
     (tmp_path / "200" / "parameters" / "_METADATA").write_text("")
@@ -420,7 +420,7 @@ def test_the_average_is_the_arithmetic_mean(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_not_saved(tmp_path: Path, value: float) -> None:
+def test_values_that_are_not_finite_are_not_saved(tmp_path: Path, value: float) -> None:
     good = make(1)
     bad = {"encoder": {"layers": [{"kernel": good["encoder"]["layers"][0]["kernel"].at[1, 2].set(value)}]}}
     with Checkpointer(tmp_path, keep_last=1, keep_best=0, hashes=HASHES) as checkpointer:

@@ -121,7 +121,7 @@ def test_a_stored_config_is_read_by_a_later_version_as_it_was_meant(later_versio
     assert (new.width, new.gates) == (1024, True)
 
 
-def test_a_knob_of_a_later_version_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_knob_of_a_later_version_is_reported_in_one_line(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.path.mkdir(exist_ok=True)
     run.config_path.write_text(toml_text(later(gates=False)))
@@ -167,7 +167,7 @@ def planned(steps: dict[str, int]) -> Manifest:
     return golden.model_copy(update={"progress": steps})
 
 
-def test_steps_may_change_on_resume_but_under_the_cosine_schedule(tmp_path: Path) -> None:
+def test_steps_may_change_on_resume_except_under_the_cosine_schedule(tmp_path: Path) -> None:
     """Also where they were edited in the run's own config, which only the checkpoint can tell."""
     constant = [config(training={"steps": steps, "schedule": "constant"}) for steps in (9, 10)]
     cosine = [config(training={"steps": steps, "schedule": "cosine"}) for steps in (9, 10)]

@@ -119,7 +119,7 @@ def test_a_broken_recipe_is_refused_in_one_line_naming_the_file_and_the_key(case
     assert refusal(path).startswith(f"{path}: {message}")
 
 
-def test_a_path_that_holds_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_path_without_text_is_rejected(tmp_path: Path) -> None:
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"[model]\n# caf\xe9\n")
     assert refusal(tmp_path / "no.toml") == f"{tmp_path}/no.toml: no such file"

@@ -29,7 +29,7 @@ def test_the_config_of_a_run_reads_back_equal(tmp_path: Path) -> None:
     assert sorted(path.name for path in run.path.iterdir()) == ["config.toml"]
 
 
-def test_a_directory_without_a_config_is_no_run(tmp_path: Path) -> None:
+def test_a_directory_without_a_config_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^\S+/none: not a run: it holds no config.toml$"):
         Run(tmp_path / "none").load_config()
 

@@ -68,25 +68,25 @@ def run_out() -> None:
     jax.block_until_ready(jnp.zeros(2**46))
 
 
-def test_running_out_is_told_from_other_errors_of_the_device():
+def test_running_out_of_memory_is_distinguished_from_other_device_errors():
     with pytest.raises(OutOfMemory, match="RESOURCE_EXHAUSTED"), watch():
         run_out()
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), watch():
         raise jax.errors.JaxRuntimeError("INTERNAL: another failure")
 
 
-def test_running_out_where_nothing_can_be_divided_is_one_line_with_an_advice():
+def test_running_out_of_memory_in_indivisible_work_is_one_line_with_advice():
     refused = pytest.raises(InputError, match=r"^cpu: out of memory in validation: lower decoding\.rows$")
     with refused, refuse("validation", "lower decoding.rows"):
         run_out()
 
 
-def test_parts_double_until_a_device_has_one_row_and_then_running_out_is_refused():
+def test_parts_double_until_a_device_has_one_row_and_then_it_is_an_error():
     assert [more_parts(parts, rows=6, processes=1) for parts in (1, 2, 4)] == [2, 4, 8]
     with pytest.raises(InputError, match=r"^cpu: out of memory in an update of one row a device at a time"):
         more_parts(8, rows=6, processes=1)
 
 
-def test_of_several_processes_none_goes_on_alone():
+def test_a_job_of_several_processes_does_not_divide_its_updates():
     with pytest.raises(InputError, match=r"out of memory in an update: set training\.accumulation to 2"):
         more_parts(1, rows=6, processes=2)

@@ -100,7 +100,7 @@ class Course:
 
 
 @pytest.mark.parametrize("strategy", [MeshStrategy, PmapStrategy])
-def test_compiling_is_told_apart_from_training(strategy):
+def test_compilation_time_is_separate_from_training_time(strategy):
     start = time.perf_counter()
     course = Course(strategy=strategy)
     course.update(make_rows(4, 16, 12), 3)
@@ -123,7 +123,7 @@ def test_the_operations_of_the_log_are_those_of_its_updates(strategy):
     assert record["utilisation"] == pytest.approx(record["device_teraflops"] / 0.5)
 
 
-def test_what_an_objective_sums_beside_the_loss_is_logged_for_each_token():
+def test_what_an_objective_sums_besides_the_loss_is_logged_per_token():
     """The first update has 48 target tokens, the second 24."""
     course = Course()
     for rows, value in ((make_rows(4, 16, 12), 2.0), (make_rows(4, 16, 6), 5.0)):

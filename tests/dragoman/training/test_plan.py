@@ -62,7 +62,7 @@ def test_in_more_parts_a_plan_computes_the_same_batches_on_the_same_devices():
         in_two.in_more_parts().in_more_parts()
 
 
-def test_a_resumed_run_keeps_what_auto_stood_for_and_says_where_this_device_would_choose_otherwise():
+def test_a_resumed_run_keeps_what_auto_chose_and_says_if_this_device_would_choose_otherwise():
     stored = recipe(precision=OTHER, kernel="xla", batch_tokens=64)
     config, lines = kept(recipe(batch_tokens="auto"), stored)
     assert config == stored
@@ -91,13 +91,13 @@ def test_a_kernel_that_is_refused_is_named_in_the_notes(monkeypatch):
     )
 
 
-def test_another_precision_can_be_asked_for_and_is_reported_and_its_kernel_is_timed_anew():
+def test_a_change_of_precision_is_reported_and_the_kernel_is_timed_again():
     config, lines = kept(recipe(precision=OTHER), recipe(precision=USUAL, kernel="cudnn"))
     assert config == recipe(precision=OTHER)
     assert lines == [f"model.precision is {OTHER} from here on; it was {USUAL}"]
 
 
-def test_a_run_of_an_older_version_that_stored_auto_goes_on_as_it_would_have_on_this_device():
+def test_a_run_that_stored_auto_resumes_with_what_this_device_chooses():
     assert kept(recipe(), recipe()) == (recipe(precision=USUAL), [])
 
 

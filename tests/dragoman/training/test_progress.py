@@ -12,7 +12,7 @@ def stale_after(scores: list[float], **training) -> tuple[float | None, list[int
     return progress.best, stale
 
 
-def test_stale_counts_validations_since_the_best_of_a_metric_of_which_more_or_less_is_better():
+def test_stale_counts_validations_since_the_best_score_in_the_direction_of_the_metric():
     assert stale_after([10.0, 12.0, 12.0, 11.0, 13.0]) == (13.0, [0, 0, 1, 2, 0])
     assert stale_after([90.0, 80.0, 85.0, 80.0, 70.0], metric="ter") == (70.0, [0, 0, 1, 2, 0])
 

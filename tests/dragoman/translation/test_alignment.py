@@ -105,7 +105,7 @@ def test_normalised_words_are_counted_as_they_are_spelled(normalization, subword
     assert normalised.source_words("½ ﬁn") == ["1⁄2", "fin"]
 
 
-def test_pieces_of_a_line_cut_in_parts_find_their_words(identity):
+def test_pieces_of_a_line_in_parts_belong_to_the_words_of_the_line(identity):
     line = "ein  Hund läuft.Ein Hund"
     parts = ["ein", "Hund läuft.", "Ein Hund"]
     pieces = [piece for part in parts for piece in pieces_of(identity, part)]
@@ -118,7 +118,7 @@ def test_pieces_of_a_line_cut_in_parts_find_their_words(identity):
     assert owners[-1] == 3
 
 
-def test_unknown_pieces_reach_to_where_the_next_piece_is_found():
+def test_an_unknown_piece_extends_to_the_next_known_piece():
     unknowing = tokenizer(byte_fallback=False, vocabulary_size=60)
     pieces = pieces_of(unknowing, "日本ein 語 Hund語")
     assert pieces.count("<unk>") == 3
@@ -161,7 +161,7 @@ def test_pharaoh_is_sorted_and_read_back():
     assert parse_pharaoh("") == []
 
 
-def test_a_link_that_is_none_is_refused():
+def test_text_that_is_not_a_link_is_rejected():
     with pytest.raises(InputError, match="'1:2' is no link of a Pharaoh alignment: expected two numbers like 0-1"):
         parse_pharaoh("0-0 1:2")
 
@@ -199,7 +199,7 @@ def test_the_statistical_aligner_finds_words_in_any_order():
     assert f_score(align_statistically([*pairs, Pair("", "")])[:-1], reference) > 0.95
 
 
-def test_statistics_are_of_words_in_lower_case_without_punctuation():
+def test_the_statistical_aligner_ignores_case_and_punctuation():
     assert [plain_word(word) for word in ("Hund.", "„Ja!“", "...")] == ["hund", "ja", "..."]
 
 

@@ -26,7 +26,7 @@ def test_a_glossary_is_read_with_blank_lines_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["dog Hund", "dog\t", "\tHund", "dog\tHund\tchien"])
-def test_a_line_that_is_no_pair_is_refused_by_its_number(tmp_path, line):
+def test_a_malformed_glossary_line_is_rejected_with_its_number(tmp_path, line):
     path = tmp_path / "terms.tsv"
     path.write_text(f"dog\tHund\n{line}\n")
     with pytest.raises(InputError, match=r"terms\.tsv, line 2: expected a source term, a tab, and a target term"):

@@ -23,13 +23,13 @@ def test_cuts_fall_after_sentences_then_clauses_then_words():
     assert cut(["one", "endless", "two"], [1, 9, 1], room=3) == [1, 2, 3]
 
 
-def test_words_alone_are_cut_evenly():
+def test_a_line_of_words_alone_is_split_evenly():
     assert cut(["word"] * 33, [1] * 33, room=32) == [16, 33]
     assert cut(["word"] * 100, [1] * 100, room=32) == [25, 50, 75, 100]
     assert cut(["mm", *["m"] * 8], [2, *[1] * 8], room=4) == [2, 5, 9]
 
 
-def test_a_row_of_dots_takes_no_time():
+def test_a_row_of_dots_is_split_quickly():
     assert cut(["." * 1_000_000 + "x", "y"], [9, 1], room=3) == [1, 2]
 
 
@@ -38,7 +38,7 @@ def test_a_sentence_may_end_in_a_quotation_mark_or_without_a_space():
     assert texts("你好。再见吗？好", limit=6) == ["你好。", "再见吗？好"]
 
 
-def test_a_word_that_is_too_long_is_cut_hard():
+def test_a_word_that_is_too_long_is_split_anywhere():
     assert texts("a bcdefgh i", limit=4) == ["a", "bcd", "efg", "h", "i"]
 
 

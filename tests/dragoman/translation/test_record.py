@@ -48,6 +48,6 @@ def test_a_record_is_json_that_comes_back_the_same():
     assert all(f"{key}  " in translation_record.__doc__ for key in record)
 
 
-def test_a_text_with_other_words_than_its_pieces_is_no_record():
+def test_a_text_whose_words_differ_from_its_pieces_is_rejected():
     with pytest.raises(ValueError, match="zip"):
         translation_record("der", details_of(["the"], PARTS), log_probability=0.0, score=0.0, flags=())

@@ -59,7 +59,7 @@ def stop_while_translating(arguments, journal: Path, signal_number: int, *, dela
 @pytest.mark.parametrize(
     ("signal_number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_a_stopped_translation_goes_on_to_the_same_bytes(
+def test_a_stopped_translation_resumes_to_the_same_bytes(
     run, lines, tmp_path, signal_number, status, command, monkeypatch
 ):
     source, output, whole = (tmp_path / name for name in ("input", "output", "whole"))
@@ -98,7 +98,7 @@ def test_a_translation_killed_twenty_times_ends_with_the_same_bytes(run, lines, 
     assert output.read_bytes() == whole.read_bytes()
 
 
-def test_lines_of_a_pipe_come_out_as_they_go_in_and_a_signal_ends_the_wait_for_more(run, translator):
+def test_lines_of_a_pipe_are_answered_at_once_and_a_signal_ends_the_wait_for_more(run, translator):
     with start([run, "--chunk", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         for line in ("abc", "de f"):
             process.stdin.write(line.encode() + b"\n")
@@ -137,7 +137,7 @@ def stopped_after(chunks: int, monkeypatch, command, arguments) -> None:
         command(arguments)
 
 
-def test_a_list_of_words_that_was_renamed_is_the_same_and_one_that_was_edited_is_not(
+def test_a_renamed_word_list_is_the_same_and_an_edited_one_is_not(
     run, lines, tmp_path, command, monkeypatch
 ):
     source, output, words, renamed = (tmp_path / name for name in ("input", "output", "words", "renamed"))
@@ -160,7 +160,7 @@ def test_every_option_says_how_it_enters_the_identity_of_an_output():
     assert undeclared == {"identity", "coordinator", "processes", "process"}
 
 
-def test_another_model_option_or_input_is_refused_where_a_file_was_begun(run, lines, tmp_path, command, monkeypatch):
+def test_a_partial_output_is_not_resumed_with_another_model_option_or_input(run, lines, tmp_path, command, monkeypatch):
     source, output = tmp_path / "input", tmp_path / "output"
     source.write_text("\n".join(lines), encoding="utf-8")
     arguments = [run, "--input", source, "--output", output, "--chunk", "8"]
@@ -193,7 +193,7 @@ def test_an_output_file_is_replaced_only_when_complete(run, tmp_path, command, m
 
 
 @pytest.mark.slow
-def test_the_processes_of_a_job_divide_a_text_and_neither_needs_the_other_to_its_end(run, lines, tmp_path, command):
+def test_the_processes_of_a_job_divide_a_text_and_finish_independently(run, lines, tmp_path, command):
     source, output, whole = (tmp_path / name for name in ("input", "output", "whole"))
     source.write_text("\n".join(lines * 40), encoding="utf-8")
     arguments = [run, "--input", source, "--beam", "1", "--chunk", "20", "--output"]

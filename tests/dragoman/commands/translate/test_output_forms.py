@@ -43,7 +43,7 @@ def test_a_companion_of_another_length_is_refused(run, command, capsysbinary, tm
         command([run, "--score", path], stdin=b"a\nb\n")
 
 
-def test_json_tells_of_pieces_words_alignment_and_flags(run, lines, command, capsysbinary):
+def test_json_has_pieces_words_alignment_and_flags(run, lines, command, capsysbinary):
     command([run, "--json"], stdin=f"{lines[0]}\n\n".encode())
     first, blank = map(json.loads, capsysbinary.readouterr().out.decode().split("\n")[:-1])
     [found], [empty] = first["translations"], blank["translations"]
@@ -55,7 +55,7 @@ def test_json_tells_of_pieces_words_alignment_and_flags(run, lines, command, cap
     assert empty["alignment"] == empty["pieces"] == []
 
 
-def test_alignments_stand_behind_the_text(run, translator, lines, command, capsysbinary):
+def test_alignments_follow_the_text(run, translator, lines, command, capsysbinary):
     command([run, "--alignments"], stdin=f"{lines[0]}\n\n".encode())
     aligned, blank, _ = capsysbinary.readouterr().out.decode().split("\n")
     text, links = aligned.split(" ||| ")

@@ -43,7 +43,7 @@ def test_a_checkpoint_with_another_checkpoint_is_refused(run, command):
         (["--output", "."], b"", "cannot be written: Is a directory"),
     ],
 )
-def test_bad_input_is_told_in_one_line(run, command, arguments, stdin, message):
+def test_bad_input_is_reported_in_one_line(run, command, arguments, stdin, message):
     with pytest.raises(InputError, match=message):
         command([run, *arguments], stdin=stdin)
 
@@ -64,7 +64,7 @@ def test_options_that_contradict_each_other_are_refused(run, command, capsysbina
         command([run, *arguments], stdin=b"a\n")
 
 
-def test_what_is_no_run_is_refused(tmp_path, run):
+def test_a_directory_that_is_not_a_run_is_rejected(tmp_path, run):
     with pytest.raises(InputError, match="none: no such run directory"):
         Translator.load(tmp_path / "none")
     with pytest.raises(InputError, match=r"not a run: it holds no config\.toml"):
@@ -78,7 +78,7 @@ def test_what_is_no_run_is_refused(tmp_path, run):
         Translator.load(bare, checkpoint="7")
 
 
-def test_a_damaged_best_checkpoint_is_refused_and_another_can_be_asked_for(tmp_path):
+def test_a_damaged_best_checkpoint_is_an_error_and_another_can_be_requested(tmp_path):
     run = make_run(tmp_path / "run", bleu={1: 1.0, 2: 5.0})
     victim = max(
         (path for path in (run / "checkpoints/2").rglob("*") if path.is_file()), key=lambda p: p.stat().st_size

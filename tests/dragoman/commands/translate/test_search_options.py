@@ -28,7 +28,7 @@ def test_unknown_is_never_written(translator, lines):
     assert not any(UNK in row.tokens for _, found in rows for hypotheses in found for row in hypotheses)
 
 
-def test_outputs_begin_with_their_prefixes_and_blank_ones_ask_for_nothing(
+def test_outputs_begin_with_their_prefixes_and_blank_ones_require_nothing(
     run, translator, lines, tmp_path, capsysbinary
 ):
     expected = [found[0].text for found in translator.search(lines[:4])]
@@ -65,7 +65,7 @@ def test_terms_are_met_and_counted(run, translator, lines, command, capsysbinary
     assert b"(100.0%)" in captured.err
 
 
-def test_samples_belong_to_the_line_number_and_the_seed(run, lines):
+def test_samples_depend_on_the_line_number_and_the_seed(run, lines):
     sampling = changed(run, {"sampling": True, "beam": 4, "seed": 3}, n_best=4)
     expected = sampling.search(lines[:9])
     assert sampling.search(lines[:9], batch_size=2) == expected
@@ -74,7 +74,7 @@ def test_samples_belong_to_the_line_number_and_the_seed(run, lines):
     assert other.search(lines[:9]) != expected
 
 
-def test_the_parts_of_a_line_have_samples_of_their_own_and_the_first_those_of_the_line(run, translator):
+def test_the_parts_of_a_line_have_different_samples_and_the_first_those_of_the_line(run, translator):
     sentence = "abcdefgh ijklmn opqrst."
     sampling = changed(run, {"sampling": True, "beam": 1, "temperature": 2.0})
     [[alone]] = sampling.search([sentence])
@@ -84,7 +84,7 @@ def test_the_parts_of_a_line_have_samples_of_their_own_and_the_first_those_of_th
     assert (first.source, first.target != second.target) == (second.source, True)
 
 
-def test_a_prefix_that_leaves_no_room_for_an_end_is_refused_by_its_line(run, command, tmp_path, capsysbinary):
+def test_a_prefix_that_leaves_no_room_for_an_end_is_rejected_with_its_line(run, command, tmp_path, capsysbinary):
     path = tmp_path / "prefixes"
     path.write_text(f"a\n{'b c d e f g h ' * 4}\n")
     with pytest.raises(InputError, match=r"^line 2: its prefix has [0-9]+ tokens, and its translation at most 20, EOS"):
@@ -115,7 +115,7 @@ def test_a_model_of_another_vocabulary_cannot_vote(run, tmp_path):
         Translator.load(run, ensemble=[other])
 
 
-def test_a_second_search_keeps_to_what_was_demanded_of_the_first(run, lines):
+def test_a_second_search_obeys_the_demands_on_the_first(run, lines):
     usual = [found[0].text for found in Translator.load(run).again(lines[:8], first=1)]
     word = usual[0].split()[0]
     sampling = {"sampling": True, "temperature": 0.8, "top_p": 0.9}
@@ -125,7 +125,7 @@ def test_a_second_search_keeps_to_what_was_demanded_of_the_first(run, lines):
     assert begun.text.startswith(word)
 
 
-def test_a_knob_of_decoding_is_heard_and_not_given_twice(run):
+def test_a_decoding_knob_takes_effect_and_is_not_given_twice(run):
     translator = changed(run, {"beam": "3", "length_penalty": "0.5"})
     assert (translator.config.decoding.beam, translator.config.decoding.length_penalty) == (3, 0.5)
     with pytest.raises(InputError, match=r"beam is given twice, as decoding\.beam too: give one of them"):

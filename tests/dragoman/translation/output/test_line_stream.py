@@ -38,7 +38,7 @@ def test_chunks_of_any_size_are_the_lines_of_the_whole(content, count, size):
 
 
 @given(st.binary(max_size=30))
-def test_any_bytes_are_read_or_refused_as_the_whole_is(content):
+def test_a_stream_accepts_and_rejects_the_same_bytes_as_reading_the_whole_file(content):
     def outcome(read):
         try:
             return list(read())
@@ -79,7 +79,7 @@ def test_a_pipe_is_not_counted(monkeypatch):
             assert lines.take(9) == ["a", "b"]
 
 
-def test_what_was_skipped_must_be_what_it_was():
+def test_skipped_lines_must_be_unchanged():
     before = stream(b"a\nb\nc\n")
     before.take(2)
     expected = before.sha256.hexdigest()
@@ -98,14 +98,14 @@ def test_bad_utf8_is_named_by_its_line_wherever_reading_began():
         chunks(lines, 5)
 
 
-def test_what_has_no_line_breaks_is_refused(monkeypatch):
+def test_text_without_line_breaks_is_rejected(monkeypatch):
     monkeypatch.setattr(line_stream, "LONGEST_LINE", 4)
     assert stream(b"abc\nabcd").take(9) == ["abc", "abcd"]
     with pytest.raises(InputError, match="text, line 2: longer than 4 bytes: expected text with line breaks"):
         stream(b"abc\nabcd\n").take(9)
 
 
-def test_what_cannot_be_read_is_told_in_one_line(tmp_path, monkeypatch):
+def test_an_unreadable_file_is_reported_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"text\n" * 100)[:-9])
     for name, message in [("none", "no such file"), (".", "Is a directory"), ("cut.gz", "cannot be decompressed")]:
         with pytest.raises(InputError, match=message), open_lines(str(tmp_path / name)) as lines:

@@ -75,7 +75,7 @@ def finish(process: subprocess.Popen) -> int:
         return process.wait(60)
 
 
-def test_a_process_that_ends_before_any_call_that_reaches_the_disk_is_gone_on_with(tmp_path):
+def test_an_output_resumes_after_a_process_dies_before_any_call_that_reaches_the_disk(tmp_path):
     source, target = tmp_path / "in", tmp_path / "out"
     source.write_bytes(b"".join(b"line %d\n" % number for number in range(14)))
     last_call, ends = 0, 0
@@ -115,7 +115,7 @@ def test_a_process_killed_again_and_again_ends_with_the_same_bytes(tmp_path):
     assert names(tmp_path) == ["in", "out"]
 
 
-def test_an_output_is_gone_on_with_where_it_was_left(tmp_path):
+def test_an_output_resumes_where_it_stopped(tmp_path):
     path = tmp_path / "out"
     begin(path)
     assert names(tmp_path) == ["out.partial", "out.partial.json"]
@@ -128,7 +128,7 @@ def test_an_output_is_gone_on_with_where_it_was_left(tmp_path):
     assert names(tmp_path) == ["out"]
 
 
-def test_what_was_there_before_stays_until_the_file_is_complete_and_then_it_starts_afresh(tmp_path):
+def test_an_older_file_stays_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "out"
     path.write_text("before")
     begin(path)
@@ -146,7 +146,7 @@ def test_a_stop_before_the_first_chunk_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_another_identity_is_refused_unless_it_starts_afresh(tmp_path):
+def test_another_identity_is_rejected_unless_restart_is_set(tmp_path):
     path = tmp_path / "out"
     begin(path)
     for change, message in [
@@ -163,7 +163,7 @@ def test_another_identity_is_refused_unless_it_starts_afresh(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"one\n", b"one\ntwO\n"])
-def test_a_partial_file_that_someone_changed_is_refused(tmp_path, content):
+def test_a_partial_file_that_was_edited_is_rejected(tmp_path, content):
     begin(tmp_path / "out")
     (tmp_path / "out.partial").write_bytes(content)
     with (
@@ -176,7 +176,7 @@ def test_a_partial_file_that_someone_changed_is_refused(tmp_path, content):
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b'{"format": 2}', b"\xff", b"[" * 100_000, '"size": 8', '"lines": 2']
 )
-def test_what_is_no_journal_is_refused(tmp_path, content):
+def test_a_broken_journal_is_rejected(tmp_path, content):
     begin(tmp_path / "out")
     journal = tmp_path / "out.partial.json"
     if isinstance(content, str):  # a field of the wrong type
@@ -189,7 +189,7 @@ def test_what_is_no_journal_is_refused(tmp_path, content):
         pass
 
 
-def test_a_journal_without_its_file_is_of_a_complete_one(tmp_path):
+def test_a_journal_without_a_partial_file_is_ignored(tmp_path):
     begin(tmp_path / "out")
     (tmp_path / "out.partial").rename(tmp_path / "out")
     with open_output(tmp_path / "out", identity=IDENTITY | {"beam": 1}) as output:
@@ -210,7 +210,7 @@ def test_two_processes_never_write_one_file(tmp_path):
     assert (tmp_path / "out").read_bytes() == b"one\n"
 
 
-def test_a_link_stays_one_and_a_device_is_written_to(tmp_path):
+def test_a_link_stays_a_link_and_a_device_is_written_to(tmp_path):
     (tmp_path / "real").write_text("before")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with open_output(tmp_path / "link", identity=IDENTITY) as output:
@@ -223,7 +223,7 @@ def test_a_link_stays_one_and_a_device_is_written_to(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
-def test_a_full_disk_is_told_in_one_line():
+def test_a_full_disk_is_reported_in_one_line():
     with (
         pytest.raises(InputError, match="/dev/full: cannot be written: No space left on device"),
         open_output(Path("/dev/full"), identity=IDENTITY) as output,
@@ -231,7 +231,7 @@ def test_a_full_disk_is_told_in_one_line():
         output.write(b"one\n", Done(1, 0, "e" * 64))
 
 
-def test_the_journal_is_json_that_tells_how_far_and_of_what(tmp_path):
+def test_the_journal_is_json_with_progress_and_identity(tmp_path):
     begin(tmp_path / "out")
     record = json.loads((tmp_path / "out.partial.json").read_text())
     assert record["identity"] == IDENTITY

@@ -41,12 +41,12 @@ def test_a_text_of_unknown_length_has_no_parts():
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "-1/4", "1/0", "1 / 4", "a/b", "1/4/2", "١/٤"])
-def test_what_is_no_shard_is_refused(text):
+def test_a_malformed_shard_is_rejected(text):
     with pytest.raises(InputError, match="expected a part and the number of parts, 1/4 to 4/4"):
         parse_shard(text)
 
 
-def test_the_processes_of_a_job_divide_the_lines_unless_told_otherwise():
+def test_the_processes_of_a_job_divide_the_lines_unless_a_shard_is_given():
     job = {"processes": 3, "has_files": True}
     assert [choose_shard(None, process=process, **job) for process in range(3)] == [Shard(i, 3) for i in (1, 2, 3)]
     assert choose_shard("2/4", process=0, processes=1, has_files=True) == Shard(2, 4)
