@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def compilation_cache() -> Path:
-    """A directory of its own for each JAX and processor: compiled code does not run on another."""
+    """A separate cache for each version of JAX and processor, because compiled code does not run on another."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").split("\n") if cpuinfo.exists() else []
     features = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})

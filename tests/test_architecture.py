@@ -28,7 +28,7 @@ WITHOUT_A_MODULE = {
     "tests/dragoman/commands/test_processes.py": "jobs of several processes, through the commands",
     "tests/dragoman/exchange/test_export.py": "both export formats, through the command",
 }
-"""Tests of no one module, and what they are about. Those directly in tests/ are about the repository as a whole."""
+"""Tests that belong to no single module, and their subjects. Tests directly in tests/ cover the whole repository."""
 
 
 def modules(*folders: str) -> list[Path]:
@@ -37,7 +37,7 @@ def modules(*folders: str) -> list[Path]:
 
 
 def nodes(paths: list[Path]) -> Iterator[tuple[str, ast.AST]]:
-    """Every syntax node of the files, with where it stands."""
+    """Every syntax node of the files, with its location."""
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
@@ -54,7 +54,7 @@ def imports(paths: list[Path]) -> Iterator[tuple[str, str]]:
 
 
 def forbidden_calls(paths: list[Path]) -> Iterator[str]:
-    """What may run code from a file or break parallel text apart, and how to do it instead."""
+    """The calls that may run code from a file or misalign parallel text, each with what to use instead."""
     attributes = {
         "torch.load": "runs code from the file",
         "yaml.load": "builds any object: yaml.safe_load",
@@ -77,7 +77,7 @@ def forbidden_calls(paths: list[Path]) -> Iterator[str]:
 
 
 def imports_of(*folders: str) -> list[tuple[str, str]]:
-    """What files below these folders import of the three rooms and of JAX and its kin."""
+    """The imports of the three packages, of JAX and of its libraries, in the files below these folders."""
     return [found for found in imports(modules(*folders)) if found[1].partition(".")[0] in (*ROOMS, *ARRAYS)]
 
 
@@ -91,7 +91,7 @@ def test_data_imports_neither_the_other_rooms_nor_jax():
 
 
 def test_data_works_where_jax_cannot_be_imported():
-    """Grain looks for JAX and does without it, so that a look at sys.modules would not tell."""
+    """Checking sys.modules would not be enough: Grain imports JAX if it is there, and works without it."""
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in modules("data")]
     program = "import importlib, sys; sys.modules['jax'] = None; [importlib.import_module(n) for n in sys.argv[1:]]"
     done = subprocess.run([sys.executable, "-c", program, *names], cwd=ROOT, capture_output=True, text=True)
@@ -118,7 +118,7 @@ def test_no_room_imports_a_program_a_benchmark_or_a_test():
 
 
 def test_every_import_of_our_own_leads_to_a_module_that_exists():
-    """Also those within functions, and those that a type checker would leave alone."""
+    """Also imports within functions, and those that a type checker ignores."""
     for where, name in imports([*modules(*ROOMS, "benchmarks", "tests"), *PROGRAMS]):
         if name.partition(".")[0] in ROOMS:
             paths = [ROOT / dotted.replace(".", "/") for dotted in (name, name.rpartition(".")[0])]
@@ -127,12 +127,12 @@ def test_every_import_of_our_own_leads_to_a_module_that_exists():
 
 
 def test_every_folder_of_a_room_is_a_package():
-    """What is installed is found by `__init__.py`."""
+    """Installation finds packages by their `__init__.py`."""
     assert not [path for path in modules(*ROOMS) if not (path.parent / "__init__.py").is_file()]
 
 
 def subject(path: Path) -> Path | None:
-    """What a test file is about, by its place: tests/data/test_lines.py -> data/lines.py.
+    """The module that a test file is about, by its path: tests/data/test_lines.py -> data/lines.py.
 
     It is a module or a package, the package of its folder, or a module whose tests are a folder.
     """

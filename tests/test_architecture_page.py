@@ -1,4 +1,4 @@
-"""docs/architecture.md: its examples print what it shows."""
+"""The examples of docs/architecture.md print what the page shows."""
 
 import doctest
 import math
@@ -11,7 +11,7 @@ FRACTION = re.compile(r"-?\d+\.(\d+)")
 
 
 class ToTheLastDigit(doctest.OutputChecker):
-    """Ignores white space and, in numbers with fractions, one unit of the last digit: processors round differently."""
+    """Ignores white space and a difference of one in the last decimal, because processors round differently."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         def plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The documents: links lead to what they name, tables are where the README says, recipes load and say what came out."""
+"""The documents: links are valid, tables are where the README says, recipes load and state their results."""
 
 import ast
 import importlib
@@ -17,7 +17,7 @@ RECIPES = sorted((ROOT / "configs").glob("*.toml"))
 
 
 def links(text: str) -> list[tuple[str, str, str]]:
-    """Each link of a page as (what it shows, path, section), but for those to other sites and those in code."""
+    """Each link of a page as (shown text, path, section), except links to other sites and links in code."""
     found = re.findall(r"\[([^\]]+)\]\(([^)#\s]*)(?:#([^)\s]*))?\)", re.sub("```.*?```", "", text, flags=re.DOTALL))
     return [link for link in found if not link[1].startswith(("https://", "http://"))]
 
@@ -46,12 +46,12 @@ def definitions(path: Path) -> set[str]:
 
 
 def is_python_name(text: str) -> bool:
-    """Whether a link shows a name such as `Embedding.logits`; the name of a file is none."""
+    """Whether a link shows a Python name such as `Embedding.logits`, and not a file name."""
     return all(part.isidentifier() for part in text.split(".")) and not text.endswith(".py")
 
 
 def wrong_links(page: Path) -> Iterator[str]:
-    """What is wrong with each link that does not lead to the file, the section or the Python name that it shows."""
+    """A message for each link that does not lead to the file, section or Python name that it shows."""
     for shown, target, section in links(page.read_text(encoding="utf-8")):
         path, name = page.parent / target if target else page, shown.strip("`").removesuffix("()")
         if not path.exists():

@@ -1,4 +1,4 @@
-"""A run that version 0.1.0 made still loads, and still does what it did then: see golden/make.sh."""
+"""A run made by version 0.1.0 still loads and still gives the same results: see golden/make.sh."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def program(*arguments) -> None:
 
 @pytest.fixture
 def run(tmp_path) -> Path:
-    """A copy: a program may write a lock or a cache into a run."""
+    """A copy of the run, because programs may write into it."""
     return Path(shutil.copytree(GOLDEN / "run", tmp_path / "run"))
 
 

@@ -1,4 +1,4 @@
-"""A choice has one name: what a knob may be set to is what the table of that choice holds."""
+"""The values that a knob accepts are the names in its table."""
 
 from typing import Literal, get_args, get_origin
 
@@ -31,13 +31,13 @@ TABLES = {
     "training.metric": METRICS,
     "devices.strategy": STRATEGIES,
 }
-"""The table behind each knob that has one."""
+"""The table of each knob that has one."""
 
 WITHOUT_TABLE = {
     *("data.toy_task", "data.subword_model", "data.normalization", "data.batching"),
     *("model.norm_position", "model.tied", "model.precision", "model.layer_loop", "decoding.penalty"),
 }
-"""Knobs whose few values the code tells apart by name."""
+"""Knobs without a table, whose few values the code compares by name."""
 
 CHOICES = {name for name, field in KNOBS.items() if get_origin(field.annotation) is Literal}
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, and print a table and one JSON line; what they measure is for a quiet machine."""
+"""The benchmarks run and print a table and one JSON line. Their measurements need a quiet machine."""
 
 import json
 import math
@@ -26,7 +26,7 @@ from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfi
 from transformer.devices import STRATEGIES
 from transformer.model import abstract
 
-# What marian_decode_peer.py is told, and what it answers: torch is not installed here.
+# Imitates marian_decode_peer.py, because torch is not installed here.
 PEER = """import json, sys
 task = json.load(sys.stdin)
 assert [len(batch) for batch in task["batches"]] == [4, 3], task["batches"]
@@ -37,7 +37,7 @@ print(json.dumps({"seconds": 0.5 * task["beam"]}))
 """
 
 
-# What the peers of benchmarks/train.py answer: they are not installed here.
+# Imitates the peers of benchmarks/train.py, which are not installed here.
 TRAIN_PEER = """import json, sys
 precision = sys.argv[sys.argv.index("--precision") + 1]
 about = {"system": sys.argv[0].rpartition("/")[2], "precision": precision, "parameters": 7}
@@ -47,7 +47,7 @@ print(json.dumps({**about, "tokens": [10, 60, 80], "seconds": [1.0, 2.0, 4.0]}))
 
 
 def write_captions(directory: Path) -> None:
-    """Files as Multi30k names them, of a few short sentences."""
+    """Files of a few short sentences, named as in Multi30k."""
     words = {"one": "ein", "two": "zwei", "red": "rot", "dog": "hund", "runs": "rennt", "house": "haus"}
     for split, count in (("train", 200), ("val", 6), ("test_2016_flickr", 6)):
         sentences = [[list(words)[(n * k + k) % 6] for k in range(1, 4 + n % 4)] for n in range(count)]
@@ -206,7 +206,7 @@ def test_the_chunked_loss_takes_less_memory_than_the_plain_one_for_the_same_valu
 
 
 def finished_run(directory: Path, bleu: dict[int, float], *, kept: dict[int, float] | None = None, **training) -> str:
-    """A run with checkpoints, and a log: 2 s an update, 7 s of compilation before it, 20 s a validation."""
+    """A run with checkpoints and a log: 2 s per update, 7 s of compilation before them, 20 s per validation."""
     config = CONFIG.model_copy(update={"training": TrainingConfig(**training)})
     make_run(directory, config, bleu=kept or bleu)
     clock = 1000.0
@@ -222,7 +222,7 @@ def finished_run(directory: Path, bleu: dict[int, float], *, kept: dict[int, flo
 
 
 def test_the_time_to_a_score_is_that_of_validation_and_only_tuned_runs_meet_the_test_set(tmp_path, capsys):
-    """Step 20 is there after 20 x 2 s of updates, 7 s of compilation and the validations of steps 10 and 20."""
+    """Step 20 is reached after 20 x 2 s of updates, 7 s of compilation and the validations of steps 10 and 20."""
     scores = {10: 1.0, 20: 5.0, 30: 9.0}
     free = {"optimizer": "schedule_free", "schedule": "constant"}
     runs = [
@@ -269,7 +269,7 @@ SMALL = Config(
 
 
 def test_operations_and_bytes_of_an_update_are_those_counted_by_hand():
-    """Two tokens on each of two devices; one multiply-add is two operations, and backward twice forward."""
+    """Two tokens on each of two devices. A multiply-add is two operations; the backward pass costs two forward passes."""
     case = scaling.Case(scaling.H100, data=2, fsdp=1, tokens=4)
     attention = 4 * 4 * 4 + 2 * 8 * 4
     layers = (attention + 2 * 4 * 6) + (2 * attention + 2 * 4 * 6)

@@ -1,4 +1,4 @@
-"""Traces: each operation counts for the part of the model that its program names."""
+"""Traces: each operation is attributed to the part of the model that its program names."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ def test_the_newest_trace_is_shared_out_over_parts_an_update_the_longest_first(t
 
 
 def test_kernels_of_a_gpu_count_by_the_operation_they_name_or_else_by_kind(tmp_path):
-    """Two streams of one device; its other threads, which repeat the time, and the host do not count."""
+    """Counts two streams of one device, but not the host or other threads, which repeat the same time."""
     place = {"pid": 1, "tid": 7}
     recorded = [
         {"ph": "M", "name": "process_name", "pid": 1, "args": {"name": "/device:GPU:0"}},

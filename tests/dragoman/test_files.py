@@ -1,4 +1,4 @@
-"""Files: what replaces another is whole or not there, and what cannot be written is told in one line."""
+"""Files: a replacement is complete or absent, and a file that cannot be written is reported in one line."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Signals: they set a flag, the first decides the status, and they end a wait that may last for ever."""
+"""Signals set a flag, the first determines the status, and they interrupt a read that may block forever."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def test_a_signal_interrupts_a_read_that_may_block_forever() -> None:
             os.read(read, 1)
         timer.join()
         assert stop.exit_status == 143
-        os.kill(os.getpid(), signal.SIGTERM)  # outside it is only noted
+        os.kill(os.getpid(), signal.SIGTERM)  # outside, the signal only sets the flag
         with pytest.raises(Interrupted), stop.interrupting():
             pytest.fail("begun although a stop was asked for")
     os.close(read)

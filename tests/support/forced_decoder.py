@@ -1,4 +1,4 @@
-"""Log-probabilities by the decoder over a whole target, without a cache."""
+"""Log-probabilities from the decoder over a whole target, without a cache."""
 
 import functools
 
@@ -12,7 +12,7 @@ from transformer.model import merge
 
 
 def forced_log_probability(graph, parameters, source: list[int], hypothesis: Hypothesis) -> float:
-    """The same output's log-probability by the decoder over the whole target, without a cache."""
+    """The log-probability of an output, from the decoder over the whole target without a cache."""
     labels = [*hypothesis.tokens, *[EOS] * hypothesis.is_finished]
     rows = [padded(source, 32), padded([BOS, *labels[:-1]], 48)]
     log_probabilities = np.asarray(forced(graph, parameters, *rows))

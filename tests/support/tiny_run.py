@@ -1,4 +1,4 @@
-"""A run directory as training leaves it, with a tiny model of random weights: to test what comes after training."""
+"""A run directory as training writes it, with a tiny model of random weights, for tests of what follows training."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from dragoman.runs.run import Run, config_hash, file_hash
 from transformer.config import Config, DecodingConfig, ModelConfig
 from transformer.model import Parameters, build, split
 
-SHARPNESS = 3.0  # larger weights than at the start of training: outputs that differ from sentence to sentence
+SHARPNESS = 3.0  # larger than initial weights, so that outputs differ between sentences
 
 CONFIG = Config(
     data=DataConfig(corpus="toy", toy_pairs=300, vocabulary_size=310, maximum_tokens=32, row_length=32),
@@ -34,7 +34,7 @@ CONFIG = Config(
 def tiny_parameters(
     config: Config, tokenizer: Tokenizer, seed: int, *, ends: float = 1.0
 ) -> tuple[nnx.GraphDef, Parameters]:
-    """A model of random weights, as training splits it. With `ends` above 1, its outputs meet EOS sooner."""
+    """The graph and parameters of a random model. With `ends` above 1, its outputs end sooner."""
     model = build(
         config.model,
         source_vocabulary=tokenizer.source_size,
@@ -51,7 +51,7 @@ def tiny_parameters(
 def make_run(
     directory: Path, config: Config = CONFIG, *, bleu: dict[int, float] | None = None, ends: float = 1.0
 ) -> Path:
-    """A run with one checkpoint for each step in `bleu`, its validation BLEU; weights differ from step to step."""
+    """A run with a checkpoint for each step in `bleu`, its validation BLEU. Weights differ between steps."""
     run = Run(directory)
     run.save_config(config)
     tokenizer = learn_tokenizer(config.data, load_corpora(config.data, "train"))

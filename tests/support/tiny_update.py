@@ -40,7 +40,7 @@ def recipe(*, dropout: float = 0.0, devices: DevicesConfig | None = None, **trai
 
 
 def batches(count: int, vocabulary: int = VOCABULARY) -> list[Batch]:
-    """Batches of copies whose rows have 1 to 7 tokens, so that the slices of a batch differ in real tokens."""
+    """Batches for copying with rows of 1 to 7 tokens, so that slices of a batch differ in real tokens."""
     random = np.random.default_rng(0)
 
     def pair() -> TokenPair:
@@ -63,7 +63,7 @@ def start(config: Config, vocabulary: int = VOCABULARY):
 
 
 def fit(config: Config, steps: int = 20, *, rows: int = ROWS, vocabulary: int = VOCABULARY):
-    """The state and the losses of updates on batches filled up with empty rows, as training fills them up."""
+    """The state and losses after updates on batches padded with empty rows, as in training."""
     (strategy, state), losses = start(config, vocabulary), []
     for batch in batches(steps, vocabulary):
         batch = jax.tree.map(lambda x: np.pad(x[:rows], ((0, ROWS - rows), (0, 0))), batch)
@@ -73,7 +73,7 @@ def fit(config: Config, steps: int = 20, *, rows: int = ROWS, vocabulary: int = 
 
 
 def assert_same_parameters(state, expected, tolerance=1e-5):
-    """Each array is that expected but for this part of its length, which float32 sums in another order may lose."""
+    """Asserts that arrays are equal up to this fraction of their norm: summation order changes float32 sums."""
     expected = dict(jax.tree_util.tree_leaves_with_path(expected.parameters))
     for path, x in jax.tree_util.tree_leaves_with_path(state.parameters):
         error = np.linalg.norm(x - expected[path]) / max(np.linalg.norm(expected[path]), 1e-2)

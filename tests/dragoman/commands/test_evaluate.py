@@ -1,4 +1,4 @@
-"""Scores of runs: what sacrebleu's own command says of the written translations."""
+"""Scores of runs are those that sacrebleu's own command computes for the written translations."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> tuple[Path, Path]:
-    """Twelve sources with references that a random model meets now and then: characters, and its own words."""
+    """Twelve sources with references that a random model sometimes matches: characters, and its own words."""
     directory = tmp_path_factory.mktemp("files")
     pairs = list(load_corpora(CONFIG.data, "test")[0].pairs)[:12]
     source, reference = directory / "test.en", directory / "test.de"

@@ -1,4 +1,4 @@
-"""The allocator's settings: they are heard after one restart, and freed memory serves again without page faults."""
+"""The allocator's settings take effect after one restart, and freed memory is reused without page faults."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The console command: its commands, its help and version, and an interrupt while it starts."""
+"""The console command: its subcommands, help and version, and an interrupt during startup."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ ENVIRONMENT = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}  # witho
 
 
 def call(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
-    """Status, output and errors of the console command, in this process."""
+    """Runs the console command in this process; returns its status, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", ["/anywhere/bin/dragoman", *arguments])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -49,7 +49,7 @@ def test_an_unknown_command_is_reported_in_one_line_with_the_nearest(name, hint,
 
 
 def start(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A program that has run to its end in a process of its own."""
+    """The result of a program that has run to its end in a separate process."""
     return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Several processes on one machine train as one: the same parameters, one stop, one writer, and clear refusals."""
+"""Several processes on one machine train as one: same parameters, one stop, one writer, and clear errors."""
 
 import os
 import signal
@@ -23,8 +23,8 @@ SHORT = (
     *("--training.steps", "12"),
     *("--training.learning_rate", "0.001", "--model.precision", "float32", "--model.dropout", "0"),
 )
-"""In float32, as operands in bfloat16 turn another order of sums into other operands. Without dropout, for which some
-gradients are near zero, where Adam enlarges rounding a thousandfold."""
+"""Uses float32: in bfloat16, a different order of summation gives different operands. Uses no dropout: it makes some
+gradients nearly zero, and Adam then amplifies rounding a thousandfold."""
 
 
 def free_port() -> int:
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def start(*arguments: object, devices: int, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """train.py on so many virtual devices."""
+    """Starts train.py on this many virtual devices."""
     options = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     flags = {"XLA_FLAGS": options.strip()}
     return subprocess.Popen(
@@ -48,7 +48,7 @@ def start(*arguments: object, devices: int, environment: dict[str, str] | None =
 
 
 def start_job(*arguments: object) -> list[subprocess.Popen[str]]:
-    """Two processes of two devices each, by explicit addresses."""
+    """Starts two processes of two devices each, with explicit addresses."""
     address = f"127.0.0.1:{free_port()}"
     return [
         start(*arguments, "--coordinator", address, "--processes", 2, "--process", number, devices=2)
@@ -57,7 +57,7 @@ def start_job(*arguments: object) -> list[subprocess.Popen[str]]:
 
 
 def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
-    """Exit status, standard output and standard error of each, without what the CPU's collectives print."""
+    """The exit status, stdout and stderr of each process, without the messages of the CPU's collectives."""
     results = []
     for process in processes:
         output, errors = process.communicate(timeout=600)
@@ -131,7 +131,7 @@ def test_a_save_that_fails_in_one_process_ends_both_with_its_line(recipe, tmp_pa
 
 
 def test_pmap_trains_in_two_processes_and_its_run_resumes_in_one(recipe, tmp_path):
-    """Four replicas sum gradients in another order than one device: Adam enlarges that."""
+    """Four replicas sum gradients in a different order than one device, and Adam amplifies the difference."""
     run = Run(tmp_path / "run")
     options = [*SHORT, "--devices.strategy", "pmap"]
     results = finish(start_job(recipe, "--run", run.path, *options, "--training.steps", "8"))

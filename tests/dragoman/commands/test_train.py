@@ -1,4 +1,4 @@
-"""Training as a person runs it: to the end, killed and started again, stopped politely, and refused in one line."""
+"""Training as a user runs it: to the end, killed and restarted, stopped by a signal, and rejected in one line."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def recipe(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(recipe, tmp_path_factory) -> Run:
-    """A run trained to its end without interruption, by the program."""
+    """A run that the program trained to its end without interruption."""
     path = tmp_path_factory.mktemp("runs") / "whole"
     done = program("train.py", recipe, "--run", path)
     assert done.returncode == 0, done.stderr
@@ -200,7 +200,7 @@ def test_training_stops_when_validation_no_longer_improves(recipe, tmp_path):
 
 
 def test_the_named_metric_is_logged_chooses_checkpoints_and_stops_training(recipe, tmp_path, capsys):
-    """Of TER, less is better: the best of a run is the smallest."""
+    """Smaller TER is better, so the best checkpoint has the smallest."""
     options = ["--training.metric", "ter", "--training.patience", "2", "--training.validate_every", "4"]
     assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), "--training.steps", "32", *options]) == 0
     run, output = Run(tmp_path / "run"), capsys.readouterr().out
@@ -213,7 +213,7 @@ def test_the_named_metric_is_logged_chooses_checkpoints_and_stops_training(recip
 
 
 def test_validation_scores_are_those_that_evaluate_finds_to_the_last_digit(finished, tmp_path):
-    """The average's too; by another process, on other devices."""
+    """Also the scores of the average. Another process evaluates, on other devices."""
     checkpoints, scores = [finished.checkpoints / name for name in ("16", "average")], tmp_path / "scores.json"
     options = ["--split", "validation", "--json", str(scores)]
     assert evaluate_command.main([*map(str, checkpoints), *options]) == 0
@@ -238,7 +238,7 @@ def test_a_run_stores_its_precision_and_an_older_run_without_one_resumes(finishe
 
 
 class SmallDevice(MeshStrategy):
-    """A device whose memory does not hold a whole update: at step 5 it finds out."""
+    """At step 5, the device runs out of memory for a whole update."""
 
     def __init__(self, graph, config):
         super().__init__(graph, config)
@@ -265,7 +265,7 @@ AUTO = 'training.batch_tokens = "auto"'
 
 
 def test_auto_is_reported_with_its_limit_and_becomes_a_number_in_the_config(recipe, tmp_path, capsys):
-    """Of at most 600 tokens, 18 rows of 32, eight devices take 16: each as many, so that none is empty."""
+    """600 tokens allow 18 rows of 32. Eight devices take 16 of them, so that no row is empty."""
     options = ["--training.batch_tokens", "auto", "--training.batch_tokens_limit", "600"]
     assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), "--training.steps", "1", *options]) == 0
     output = capsys.readouterr().out
@@ -276,7 +276,7 @@ def test_auto_is_reported_with_its_limit_and_becomes_a_number_in_the_config(reci
 
 
 def test_a_resumed_run_keeps_the_number_that_auto_chose_and_reports_padding(recipe, tmp_path, capsys):
-    """Nine rows in sixteen; the number that auto would find is another."""
+    """Nine rows are padded to sixteen. Now auto would find another number."""
     command, run = [str(recipe), "--run", str(tmp_path / "run"), "--training.steps"], Run(tmp_path / "run")
     assert train_command.main([*command, "1", "--training.batch_tokens", "288"]) == 0
     capsys.readouterr()

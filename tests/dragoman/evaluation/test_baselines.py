@@ -1,4 +1,4 @@
-"""The baselines: a dictionary that EM can learn and counting cannot."""
+"""The baselines: EM learns a dictionary that counting cannot learn."""
 
 from data.batch import Pair
 from dragoman.evaluation.baselines import copy_source, learn_dictionary, word_for_word

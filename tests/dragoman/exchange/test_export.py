@@ -33,9 +33,9 @@ from transformer.model import merge
 LINES = [pair.source for pair in load_corpora(CONFIG.data, "validation")[0].pairs if len(pair.source) < 13][:24]
 ODD = ["a\u2028b", "", "  ", "▁a▁", "\ufdd0", "😀 é", "a\tb", "</s>", "<0x41>"]
 
-ENDS = 2.0  # outputs of a random model rarely end by themselves
+ENDS = 2.0  # a random model rarely writes EOS without this
 
-# Every option, alone and together with others; those FIRST are among the slow tests, all among the exhaustive ones.
+# Every option, alone and combined. Those in FIRST are slow tests; all are exhaustive tests.
 FIRST = ("as by default", "rms, swiglu, rotary, output tied", "separate vocabularies, nothing tied")
 OPTIONS = {
     "as by default": {},
@@ -60,7 +60,7 @@ OPTIONS = {
 
 
 def config_with(vocabulary: str = "joint", **model: object) -> Config:
-    """The tiny config with other options, without a length penalty, and with a cache of one stage: less to compile."""
+    """The tiny config with changed options, no length penalty, and a cache of one stage, so that less is compiled."""
     return Config(
         data=CONFIG.data.model_copy(update={"vocabulary": vocabulary, "vocabulary_size": 300}),
         model=CONFIG.model.model_copy(update=model),
@@ -79,9 +79,9 @@ def tokenizers(tmp_path_factory) -> dict[str, Path]:
 
 
 def random_model(directory: Path, config: Config, seed: int = 6) -> tuple[Trained, Tokenizer]:
-    """A model whose every parameter is random, those that training starts at 0 or 1 too, and no output too sure.
+    """A model in which every parameter is random, even those that training starts at 0 or 1; no output is too likely.
 
-    With this seed some translations end by themselves under every option.
+    With this seed, some translations finish under every option.
     """
     tokenizer = Tokenizer.load(directory)
     _, parameters = tiny_parameters(config, tokenizer, seed, ends=2 * ENDS)
@@ -157,7 +157,7 @@ def test_the_problems_of_a_comparison_are_described_in_words():
 
 @pytest.mark.parametrize("quantization", [name for name in QUANTIZATIONS if name != "float32"])
 def test_a_quantised_model_is_smaller_and_close(quantization, tokenizers, tmp_path):
-    """The stored weights are: what the engine makes of activations in int8 differs from processor to processor."""
+    """Compares the stored weights, because the engine's int8 activations differ between processors."""
     ctranslate2 = pytest.importorskip("ctranslate2")
     trained, tokenizer = random_model(tokenizers["joint"], config_with())
     sizes, scores = [], []
@@ -232,7 +232,7 @@ def export(*arguments: object) -> int:
 
 
 def test_the_exported_directory_translates_on_its_own_as_the_run_does(run, exported, tmp_path):
-    """From another directory, where nothing of this project can be imported."""
+    """Runs in another directory, where this project cannot be imported."""
     moved = tmp_path / "moved"
     shutil.copytree(exported, moved)
     text = "\n".join([*LINES, *ODD]).encode()
@@ -246,7 +246,7 @@ def test_the_exported_directory_translates_on_its_own_as_the_run_does(run, expor
     finished = [place for place, best in enumerate(expected) if best[0].is_finished]
     assert len(finished) > len(LINES) / 2
     same = sum(found[place] == expected[place][0].text for place in finished)
-    assert same >= len(finished) - 1  # the probability of the special tokens is not shared out alike
+    assert same >= len(finished) - 1  # the two treat the probability of special tokens differently
 
 
 def test_the_exported_program_warns_of_lines_in_parts_and_has_options(exported):

@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back on any mesh, what is damaged never does, and a crash costs nothing."""
+"""Checkpoints: saved arrays are restored on any mesh, damaged ones never are, and a crash loses nothing."""
 
 import json
 import os
@@ -44,7 +44,7 @@ OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3))
 
 
 def make(seed: int) -> dict[str, Any]:
-    """Parameters that differ from seed to seed."""
+    """Parameters that depend on the seed."""
     first, second = jax.random.split(jax.random.key(seed))
     kernel = jax.random.normal(first, (8, 16))
     return {"encoder": {"layers": [{"kernel": kernel, "bias": jnp.zeros(3)}]}, "scale": jax.random.normal(second, ())}
@@ -65,7 +65,7 @@ def abstract(tree: Any, sharding: Any = None) -> Any:
 
 
 def assert_same(one: Any, other: Any) -> None:
-    """Equal structure, dtypes and bits."""
+    """Asserts equal structure, dtypes and bits."""
     assert jax.tree.structure(one) == jax.tree.structure(other)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
@@ -73,7 +73,7 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 def refusal(function: Callable[..., Any], *arguments: Any) -> str:
-    """The one line with which a call is refused."""
+    """The one-line message of the InputError that a call raises."""
     with pytest.raises(InputError) as caught:
         function(*arguments)
     assert "\n" not in str(caught.value)
@@ -87,7 +87,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def saved(original: Path, tmp_path: Path) -> Path:
-    """A checkpoint a test may damage."""
+    """A checkpoint that a test may damage."""
     return Path(shutil.copytree(original, tmp_path / "checkpoints" / "100"))
 
 
@@ -237,7 +237,7 @@ def test_links_and_pipes_in_a_checkpoint_are_rejected_unopened(saved: Path) -> N
 
 
 def forge(saved: Path, **fields: Any) -> None:
-    """Write a manifest that vouches for itself with other fields."""
+    """Writes a manifest with changed fields and a valid hash."""
     manifest = read_manifest(saved)
     write_manifest(saved, manifest.model_copy(update=fields))
 
@@ -272,7 +272,7 @@ def test_a_manifest_that_is_no_json_is_refused(saved: Path, text: str) -> None:
 
 
 def forge_text(saved: Path, text: str) -> None:
-    """Write a manifest that vouches for itself with any text."""
+    """Writes any text as a manifest with a valid hash."""
     from dragoman.runs.manifest import first_line
 
     (saved / "manifest.json").write_bytes(first_line(text.encode()) + b"\n" + text.encode())
@@ -386,7 +386,7 @@ def test_pruning_keeps_the_newest_the_best_and_the_average(tmp_path: Path) -> No
         checkpointer.wait()
         assert steps(tmp_path) == [2, 4, 6, 7]
         assert verify(tmp_path / "average").averaged == [1, 2]
-        checkpointer.save_average(x, steps=[4, 2], validation=None)  # replaces
+        checkpointer.save_average(x, steps=[4, 2], validation=None)  # replaces the first
         checkpointer.save(7, {"x": jnp.zeros(2)}, x, progress={"again": True})
     assert verify(tmp_path / "average").averaged == [2, 4]
     assert verify(tmp_path / "7").progress == {"again": True}
@@ -456,7 +456,7 @@ def test_opening_finishes_a_complete_leftover_and_clears_the_others(original: Pa
 
 
 class Crash(BaseException):
-    """Stands for the end of the process: no handler of ours catches it, so nothing is cleared up."""
+    """Simulates the end of the process: no handler of ours catches it, so nothing is cleaned up."""
 
 
 class Fault:

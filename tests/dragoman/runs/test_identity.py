@@ -1,4 +1,4 @@
-"""What makes a run the same run: knobs declare what they decide, and later versions still obey it."""
+"""The identity of a run: knobs declare what they determine, and later versions respect it."""
 
 import tomllib
 from pathlib import Path
@@ -27,7 +27,7 @@ def config(**sections: dict[str, Any]) -> Config:
 
 
 class LaterModel(ModelConfig):
-    """A later version: a knob is new, its default is not what runs did before it, and another default has moved."""
+    """A later version with a new knob, whose default differs from earlier behaviour, and with a changed default."""
 
     gates: bool = knob(True, description="a knob of a later version", before=False)
     width: int = knob(1024, description="another default")
@@ -39,7 +39,7 @@ class LaterConfig(Config):
 
 @pytest.fixture
 def later_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recipes are read by that version."""
+    """Makes recipes be read by that version."""
     monkeypatch.setattr(recipe, "Config", LaterConfig)
     monkeypatch.setitem(recipe.SECTIONS, "model", LaterModel)
     monkeypatch.setitem(recipe.KNOBS, "model.gates", LaterModel.model_fields["gates"])
@@ -109,7 +109,7 @@ def test_neither_a_new_knob_nor_a_new_default_changes_the_hash_of_a_stored_confi
 
 def test_a_stored_config_is_read_by_a_later_version_as_it_was_meant(later_version: None, tmp_path: Path) -> None:
     run = Run(tmp_path)
-    run.save_config(config())  # by this version, in full
+    run.save_config(config())  # by this version, with every knob
     found = run.load_config({"training.steps": "7"})
     assert isinstance(found.model, LaterModel)
     assert (found.model.width, found.model.gates, found.training.steps) == (512, False, 7)
@@ -168,7 +168,7 @@ def planned(steps: dict[str, int]) -> Manifest:
 
 
 def test_steps_may_change_on_resume_except_under_the_cosine_schedule(tmp_path: Path) -> None:
-    """Also where they were edited in the run's own config, which only the checkpoint can tell."""
+    """Also if they were edited in the run's own config, which only the checkpoint reveals."""
     constant = [config(training={"steps": steps, "schedule": "constant"}) for steps in (9, 10)]
     cosine = [config(training={"steps": steps, "schedule": "cosine"}) for steps in (9, 10)]
     check_config(*constant, where=tmp_path)

@@ -1,4 +1,4 @@
-"""Recipes and overrides: what a broken one is told, and that a config survives being written."""
+"""Recipes and overrides: the errors of broken ones, and a config that survives being written."""
 
 import re
 from pathlib import Path
@@ -104,7 +104,7 @@ BROKEN = {
 
 
 def refusal(path: Path, overrides: dict[str, str] | None = None) -> str:
-    """The message with which a recipe is refused."""
+    """The error message for a recipe."""
     with pytest.raises(InputError) as caught:
         read_recipe(path, overrides or {})
     assert "\n" not in str(caught.value)

@@ -42,7 +42,7 @@ def test_the_tokenizer_has_one_file_for_a_vocabulary(tmp_path: Path) -> None:
 
 
 def hold(run: Run) -> subprocess.Popen[bytes]:
-    """Another process that holds the lock of a run until it is killed."""
+    """Another process, which holds the lock of a run until it is killed."""
     program = "import sys, time\nfrom dragoman.runs.run import Run\n"
     program += "with Run(sys.argv[1]).lock():\n print(flush=True)\n time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", program, str(run.path)], stdout=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""Memory: the update that "auto" finds is the largest that fits, and running out is one line or smaller parts."""
+"""Memory: "auto" finds the largest update that fits, and running out gives an error of one line or smaller parts."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def recipe(devices: DevicesConfig, **training) -> Config:
 
 
 def planned(config: Config, rows: int) -> int:
-    """Bytes that an update of so many rows takes of each device."""
+    """The bytes that an update of this many rows needs on each device."""
     graph, parameters = abstract(config.model, VOCABULARY, VOCABULARY)
     return planned_memory(STRATEGIES[config.devices.strategy](graph, config).compile(parameters, rows, LENGTH))
 
@@ -44,7 +44,7 @@ def test_auto_takes_the_largest_update_that_leaves_a_tenth_of_a_device_free(devi
 
 
 def test_auto_stays_below_its_limit_and_fills_every_device_and_part():
-    """Of at most 80 rows in six, doubled from 6 on: 48."""
+    """At most 80 rows, in multiples of six that double from 6: 48."""
     assert largest(recipe(DevicesConfig(data=3), accumulation=2), 2**50).tokens == 48 * LENGTH
 
 
@@ -64,7 +64,7 @@ def test_devices_that_cannot_hold_one_row_each_are_refused_by_name():
 
 
 def run_out() -> None:
-    """Asks for more memory than addresses of 47 bits reach."""
+    """Requests more memory than 47-bit addresses can reach."""
     jax.block_until_ready(jnp.zeros(2**46))
 
 

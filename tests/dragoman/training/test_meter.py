@@ -1,4 +1,4 @@
-"""What the log says of speed: operations counted, compilation kept apart, an alarm when it happens again."""
+"""The log's figures of speed: operations, compilation time, and warnings of repeated compilation."""
 
 import time
 
@@ -27,13 +27,13 @@ def model_parts(config: ModelConfig):
 
 
 def make_rows(rows: int, length: int, tokens: int) -> Batch:
-    """Rows of `length` places that hold one pair of `tokens` tokens a side, EOS counted."""
+    """Rows of `length` positions, each with one pair of `tokens` tokens per side, including EOS."""
     pair = TokenPair([5] * (tokens - 1) + [3], [6] * (tokens - 1))
     return make_batch([[pair]] * rows, source_length=length, target_length=length, rows_count=rows)
 
 
 def compiled_forward_flops(config: ModelConfig, rows: int, source_length: int, target_length: int) -> float:
-    """Operations of the encoder, the decoder and the output layer as XLA counts them in the compiled program."""
+    """The operations of encoder, decoder and output layer, as XLA counts them in the compiled program."""
     graph, parameters = model_parts(config)
 
     def forward(parameters, source, target):
@@ -80,7 +80,7 @@ def test_the_peak_of_a_known_device_is_found_by_its_name(kind, peak):
 
 
 class Course:
-    """Updates of a tiny model under a meter, and the warnings of it."""
+    """A meter after updates of a tiny model, and its warnings."""
 
     def __init__(self, *, strategy=MeshStrategy, shapes: int = 1, peak: float = 0.0):
         devices = DevicesConfig(data=2, peak_tflops=peak)

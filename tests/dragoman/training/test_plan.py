@@ -1,4 +1,4 @@
-"""The plan: no "auto" is left in it, a resumed run keeps what was resolved, and more parts change one knob alone."""
+"""The plan has no "auto" left, a resumed run keeps resolved values, and more parts change only one knob."""
 
 from pathlib import Path
 

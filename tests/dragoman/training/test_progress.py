@@ -1,4 +1,4 @@
-"""Progress: a better score sets patience back, by the metric's own direction, and each due step is validated once."""
+"""Progress: a better score, in the metric's direction, resets patience; each due step is validated once."""
 
 from dragoman.training.progress import Progress
 from transformer.config import TrainingConfig

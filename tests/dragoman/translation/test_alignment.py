@@ -1,4 +1,4 @@
-"""From pieces to words and from attention to alignments: nothing lost on odd text, and a known alignment found."""
+"""From pieces to words and from attention to alignments: odd text loses nothing, and a known alignment is found."""
 
 import numpy as np
 import pytest
@@ -136,8 +136,8 @@ def test_a_line_without_words_has_no_owners(identity):
 ATTENTION = np.array(
     [
         # a0    a1    b    EOS
-        [0.30, 0.30, 0.40, 0.00],  # x0: to a by the sum of its pieces
-        [0.10, 0.10, 0.20, 0.60],  # y, but for EOS: tied, so a
+        [0.30, 0.30, 0.40, 0.00],  # x0: a, by the sum of its pieces
+        [0.10, 0.10, 0.20, 0.60],  # y, ignoring EOS: a tie, so a
         [0.00, 0.00, 0.10, 0.90],  # EOS
     ],
     np.float32,

@@ -15,7 +15,7 @@ def test_utilities_are_the_sentence_chrf_of_sacrebleu():
 
 
 def test_the_text_that_agrees_most_comes_first_and_repeats_weigh():
-    """The examples of the docstring, and one text among three that differ from it less than from each other."""
+    """The example of the docstring, and a text that is closer to three others than they are to each other."""
     assert by_expected_utility(["ab", "cd", "ab"]) == [0, 2, 1]
     assert by_expected_utility(["a black cat", "the black dog", "the black cat"])[0] == 2
     assert by_expected_utility(["only"]) == [0]

@@ -1,4 +1,4 @@
-"""Terms found in lines, and all spellings of a word."""
+"""Terms in lines, and all spellings of a word."""
 
 import pytest
 
@@ -9,7 +9,7 @@ DOG, BLACK_DOG, CAT = Term("dog", "Hund"), Term("black dog", "schwarzer Hund"), 
 
 
 def test_a_line_has_a_term_as_a_whole_word_in_any_case_and_the_longest_of_several():
-    """The first is the example of the docstring."""
+    """The first case is the example of the docstring."""
     assert terms_in("Two dogs, one black dog", [DOG, BLACK_DOG]) == [BLACK_DOG]
     assert terms_in("A black dog and a dog", [DOG, BLACK_DOG, CAT]) == [BLACK_DOG, DOG]
     assert terms_in("Dog! dog?", [DOG]) == [DOG]

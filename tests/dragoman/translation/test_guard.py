@@ -1,4 +1,4 @@
-"""The guard: what it finds, and what it leaves alone."""
+"""The guard flags bad translations and leaves sound ones alone."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_examples_are_flagged():
         ("wow", "wooooooooooooow", True),
         ("hahahaha", "hahaha", False),
         ("A dog", "狗的狗的狗的", True),
-        ("so he did", "x a b c d y a b c d z a b c d w a b c d", True),  # not back to back
+        ("so he did", "x a b c d y a b c d z a b c d w a b c d", True),  # not consecutive
     ],
 )
 def test_loops_are_what_repeats_more_than_the_source(source, output, expected):

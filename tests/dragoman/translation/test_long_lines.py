@@ -1,4 +1,4 @@
-"""Long lines are cut at the best place, and nothing of them is lost."""
+"""Long lines are split at the best places, and no text is lost."""
 
 import hypothesis.strategies as st
 from hypothesis import given
@@ -8,7 +8,7 @@ from dragoman.translation.long_lines import cut, encode_parts
 
 
 def by_character(lines):
-    """A tokenizer of one id a character that is no space."""
+    """A tokenizer with one id for each character except spaces."""
     return [[*(ord(c) + 10 for c in line if not c.isspace()), EOS] for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""The record of a translation: parts put together, numbers that agree with each other, and JSON that holds them."""
+"""The record of a translation: parts are joined, its numbers agree with each other, and JSON preserves them."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""One run and one translator for all tests of translate.py: what is compiled for one test serves the others."""
+"""One run and one translator for all tests of translate.py, so that they share compiled programs."""
 
 import io
 import sys
@@ -18,7 +18,7 @@ DEVICES = 2
 
 @pytest.fixture(scope="package", autouse=True)
 def few_devices():
-    """Translators search on two of the eight devices: steps are taken by each, and there may be no more cores."""
+    """Translators search on two of the eight devices, because each adds work and there may be only two cores."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax, "local_devices", lambda: jax.devices()[:DEVICES])
         yield
@@ -41,7 +41,7 @@ def translator(run) -> Translator:
 
 @pytest.fixture
 def command(monkeypatch) -> Callable[..., int | None]:
-    """translate.py in this process."""
+    """Runs translate.py in this process."""
 
     def call(arguments, *, stdin: bytes = b"") -> int | None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))

@@ -1,4 +1,4 @@
-"""Pipes, files that are gone on with after any end, and parts of a text for several processes."""
+"""Pipes, outputs that resume after any interruption, and parts of a text for several processes."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ def saved_lines(journal: Path) -> int:
 
 
 def stop_while_translating(arguments, journal: Path, signal_number: int, *, delay: float = 0.0) -> tuple[int, str]:
-    """Starts a translation and sends a signal some time after a chunk is saved: the exit status and what was told."""
+    """Starts a translation and sends a signal some time after a chunk is saved; returns the exit status and stderr."""
     before = saved_lines(journal)
     with start(arguments, stderr=subprocess.PIPE) as process:
         while process.poll() is None and saved_lines(journal) == before:
@@ -124,7 +124,7 @@ def test_shards_one_after_the_other_are_the_whole(run, lines, tmp_path, suffix, 
 
 
 def stopped_after(chunks: int, monkeypatch, command, arguments) -> None:
-    """Runs a translation that is interrupted after so many chunks."""
+    """Runs a translation that is interrupted after this many chunks."""
     search_chunk, calls = Translator.search_chunk, iter(range(99))
 
     def stopping(*arguments, **options):
@@ -137,9 +137,7 @@ def stopped_after(chunks: int, monkeypatch, command, arguments) -> None:
         command(arguments)
 
 
-def test_a_renamed_word_list_is_the_same_and_an_edited_one_is_not(
-    run, lines, tmp_path, command, monkeypatch
-):
+def test_a_renamed_word_list_is_the_same_and_an_edited_one_is_not(run, lines, tmp_path, command, monkeypatch):
     source, output, words, renamed = (tmp_path / name for name in ("input", "output", "words", "renamed"))
     source.write_text("\n".join(lines[:16]), encoding="utf-8")
     words.write_text("ab\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One line out for each line in, whatever is in it and however long it is; nothing is lost in silence."""
+"""One output line for each input line, for any content and length; nothing is lost silently."""
 
 import json
 

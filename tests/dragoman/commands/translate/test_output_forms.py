@@ -1,4 +1,4 @@
-"""What is written: JSON, alignments, scores of given translations, and what the guard tells."""
+"""The output: JSON, alignments, scores of given translations, and the guard's report."""
 
 import json
 

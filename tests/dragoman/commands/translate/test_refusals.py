@@ -1,4 +1,4 @@
-"""Which checkpoint is taken, and what is refused, in one line."""
+"""The choice of the checkpoint, and errors in one line."""
 
 import pytest
 

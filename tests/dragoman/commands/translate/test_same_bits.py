@@ -1,4 +1,4 @@
-"""A translation has the same bits whatever is around it, and the score that the forced decoder gives it."""
+"""A translation has the same bits in any batch, and the same score as under forced decoding."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""What outputs must have and must not: every option of search does what it says."""
+"""Every search option does what it says, such as required and banned words."""
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""A stream gives the lines that a whole file gives, however it is cut into chunks."""
+"""A stream yields the same lines as a whole file, for any size of chunks."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""An output file: whole or not there, and after any end gone on with to the same bytes."""
+"""An output file is complete or absent, and after any interruption it resumes to the same bytes."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 
 IDENTITY = {"beam": 4, "model": "abc", "json": False}
 
-# Writes each line of a file in capitals, 7 at a time; exits without a word before the k-th call that reaches the disk.
+# Writes each line of a file in capitals, 7 at a time; exits abruptly before the k-th call that reaches the disk.
 PROGRAM = """
 import contextlib, os, sys, time
 from pathlib import Path
@@ -58,7 +58,7 @@ def names(directory: Path) -> list[str]:
 
 
 def begin(path: Path, content: bytes = b"one\ntwo\n", **identity: object) -> None:
-    """Leave a file with two lines, as a stop does."""
+    """Leaves a partial file with two lines, as a stop does."""
     with contextlib.suppress(KeyboardInterrupt), open_output(path, identity=IDENTITY | identity) as output:
         output.write(content, Done(2, 1, "e" * 64))
         raise KeyboardInterrupt

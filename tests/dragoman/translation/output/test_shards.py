@@ -1,4 +1,4 @@
-"""Parts of a text are the whole, each line once, in the order of their files' names."""
+"""The parts of a text contain each line once, in the order of their file names."""
 
 import sys
 from pathlib import Path
