@@ -15,8 +15,8 @@ START  := $(shell date +%s)
 READY            := $(VENV)/.dragoman-development
 READY_QUICKSTART := $(VENV)/.dragoman-quickstart
 
-# Most of the suite's time goes into compiling small programs, so they are compiled without optimisation. Each option is
-# tried first, because XLA exits at an unknown one. `make exhaustive` compiles as users do.
+# The suite spends most of its time compiling small programs, so they are compiled without optimisation. Each option is
+# tried first, because XLA exits if it does not know one. `make exhaustive` compiles with XLA's default options.
 UNOPTIMIZED = $(shell for option in --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false; do \
 	JAX_PLATFORMS=cpu XLA_FLAGS=$$option $(PY) -c 'import jax; jax.devices()' 2> /dev/null && echo $$option; done)
 
@@ -24,11 +24,11 @@ INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --editable
 
 help:
 	@echo "make quickstart   install, train on the bundled corpus, evaluate, translate a few lines"
-	@echo "make setup        .venv with everything for development; does nothing if nothing changed"
+	@echo "make setup        make .venv with everything for development, unless it is up to date"
 	@echo "make check        lint, formatting, types, fast tests"
-	@echo "make test         lint, formatting, types, the suite"
-	@echo "make exhaustive   some tests again, at full size and for every option"
-	@echo "make clean        remove .venv, caches and build leftovers; runs/ stays"
+	@echo "make test         lint, formatting, types, all but the exhaustive tests"
+	@echo "make exhaustive   repeat some tests at full size or for every option"
+	@echo "make clean        remove .venv, caches and build output, but keep runs/"
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV) RUN=$(RUN) JOBS=$(JOBS)"
 	@echo "JOBS=auto runs tests in one process for each core, up to four; JOBS=0 in a single process."
 

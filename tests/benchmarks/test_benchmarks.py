@@ -269,7 +269,7 @@ SMALL = Config(
 
 
 def test_operations_and_bytes_of_an_update_are_those_counted_by_hand():
-    """Two tokens on each of two devices. A multiply-add is two operations; the backward pass costs two forward passes."""
+    """Two tokens on each of two devices. A multiply-add is two operations; backward costs two forward passes."""
     case = scaling.Case(scaling.H100, data=2, fsdp=1, tokens=4)
     attention = 4 * 4 * 4 + 2 * 8 * 4
     layers = (attention + 2 * 4 * 6) + (2 * attention + 2 * 4 * 6)
