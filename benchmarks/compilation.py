@@ -1,8 +1,9 @@
-"""What it costs to compile an update: `python benchmarks/compilation.py [--size tiny base big] [--form loop scan]`.
+"""The cost of compiling an update: `python benchmarks/compilation.py [--size tiny base big] [--form loop scan stack]`.
 
-For each size and form of the program (layers unrolled; layers as a scan; a scan, and an optimizer that works on stacks
-of parameters): lines of StableHLO, which tracing writes; operations in the program that XLA made of it; and seconds of
-tracing and of compiling, without any cache. Parameters are never allocated.
+There are three forms of the program: layers unrolled (loop); layers as a scan (scan); a scan, with an optimizer that
+works on stacks of parameters (stack). For each size and form, this prints the lines of StableHLO that tracing produces,
+the operations in XLA's compiled program, and the seconds of tracing and of compiling, without a cache. Parameters are
+never allocated.
 """
 
 import argparse
@@ -30,7 +31,7 @@ ROW_LENGTH = 64
 
 
 def recipe(size: str, form: str, precision: str) -> Config:
-    """A recipe of this size: tiny is the model of configs/multi30k-en-de.toml, with its optimizer."""
+    """A recipe of this size; tiny has the model and the optimizer of configs/multi30k-en-de.toml."""
     about = SIZES[size]
     return Config(
         data=DataConfig(batching="packed", maximum_tokens=ROW_LENGTH, row_length=ROW_LENGTH),
@@ -48,7 +49,7 @@ def recipe(size: str, form: str, precision: str) -> Config:
 
 
 def measure(config: Config, vocabulary: int, *, stacks: bool) -> dict[str, Any]:
-    """Lines, operations and seconds of the update of a recipe."""
+    """Lines, operations and seconds for a recipe's update."""
     graph, parameters = abstract(config.model, vocabulary, vocabulary)
     strategy = MeshStrategy(graph, config, stacks=stacks)
     start = time.perf_counter()
@@ -63,10 +64,10 @@ def measure(config: Config, vocabulary: int, *, stacks: bool) -> dict[str, Any]:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of the command line."""
-    parser = ArgumentParser(prog="benchmarks/compilation.py", description="What it costs to compile an update.")
-    parser.add_argument("--size", nargs="+", default=list(SIZES), choices=SIZES, help="models (default: all)")
-    parser.add_argument("--form", nargs="+", default=list(FORMS), choices=FORMS, help="of the program (default: all)")
-    parser.add_argument("--precision", default="float32", help="of products (default float32)")
+    parser = ArgumentParser(prog="benchmarks/compilation.py", description="The cost of compiling an update.")
+    parser.add_argument("--size", nargs="+", default=list(SIZES), choices=SIZES, help="model sizes (default: all)")
+    parser.add_argument("--form", nargs="+", default=list(FORMS), choices=FORMS, help="program forms (default: all)")
+    parser.add_argument("--precision", default="float32", help="precision of matrix products (default float32)")
     parser.add_argument("--vocabulary", metavar="N", type=int, default=8000, help="pieces (default 8000)")
     return parser.parse_args(arguments)
 

@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
-# Everything that is claimed of one GPU, in one call: training speed of the base and the big model, Multi30k from text
-# to BLEU, and the speed of translating with the base model. The most telling part comes first.
+# All benchmarks for a single GPU, in one call: training speed of the base and big models, the Multi30k recipe from text
+# to BLEU, and the translation speed of the base model. The most important part comes first.
 #
 #   benchmarks/gpu.sh DATA OUT [--python PYTHON] [--peer-python PYTHON] [--only PARTS] [--limit SECONDS] [--tiny]
 #
 # DATA          directory of Multi30k: train, val and test_2016_flickr, .en and .de, plain or .gz
 # OUT           directory for the output and the log of each part, the runs and table.txt
-# --python      of Dragoman's environment (default python3), with JAX for the GPU: `pip install -e '.[cuda13]'`, or
-#               just the packages it needs: Dragoman itself need not be installed
-# --peer-python of an environment with torch, transformers and sentencepiece: Hugging Face beside us
-# --only        some of train-base,multi30k,train-big,decode, in this order: where a call may last so long and no longer
-# --limit       seconds that any one part may take, in place of its own limit: train-base and train-big 300, multi30k
-#               400, decode 600
-# --tiny        small sizes, to see in a few minutes, on any machine, that all parts run; its figures mean nothing
+# --python      Python with Dragoman's dependencies and JAX for the GPU (default python3), as installed by
+#               `pip install -e '.[cuda13]'`; Dragoman itself need not be installed
+# --peer-python Python with torch, transformers and sentencepiece, to compare with Hugging Face
+# --only        the parts to run: some of train-base,multi30k,train-big,decode, which run in this order
+# --limit       seconds that each step of a part may take, instead of its default limit
+# --tiny        small sizes, to check within minutes, on any machine, that all parts run; the figures are meaningless
 #
-# Each part prints its rows when it ends, and keeps its log. One that fails, or that its limit cuts off, says so and how
-# far it got; the others go on, and the exit status is 1. Both Pythons are tried first: one that finds no GPU is refused.
-# A part that OUT holds already is never run again: name a new directory.
+# Each part prints its rows when it ends, and keeps its log. The row of a part that fails, or exceeds its time limit,
+# says so and how far it got; the other parts still run, and the exit status is 1. Both Pythons are tested first: one
+# that finds no GPU is an error. A part whose log is already in OUT is not run again: name a new directory.
+#
+# Default limits in seconds: train-base 300, multi30k 400 and 100 to score, train-big 300, decode 400 to train a model
+# and 300 to translate.
 set -euo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }

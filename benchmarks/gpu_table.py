@@ -1,6 +1,6 @@
-"""The rows of benchmarks/gpu.sh: `python benchmarks/gpu_table.py OUT [PART ...]`, from what its parts left in OUT.
+"""The result table of benchmarks/gpu.sh, from its output in OUT: `python benchmarks/gpu_table.py OUT [PART ...]`.
 
-A part that failed or was cut off says how far it got; one that was not run has no row.
+The row of a part that failed or was cut off says how far it got. A part that was not run has no row.
 """
 
 import json
@@ -18,7 +18,7 @@ STEPS = {
 }
 """The steps of each part, in order."""
 
-Row = tuple[str, str, str]  # what was measured, of which system, and the result
+Row = tuple[str, str, str]  # part, system, and result
 
 
 def rows(out: Path, parts: Sequence[str]) -> Iterator[Row]:
@@ -33,7 +33,7 @@ def rows(out: Path, parts: Sequence[str]) -> Iterator[Row]:
 
 
 def results(out: Path, part: str) -> Iterator[Row]:
-    """What a part that has ended well measured."""
+    """The rows of a part that succeeded."""
     if part == "multi30k":
         yield multi30k_row(out)
     for one in [] if part == "multi30k" else last_json(out, part):
@@ -41,7 +41,7 @@ def results(out: Path, part: str) -> Iterator[Row]:
 
 
 def how_far(out: Path, step: str) -> str:
-    """What became of a step that did not end well, and the last that it said."""
+    """How a step failed, and the last line it printed."""
     cut = out / f"{step}.cut"
     what = f"cut off after {cut.read_text().strip()} s" if cut.exists() else "failed"
     said = [line.strip() for line in re.split(r"[\r\n]", (out / f"{step}.log").read_text(errors="replace"))]
@@ -50,13 +50,13 @@ def how_far(out: Path, step: str) -> str:
 
 
 def last_json(out: Path, step: str) -> list[dict[str, Any]]:
-    """The JSON line a benchmark ends with."""
+    """The JSON line at the end of a benchmark's output."""
     found: list[dict[str, Any]] = json.loads((out / f"{step}.out").read_text().strip().rpartition("\n")[2])
     return found
 
 
 def training_row(part: str, one: dict[str, Any]) -> Row:
-    """Training speed of a system: the median update, and the mean, which holds the making of all batches."""
+    """Training speed of a system: the median over updates, and the mean, which includes preparing all batches."""
     share = f", {one['utilisation']:.0%} of peak" if one.get("utilisation") else ""
     teraflops = f", {one['device_teraflops']:.3g} TFLOP/s{share}" if "device_teraflops" in one else ""
     compiling = f", compiled in {one['compile_seconds']:.0f} s" if "compile_seconds" in one else ""
@@ -65,13 +65,13 @@ def training_row(part: str, one: dict[str, Any]) -> Row:
 
 
 def decoding_row(one: dict[str, Any]) -> Row:
-    """Speed of translating."""
+    """Translation speed of a system."""
     system = f"{one['system']}, {one['precision']}, beam {one['beam']}"
     return "decode", system, f"{one['tokens_per_second']:,.0f} tokens/s"
 
 
 def multi30k_row(out: Path) -> Row:
-    """The scores of the Multi30k run, and its minutes."""
+    """The scores of the Multi30k run, and its time in minutes."""
     [score] = json.loads((out / "multi30k.json").read_text())["results"]
     minutes = int((out / "multi30k.seconds").read_text()) / 60
     lowercased, cased = score["bleu_lowercased_tokenized"]["score"], score["bleu"]["score"]

@@ -1,8 +1,8 @@
-"""Where the time of a traced program goes: by the parts of the model that `jax.named_scope` names, and by kernel.
+"""The time that a traced program spends in each part of the model, as named by `jax.named_scope`, and in each kernel.
 
-On a CPU each operation of the trace has the name of one in the compiled program. On a GPU, kernels that XLA wrote have
-such names too, with other separators; those of libraries, and all of a CUDA graph, have only names of their own, and
-are told apart by kind.
+On a CPU, each operation of the trace has the name of an operation in the compiled program. On a GPU, so do the kernels
+that XLA generates, with different separators. Kernels of libraries, and all kernels of a CUDA graph, have other names;
+they are classified by kind.
 """
 
 import gzip
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PARTS = ("optimizer", "loss", "attention", "projection", "norm", "dropout", "embedding")
-"""Names of scopes; whatever lies in none of them is "other": residual connections, activations, masks."""
+"""Names of scopes. Everything outside them is "other": residual connections, activations, masks."""
 
 HOLDERS = {"while", "call", "conditional"}
-"""Operations whose time is that of others inside them."""
+"""Operations that contain others, whose time must not be counted twice."""
 
 KINDS = (
     ("attention kernels", r"fmha|flash|mha_|attention|cudnn.*sdpa"),
@@ -28,13 +28,13 @@ KINDS = (
     ("communication", r"nccl|all_?reduce|all_?gather|reduce_?scatter"),
     ("elementwise", r"fusion|add|multiply|select|convert|broadcast|loop|wrapped"),
 )
-"""Kinds of kernels whose part nobody knows, by what their names contain; the first pattern that is found decides."""
+"""Kinds of kernels whose part is unknown, by patterns in their names; the first that matches decides."""
 
 LONGEST = 10
 
 
 class Event(NamedTuple):
-    """Something that ran for a while: the operation it computes, if it tells, its own name, and milliseconds."""
+    """An event of the trace: the operation it computes (its name, if that is unknown), its name, and milliseconds."""
 
     operation: str
     name: str
@@ -42,14 +42,14 @@ class Event(NamedTuple):
 
 
 def normalized(name: str) -> str:
-    """A name as both a program and a kernel spell it: "loop_add_fusion.3" and "loop_add_fusion_3" are one."""
+    """A name in a form common to programs and kernels: "loop_add_fusion.3" and "loop_add_fusion_3" are equal."""
     return re.sub(r"\W", "_", name)
 
 
 def parts_of(program: str) -> dict[str, str]:
-    """The part of each operation of a compiled program, read off its text, by normalised name.
+    """The part of the model of each operation in a compiled program's text, by normalised name.
 
-    An operation that XLA fused from those of several parts has the name of its last one, and so its part.
+    If XLA fused operations of several parts, the last one decides.
     """
     found = {}
     for line in program.split("\n"):
@@ -62,7 +62,7 @@ def parts_of(program: str) -> dict[str, str]:
 
 
 class Trace(NamedTuple):
-    """What a trace holds: of an accelerator what ran on its streams, else everything on the host."""
+    """The events of a trace: those on the streams of an accelerator, or else everything on the host."""
 
     events: list[Event]
     is_device: bool
@@ -82,7 +82,7 @@ def read_trace(directory: Path) -> Trace:
 
 
 def device_streams(recorded: Iterable[dict[str, Any]]) -> set[tuple[Any, Any]]:
-    """Processes and threads of a trace that stand for the streams of an accelerator; none on a CPU."""
+    """(process, thread) of each stream of an accelerator in a trace; empty on a CPU."""
     names = {
         (kind, event.get("pid"), event.get("tid") if kind == "thread_name" else None): event["args"].get("name", "")
         for event in recorded
@@ -90,18 +90,18 @@ def device_streams(recorded: Iterable[dict[str, Any]]) -> set[tuple[Any, Any]]:
     }
     devices = {pid for (kind, pid, _), name in names.items() if kind == "process_name" and "/device:" in name}
     threads = {(pid, tid): name for (kind, pid, tid), name in names.items() if kind == "thread_name" and pid in devices}
-    # Other threads of a device repeat its time: whole modules, operations, scopes.
+    # Other threads of a device show the same time again, for whole modules, operations or scopes.
     return {place for place, name in threads.items() if re.match(r"Stream|XLA Ops$", name)} if devices else set()
 
 
 def kind_of(kernel: str) -> str:
-    """What a kernel does, as far as its name tells."""
+    """The kind of a kernel, judged by its name."""
     found = (kind for kind, pattern in KINDS if re.search(pattern, kernel, re.IGNORECASE))
     return next(found, "unknown")
 
 
 def part_of(event: Event, parts: dict[str, str]) -> str | None:
-    """The part of the model that an event belongs to, if the program names it."""
+    """The part of the model that an event belongs to; None if the program does not name the event."""
     for name in (event.operation, event.name):
         if (part := parts.get(normalized(name))) is not None:
             return part
@@ -109,11 +109,11 @@ def part_of(event: Event, parts: dict[str, str]) -> str | None:
 
 
 def milliseconds(trace: Trace, program: str, updates: int) -> dict[str, float]:
-    """Milliseconds of each part in one of the traced updates, the longest first.
+    """Milliseconds of each part in an update, averaged over the traced updates, longest first.
 
-    Operations that run side by side count each in full: on a CPU the sum is more than an update takes. What the program
-    does not name stands under its kind in parentheses if it ran on an accelerator; on a CPU it is the host's own, and
-    is left out.
+    Operations that run at the same time each count in full, so on a CPU the sum can exceed the time of an update. On an
+    accelerator, events that the program does not name are listed by kind, in parentheses. On a CPU, they belong to the
+    host, and are left out.
     """
     parts, total = parts_of(program), defaultdict[str, float](float)
     for event in trace.events:
@@ -126,14 +126,14 @@ def milliseconds(trace: Trace, program: str, updates: int) -> dict[str, float]:
 
 
 def table_of_parts(taken: dict[str, float]) -> str:
-    """One line a part."""
+    """A table with a line for each part."""
     whole = sum(taken.values())
     lines = [f"{whole:.0f} ms of operations in an update, of which"]
     return "\n".join(lines + [f"    {part:28} {ms:7.1f} ms {ms / whole:5.0%}" for part, ms in taken.items()])
 
 
 def longest(trace: Trace, program: str, updates: int) -> str:
-    """A table of the kernels, or operations, that take longest in an update: milliseconds, calls, part, name."""
+    """A table of the kernels, or operations, that take the most time in an update."""
     parts = parts_of(program)
     total, calls = defaultdict[str, float](float), defaultdict[str, float](float)
     labels: dict[str, str] = {}

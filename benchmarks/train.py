@@ -1,23 +1,23 @@
-"""Training speed in real target tokens a second, on the same text, vocabulary and sizes, in one run.
+"""Training speed of Dragoman and its peers, in real target tokens a second, on the same text, vocabulary and sizes.
 
     python benchmarks/train.py --source train.en.gz --target train.de.gz \\
         [--peer-python PYTHON] [--joeynmt-python PYTHON]
 
-Times Dragoman's update, data pipeline included, and two peers, each with the Python of an environment of its own:
-Hugging Face's MarianMTModel in eager PyTorch (benchmarks/marian_peer.py: torch, transformers and sentencepiece) and
-JoeyNMT with its own trainer (benchmarks/joey_peer.py says what it needs). Every shape is compiled before the clock
-starts. Prints a table of medians over updates with their quartiles, and the mean, which counts the moments in which
-text is tokenised too; Dragoman's TFLOP/s a device; how its best compares with the fastest peer; and one JSON line.
+Times Dragoman's updates, including the data pipeline, and those of two peers, each with the Python of its own
+environment: Hugging Face's MarianMTModel in eager PyTorch (benchmarks/marian_peer.py: torch, transformers and
+sentencepiece) and JoeyNMT with its own trainer (benchmarks/joey_peer.py says what it needs). Every shape is compiled
+before timing starts. Prints a table of medians over updates with their quartiles, and the mean, which includes time
+spent on tokenising; Dragoman's TFLOP/s for each device; how its best result compares with the fastest peer; and one
+JSON line.
 
-The default is a small model. The base model of Vaswani et al. 2017, against both precisions of PyTorch, is slow on a
-CPU, so that its default is few updates:
+The default is a small model. The base model of Vaswani et al. 2017 is slow on a CPU, so few updates are timed by
+default. To compare it with both precisions of PyTorch:
 
     python benchmarks/train.py --size base --batching packed --source train.en.gz --target train.de.gz \\
         --peer-python PYTHON --peer-precision float32 bfloat16 [--steps 10] [--batch-tokens 4096]
 
-`--profile DIRECTORY` writes a trace of five updates there, which TensorBoard with its profile plug-in and
-https://ui.perfetto.dev open, and, where batches have one shape (packed), prints how its time is shared out over the
-parts of the model.
+`--profile DIRECTORY` writes a trace of five updates there, for TensorBoard with its profile plug-in or
+https://ui.perfetto.dev. If batches have one shape (packed), it also prints the time spent in each part of the model.
 """
 
 from dragoman.commands.huge_pages import KEPT_PAGES, environment_without, use_huge_pages
@@ -69,7 +69,7 @@ SIZES = {
 
 
 def recipe(options: argparse.Namespace, precision: str) -> Config:
-    """The sizes of the command line as a recipe."""
+    """A recipe with the sizes of the command line."""
     return Config(
         data=DataConfig(
             train=[[str(Path(options.source).resolve()), str(Path(options.target).resolve())]],
@@ -92,9 +92,9 @@ def recipe(options: argparse.Namespace, precision: str) -> Config:
 
 
 def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str = "") -> dict[str, Any]:
-    """Tokens and seconds of updates in the order of training; the first of each shape only compiles.
+    """Tokens and seconds of each update, in order; the first update of each shape compiles and is not timed.
 
-    With `profile`, a directory, more updates of the same shapes are traced into it, after those that are timed.
+    With `profile`, a directory, further updates of the same shapes are traced into it after the timed ones.
     """
     if choice := choose(config, batch_shapes(config.data, batch_tokens=config.training.batch_tokens)):
         config = config.with_model({"attention_kernel": choice.kernel})
@@ -167,7 +167,7 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
 
 
 def batch_flops(model: ModelConfig, vocabulary: int, batch: Batch) -> float:
-    """Operations of an update on the real tokens of a batch."""
+    """The operations of an update on the real tokens of a batch."""
     tokens = [float((segments != 0).sum()) for segments in (batch.source_segments, batch.target_segments)]
     size = BatchSize(tokens[0], tokens[1], batch.source.shape[1], batch.target_inputs.shape[1])
     return update_flops(model, vocabulary, size)
@@ -176,7 +176,7 @@ def batch_flops(model: ModelConfig, vocabulary: int, batch: Batch) -> float:
 def time_peer(
     options: argparse.Namespace, python: str, script: Path, directory: Path, precision: str
 ) -> dict[str, Any]:
-    """A peer's tokens and seconds of updates, from its own Python, on the vocabulary in `directory`."""
+    """Tokens and seconds of a peer's updates, run by its own Python, with the vocabulary in `directory`."""
     command = [python, str(script), options.source, options.target, str(directory / "tokenizer.model")]
     for name in ("layers", "width", "heads", "feed_forward", "dropout", "batch_tokens", "steps"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
@@ -190,12 +190,12 @@ def time_peer(
 
 
 def profile_of(options: argparse.Namespace, precision: str) -> str:
-    """Where the trace of a policy goes; empty: nowhere."""
+    """The directory for the trace of a precision; empty: no trace."""
     return str(Path(options.profile) / precision) if options.profile else ""
 
 
 def with_rates(result: dict[str, Any]) -> dict[str, Any]:
-    """Tokens a second in place of the tokens and seconds of each update: median, quartiles and mean."""
+    """The result with tokens a second (median, quartiles and mean) instead of tokens and seconds of each update."""
     tokens, seconds = result["tokens"], result["seconds"]
     low, median, high = statistics.quantiles([t / s for t, s in zip(tokens, seconds, strict=True)], n=4)
     about = {name: value for name, value in result.items() if name not in ("tokens", "seconds")}
@@ -204,7 +204,7 @@ def with_rates(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def share(result: dict[str, Any]) -> str:
-    """The columns of operations: empty for peers, whose arithmetic nobody counted."""
+    """The columns for TFLOP/s; empty for peers, whose operations are not counted."""
     if "device_teraflops" not in result:
         return ""
     of_peak = f"{result['utilisation']:7.0%}" if result["utilisation"] else f"{'-':>7}"
@@ -212,7 +212,7 @@ def share(result: dict[str, Any]) -> str:
 
 
 def row(result: dict[str, Any]) -> str:
-    """The line of a system and precision."""
+    """The table's line for a system and precision."""
     low, high = result["quartiles"]
     return (
         f"{result['system']:28} {result['precision']:17} {result['parameters']:10,} "
@@ -222,7 +222,7 @@ def row(result: dict[str, Any]) -> str:
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """One line a system and precision."""
+    """The table, with a line for each system and precision."""
     lines = [
         f"{'system':28} {'precision':17} {'parameters':>10} {'tokens/s':>9} {'quartiles':>19} {'mean':>9} "
         f"{'TFLOP/s':>8} {'of peak':>7}"
@@ -232,7 +232,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def comparison(results: Sequence[dict[str, Any]]) -> str:
-    """How Dragoman's best median compares with the best of the peers."""
+    """A line that compares Dragoman's best median with that of the fastest peer."""
     ranked = sorted(results, key=lambda result: result["tokens_per_second"], reverse=True)
     ours = next(result for result in ranked if result["system"] == "Dragoman")
     theirs = next((result for result in ranked if result["system"] != "Dragoman"), None)
@@ -246,8 +246,8 @@ def comparison(results: Sequence[dict[str, Any]]) -> str:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options of the command line, with what the size says where they are silent."""
-    parser = ArgumentParser(prog="benchmarks/train.py", description="Training speed, beside a peer on the same text.")
+    """The options of the command line, with defaults from the model size."""
+    parser = ArgumentParser(prog="benchmarks/train.py", description="Training speed, compared with peers.")
     parser.add_argument("--source", required=True, help="training text, source side; plain, .gz or .xz")
     parser.add_argument("--target", required=True, help="training text, target side")
     parser.add_argument("--peer-python", default="", help="Python with torch, transformers and sentencepiece")
@@ -255,7 +255,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--profile", default="", metavar="DIRECTORY", help="write a trace of a few of Dragoman's updates"
     )
-    parser.add_argument("--precision", nargs="+", default=["float32", "auto"], help="Dragoman's policies to time")
+    parser.add_argument("--precision", nargs="+", default=["float32", "auto"], help="Dragoman's precisions to time")
     parser.add_argument("--peer-precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
     parser.add_argument("--batching", default="bucketed", choices=["bucketed", "packed"], help="Dragoman's rows")
     parser.add_argument(
@@ -263,26 +263,28 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         metavar="N",
         type=int,
         default=128,
-        help="tokens of Dragoman's longest rows; it leaves out longer sentences (default 128)",
+        help="tokens in Dragoman's longest rows; longer sentences are left out (default 128)",
     )
-    parser.add_argument("--size", default="small", choices=SIZES, help="of the model (default small), changed by:")
+    parser.add_argument("--size", default="small", choices=SIZES, help="model size (default small), changed by:")
     for name in SIZES["small"]:
         sizes = ", ".join(f"{size} {values[name]}" for size, values in SIZES.items())
         parser.add_argument(
             f"--{name.replace('_', '-')}", metavar="N", type=int, default=argparse.SUPPRESS, help=f"({sizes})"
         )
-    parser.add_argument("--vocabulary", metavar="N", type=int, default=8000, help="(default 8000)")
-    parser.add_argument("--batch-tokens", metavar="N", type=int, default=4096, help="of an update (default 4096)")
-    parser.add_argument("--dropout", metavar="X", type=float, default=0.3, help="(default 0.3)")
+    parser.add_argument("--vocabulary", metavar="N", type=int, default=8000, help="pieces (default 8000)")
+    parser.add_argument(
+        "--batch-tokens", metavar="N", type=int, default=4096, help="tokens in an update (default 4096)"
+    )
+    parser.add_argument("--dropout", metavar="X", type=float, default=0.3, help="dropout rate (default 0.3)")
     given = parser.parse_args(arguments)
     options = argparse.Namespace(**SIZES[given.size] | vars(given))
     if options.steps < 2:
-        raise InputError(f"--steps is {options.steps}: expected 2 or more, to tell how much updates differ")
+        raise InputError(f"--steps is {options.steps}: expected 2 or more, to measure how much updates vary")
     return options
 
 
 def measurements(options: argparse.Namespace, tokenizer: Tokenizer, directory: Path) -> Iterator[dict[str, Any]]:
-    """What each system took, one after the other."""
+    """The results of each system, measured one after the other."""
     for name in options.precision:
         yield time_dragoman(recipe(options, name), tokenizer, options.steps, profile_of(options, name))
     if options.peer_python:
@@ -303,7 +305,7 @@ def main(arguments: list[str]) -> None:
         tokenizer.save(directory)
         for timed in measurements(options, tokenizer, Path(directory)):
             results.append(with_rates(timed))
-            print(row(results[-1]), file=sys.stderr)  # a run that is cut off later has shown this much
+            print(row(results[-1]), file=sys.stderr)  # shows this result even if the run is cut off later
     print(f"{platform.machine()}, {jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print(table(results))
     print(comparison(results))

@@ -1,4 +1,4 @@
-"""What data/ hands to transformer/: pairs of sentences as rows of token ids."""
+"""The batch that data/ passes to transformer/: pairs of sentences as rows of token ids."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Pair(NamedTuple):
 
 
 class TokenPair(NamedTuple):
-    """One pair as ids: the source ends with EOS; the target has neither BOS nor EOS."""
+    """One pair as ids. The source ends with EOS; the target has neither BOS nor EOS."""
 
     source: list[int]
     target: list[int]

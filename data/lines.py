@@ -21,7 +21,7 @@ LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
 class LineFile(Sequence[str]):
-    """The lines of one text, kept as bytes and offsets, decoded when they are asked for.
+    """The lines of one text, stored as bytes and offsets, and decoded on access.
 
     Lines end at b"\\n" and nowhere else. A b"\\r" just before it is dropped, and so is a byte order mark at the start.
 
@@ -41,7 +41,7 @@ class LineFile(Sequence[str]):
         self._check()
 
     def _check(self) -> None:
-        """InputError names the first line that is not UTF-8. Decodes in blocks, for large files."""
+        """Raises InputError that names the first line that is not UTF-8. Decodes in blocks, for large files."""
         for first in range(0, len(self), 4096):
             last = min(first + 4096, len(self)) - 1
             try:
@@ -84,7 +84,7 @@ def read_lines(source: str | Path | bytes, *, name: str = "standard input") -> L
 
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turns errors of reading a file into InputError, which calls the file `name`."""
+    """A context that turns errors of reading a file into InputError, in which the file is called `name`."""
     try:
         yield
     except DAMAGED as error:
@@ -101,7 +101,7 @@ def not_utf8(name: str, line: int, error: UnicodeDecodeError) -> InputError:
 
 
 def find_file(path: str | Path) -> Path:
-    """The path itself, or with .gz or .xz added, whichever is a file; InputError where none is."""
+    """The path itself, or with .gz or .xz added, whichever is a file. Raises InputError if none is."""
     candidates = [Path(f"{path}{suffix}") for suffix in ("", *OPENERS)]
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None and Path(path).exists():
@@ -112,5 +112,5 @@ def find_file(path: str | Path) -> Path:
 
 
 def one_line(text: str) -> str:
-    """The text with a space in place of anything that a program may take for a line break: "a\\u2028b" -> "a b"."""
+    """The text with a space for anything that a program may take for a line break: "a\\u2028b" -> "a b"."""
     return LINE_BREAKS.sub(" ", text)

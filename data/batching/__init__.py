@@ -1,1 +1,1 @@
-"""From pairs of tokens to rows: filters, order, packing, and the stream of batches that a run resumes."""
+"""Batches from token pairs: filters, order, packing, and a stream of batches that resumes exactly."""

@@ -1,10 +1,10 @@
-"""What `training_batches` iterates over: an endless stream of shuffled batches that resumes exactly.
+"""The endless stream of shuffled batches behind `training_batches`, which resumes exactly.
 
     draws of a block, and those carried into it -> texts -> tokens -> kept -> rows by length -> full batches, shuffled
                                                                                             -> left over, carried on
 
-A block depends only on its number and on the draws carried into it. So the state is that number, those draws, and the
-position among the batches of the block.
+A block depends only on its number and on the draws carried into it. So the state of the stream is that number, those
+draws, and the position among the block's batches.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
 
 class Carried(list[Draw]):
-    """Draws carried to the next block. The list never changes, so copies of a state share it."""
+    """Draws carried into the next block. The list never changes, so copies of a state share it."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Carried":
         return self
@@ -65,7 +65,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
         return BatchIterator(self)
 
     def tokenize(self, draws: Sequence[Draw]) -> tuple[list[Draw], list[TokenPair]]:
-        """The draws that the filters keep, and their tokens. Sampling never changes what is kept."""
+        """The draws that the filters keep, and their tokens. Subword sampling never changes which draws are kept."""
         texts = self.order.read([draw.pair for draw in draws])
         pairs = self.tokenizer.encode_pairs(texts)
         kept, _ = keep_pairs(pairs, self.config)
@@ -84,7 +84,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
         return [TokenPair(*pair) for pair in zip(sources, targets, strict=True)]
 
     def block(self, number: int, carried: Sequence[Draw]) -> Block:
-        """The batches of a block, in their order."""
+        """The batches of a block, in order."""
         draws, pairs = self.tokenize([*carried, *self.order.draws(number)])
         batches: list[tuple[int, list[Row]]] = []
         left: list[Draw] = []
@@ -100,7 +100,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
 
 
 class BatchIterator(grain.DatasetIterator[Batch]):
-    """A position in the stream: a block, the draws carried into it, and the next of its batches."""
+    """A position in the stream: a block, the draws carried into it, and the index of its next batch."""
 
     def __init__(self, dataset: TrainingBatches):
         super().__init__()
@@ -122,14 +122,14 @@ class BatchIterator(grain.DatasetIterator[Batch]):
         return make_share([[block.pairs[n] for n in row] for row in rows], self._dataset.share, length=length)
 
     def _advance(self, block: Block) -> None:
-        """Moves to the next block. InputError after an epoch in which the filters kept nothing."""
+        """Moves to the next block. Raises InputError after an epoch in which the filters kept nothing."""
         self._idle = 0 if block.pairs else self._idle + 1
         if self._idle >= self._dataset.order.blocks_per_epoch:
             raise InputError("no training pair passes the filters: see data.maximum_tokens and data.maximum_side_ratio")
         self._number, self._next, self._carried, self._block = self._number + 1, 0, block.carried, None
 
     def get_state(self) -> dict[str, Any]:
-        """The position as a JSON object. All states of a block share one list of carried draws."""
+        """The position as a JSON object. The states of a block share one list of carried draws."""
         return {
             "signature": self._dataset.signature,
             "block": self._number,
@@ -138,7 +138,7 @@ class BatchIterator(grain.DatasetIterator[Batch]):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continues where `get_state` was called. InputError if the data or the rows were different then."""
+        """Continues where `get_state` was called. Raises InputError if the data or the rows have changed since then."""
         found, expected = state["signature"], self._dataset.signature
         if differing := sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)):
             key = differing[0]

@@ -1,4 +1,4 @@
-"""Which pairs are kept, and how many were dropped for which reason. The first reason that applies is counted."""
+"""Filters of training pairs, and counts of dropped pairs by reason. Only the first reason that applies is counted."""
 
 import hashlib
 from collections import Counter
@@ -11,17 +11,17 @@ from data.config import DataConfig
 
 
 def is_empty(pair: TokenPair, config: DataConfig) -> bool:
-    """A side without a token; the source's EOS does not count."""
+    """True if a side has no tokens, not counting the source's EOS."""
     return len(pair.source) < 2 or not pair.target
 
 
 def is_too_long(pair: TokenPair, config: DataConfig) -> bool:
-    """A side of more tokens than `maximum_tokens`, EOS counted on both."""
+    """True if a side has more than `maximum_tokens` tokens, including EOS."""
     return max(sides(pair)) > config.maximum_tokens
 
 
 def is_unbalanced(pair: TokenPair, config: DataConfig) -> bool:
-    """Sides that differ by more than `maximum_side_ratio` in tokens, EOS counted on both."""
+    """True if the ratio of the sides' tokens, including EOS, is above `maximum_side_ratio`."""
     return config.maximum_side_ratio > 0 and max(sides(pair)) > config.maximum_side_ratio * min(sides(pair))
 
 
@@ -33,12 +33,12 @@ FILTERS: dict[str, Callable[[TokenPair, DataConfig], bool]] = {
 
 
 def sides(pair: TokenPair) -> tuple[int, int]:
-    """Positions that the pair takes on each side, EOS counted: ([a, b, EOS], [x]) -> (3, 2)."""
+    """The positions that the pair takes on each side, including EOS: ([a, b, EOS], [x]) -> (3, 2)."""
     return len(pair.source), len(pair.target) + 1
 
 
 def keep_pairs(pairs: Sequence[TokenPair], config: DataConfig) -> tuple[list[int], Counter[str]]:
-    """Indices of the pairs that no filter drops, and the number that each one drops."""
+    """Indices of the pairs that no filter drops, and the number that each filter drops."""
     kept: list[int] = []
     dropped: Counter[str] = Counter()
     for index, pair in enumerate(pairs):
@@ -51,7 +51,7 @@ def keep_pairs(pairs: Sequence[TokenPair], config: DataConfig) -> tuple[list[int
 
 
 def first_occurrences(pairs: Iterable[Pair]) -> np.ndarray:
-    """Indices of the pairs whose text was not seen before: [ab, cd, ab] -> [0, 1]."""
+    """Indices of the pairs without duplicates, of which the first is kept: [ab, cd, ab] -> [0, 1]."""
     seen: set[bytes] = set()
     indices = []
     for index, pair in enumerate(pairs):

@@ -1,4 +1,4 @@
-"""The order in which training pairs are drawn, as a function of the seed: any block of it can be computed alone."""
+"""The order in which training pairs are drawn, a function of the seed. Any block of it can be computed alone."""
 
 import functools
 import hashlib
@@ -18,16 +18,16 @@ ROUNDS = 4
 
 
 class Draw(NamedTuple):
-    """A drawn pair: the number of the pass over its corpus, and its index into all corpora laid end to end."""
+    """A drawn pair: the number of the pass over its corpus, and its index in the concatenated corpora."""
 
     epoch: int
     pair: int
 
 
 class Order:
-    """Every pair of every corpus once an epoch, in a new order each epoch. Blocks never cross epochs.
+    """An order with every pair of every corpus once an epoch, reshuffled each epoch. Blocks never cross epochs.
 
-    With weights, each block instead holds a fixed share of every corpus, and each corpus has epochs of its own.
+    With weights, each block instead holds a fixed share of every corpus, and each corpus has its own epochs.
     """
 
     def __init__(self, corpora: Sequence[Corpus], config: DataConfig, *, seed: int):
@@ -51,7 +51,7 @@ class Order:
         self.blocks_per_epoch = -(-max(map(len, self._parts)) // config.shuffle_block)
 
     def draws(self, block: int) -> list[Draw]:
-        """The draws of a block. With weights, one corpus follows another: batches are shuffled later."""
+        """The draws of a block. With weights, they are grouped by corpus; batches are shuffled later."""
         if self._is_weighted:
             return [
                 self._draw(part, position)
@@ -71,7 +71,7 @@ class Order:
         return Draw(epoch, int(self._parts[part][place]))
 
     def read(self, indices: Sequence[int]) -> list[Pair]:
-        """The text of the pairs at indices into all corpora laid end to end."""
+        """The text of the pairs at these indices of the concatenated corpora."""
         wanted = np.array(indices, np.int64)
         owners = np.searchsorted(self._starts, wanted, side="right") - 1
         result: list[Pair] = [Pair("", "")] * len(wanted)
@@ -92,6 +92,6 @@ def fetch(pairs: Sequence[Pair], indices: Iterable[int]) -> Sequence[Pair]:
 
 @functools.lru_cache(1024)
 def derive_seed(*numbers: int) -> int:
-    """A 32-bit seed from whole numbers, the same in every process and version."""
+    """A 32-bit seed from integers, the same in every process and version."""
     digest = hashlib.blake2b(",".join(map(str, numbers)).encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")

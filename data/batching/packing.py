@@ -1,4 +1,4 @@
-"""Token pairs as rows: several to a row of one length, or one to a row of a few lengths; and rows as a Batch."""
+"""Rows of token pairs, and rows as a Batch. Packed rows hold several pairs; bucketed rows hold one, in few lengths."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Row = list[int]
 
 
 def bucket_lengths(row_length: int) -> list[int]:
-    """The lengths of bucketed rows, growing by a quarter or less, in fours: 8 12 16 20 24 28 32 40 ... row_length."""
+    """The lengths of bucketed rows, in steps of at least 4 that grow: 8 12 16 20 24 28 32 40 ... row_length."""
     lengths = [SHORTEST]
     while lengths[-1] < row_length:
         lengths.append(lengths[-1] + max(4, lengths[-1] // 16 * 4))
@@ -26,14 +26,14 @@ def bucket_lengths(row_length: int) -> list[int]:
 
 
 def bucket_of(pair: TokenPair, lengths: Sequence[int]) -> int:
-    """The shortest length that holds both sides: lengths 8, 12 and sides of 5 and 9 -> 12."""
+    """The shortest of the lengths that fits both sides: lengths 8, 12 and sides of 5 and 9 -> 12."""
     return lengths[bisect_left(lengths, max(sides(pair)))]
 
 
 def pack(pairs: Sequence[TokenPair], row_length: int) -> list[Row]:
-    """Rows of indices: each pair joins the first open row with room on both sides, or else opens one.
+    """Rows of indices. Each pair joins the first open row with room on both sides, or else opens a new one.
 
-    At most 64 rows are open; the fullest is closed for a new one. Sides of (3, 2), (4, 4), (2, 2) in rows of 5:
+    At most 64 rows are open; beyond that, the fullest is closed. Sides of (3, 2), (4, 4), (2, 2) in rows of 5:
 
         [[0, 2], [1]]
     """
@@ -59,7 +59,7 @@ def pack(pairs: Sequence[TokenPair], row_length: int) -> list[Row]:
 
 
 def batch_shapes(config: DataConfig, *, batch_tokens: int) -> list[tuple[int, int, int]]:
-    """Every (rows, source length, target length) that batches can have: as many rows as `batch_tokens` targets hold."""
+    """Every (rows, source length, target length) of a batch, with as many rows as fit in `batch_tokens`."""
     lengths = [config.row_length] if config.batching == "packed" else bucket_lengths(config.row_length)
     if batch_tokens < config.row_length:
         raise InputError(
@@ -70,10 +70,10 @@ def batch_shapes(config: DataConfig, *, batch_tokens: int) -> list[tuple[int, in
 
 
 class Share(NamedTuple):
-    """The rows of each batch that one of several processes takes: `part`, from 0 on, of equal `parts`.
+    """The rows of each batch that a process takes: number `part`, counted from 0, of `parts` equal shares.
 
-    Rows that do not divide by `row_multiple` are filled up with empty ones: 6 rows, multiple 4, part 1 of 2: rows 4
-    and 5, and two that are empty. So the rows of an update are the same on any number of devices.
+    Empty rows first fill the batch to a multiple of `row_multiple`. With 6 rows, multiple 4, and part 1 of 2, the share
+    is rows 4 and 5, and two empty ones. So the rows of an update are the same on any number of devices.
     """
 
     part: int = 0
@@ -81,13 +81,13 @@ class Share(NamedTuple):
     row_multiple: int = 1
 
     def rows(self, total: int) -> range:
-        """The indices of its rows in a batch of `total`; rows from `total` on are empty."""
+        """The indices of the share's rows in a batch of `total` rows; indices from `total` on are empty rows."""
         size = (total + -total % self.row_multiple) // self.parts
         return range(self.part * size, (self.part + 1) * size)
 
 
 def empty_share(shapes: Sequence[tuple[int, int, int]], row_multiple: int) -> float:
-    """The largest fraction of empty rows in a batch of any shape: 6 rows and a multiple of 4 -> 0.25."""
+    """The largest fraction of empty rows in a batch of any shape. 6 rows and a multiple of 4 -> 0.25."""
     return max((-rows % row_multiple) / (rows + -rows % row_multiple) for rows, _, _ in shapes)
 
 
@@ -103,14 +103,14 @@ def group_rows(pairs: Sequence[TokenPair], config: DataConfig) -> dict[int, list
 
 
 def emptiest_last(rows: list[Row], pairs: Sequence[TokenPair], spare: int) -> list[Row]:
-    """The rows in order, with the `spare` emptiest moved to the end: packing those again gains most."""
+    """The rows in order, with the `spare` emptiest moved to the end, where repacking them gains most."""
     filled = [sum(max(sides(pairs[index])) for index in row) for row in rows]
     emptiest = set(np.argsort(filled, kind="stable")[:spare].tolist())
     return [row for n, row in enumerate(rows) if n not in emptiest] + [rows[n] for n in sorted(emptiest)]
 
 
 def make_share(rows: Sequence[Sequence[TokenPair]], share: Share, *, length: int) -> Batch:
-    """The rows of a batch that are in the share, as arrays."""
+    """The share's rows of a batch, as arrays."""
     mine = share.rows(len(rows))
     return make_batch(rows[mine.start : mine.stop], source_length=length, target_length=length, rows_count=len(mine))
 
@@ -131,7 +131,7 @@ def make_batch(
 def _lay_out(
     rows: Sequence[Sequence[Sequence[int]]], length: int, rows_count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens, segments and positions of sentences laid end to end in rows."""
+    """Tokens, segments and positions of rows, each of which concatenates sentences."""
     tokens, segments, positions = np.zeros((3, rows_count, length), np.int32)
     for n, row in enumerate(rows):
         start = 0

@@ -1,4 +1,4 @@
-"""Corpora to batches: endless and shuffled for training, finite and complete for evaluation."""
+"""Batches from corpora: endless and shuffled for training, finite and complete for evaluation."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ def training_batches(
 ) -> grain.IterDataset[Batch]:
     """An endless stream of batches, prepared ahead in a thread. Every pair comes once an epoch.
 
-    Pairs left over from a block go to the next. `batch_tokens` counts the whole batch. Each process makes the same
-    batches and returns its own share of their rows, so neither the update nor a saved position depends on the number of
-    devices and processes. Close the iterator when done.
+    Pairs left over from a block are carried into the next. `batch_tokens` is for the whole batch. Each process builds
+    the same batches and returns its own share of their rows, so neither the update nor a saved position depends on the
+    number of devices and processes. Close the iterator when done.
     """
     shapes = batch_shapes(config, batch_tokens=batch_tokens)
     batches = TrainingBatches(
@@ -51,14 +51,14 @@ def training_batches(
 
 
 class EvaluationBatches(NamedTuple):
-    """Batches that hold each pair once, and the number left out, by reason."""
+    """Batches that hold each pair once, and the number of pairs left out, by reason."""
 
     batches: list[Batch]
     dropped: dict[str, int]
 
 
 class Description(NamedTuple):
-    """A training set in numbers: pairs kept, tokens on each side with EOS, and pairs dropped, by reason."""
+    """The size of a training set: pairs kept, tokens on each side including EOS, and pairs dropped, by reason."""
 
     pairs: int
     source_tokens: int
@@ -66,7 +66,7 @@ class Description(NamedTuple):
     dropped: dict[str, int]
 
     def lines(self) -> list[str]:
-        """The numbers as a few lines for a log."""
+        """A few lines for a log."""
         dropped = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count) or "none"
         return [
             f"{self.pairs} pairs, {self.source_tokens} source and {self.target_tokens} target tokens",
@@ -77,10 +77,10 @@ class Description(NamedTuple):
 def evaluation_batches(
     pairs: Sequence[Pair], tokenizer: Tokenizer, config: DataConfig, *, batch_tokens: int, share: Share = WHOLE
 ) -> EvaluationBatches:
-    """The pairs in batches of the training shapes, without sampling. Empty rows fill the last batch of each shape.
+    """The pairs in batches of the training shapes, without subword sampling.
 
-    Each process gets its share of the rows of every batch. Only pairs that no row can hold, or with an empty side, are
-    left out.
+    Empty rows fill the last batch of each shape. Each process gets its share of the rows of every batch. Only pairs
+    with an empty side, or too long for any row, are left out.
     """
     tokens = tokenizer.encode_pairs(pairs)
     kept, dropped = keep_pairs(
@@ -99,7 +99,7 @@ def evaluation_batches(
 
 
 def describe(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> Description:
-    """A training set in numbers, counted by tokenising it once: what is kept, and what sources and filters drop."""
+    """The size of a training set: what is kept, and what sources and filters drop. This tokenises the whole set."""
     order = Order(corpora, config, seed=0)
     dropped = sum((Counter(corpus.dropped) for corpus in corpora), Counter(duplicate=order.duplicates))
     totals = Counter[str]()

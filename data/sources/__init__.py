@@ -1,4 +1,4 @@
-"""Where sentence pairs come from. A new source is one file with a loader, and one line in SOURCES."""
+"""Sources of sentence pairs. To add one, write a loader in a new file, and add its line to SOURCES."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ SOURCES: dict[str, Callable[[DataConfig, Split], list[Corpus]]] = {
 
 
 def load_corpora(config: DataConfig, split: Split) -> list[Corpus]:
-    """The corpora of a split, in the order the recipe names them."""
+    """The corpora of a split, in the order in which the recipe names them."""
     if config.train_weights and config.corpus != "files":
         raise InputError(f'data.train_weights: weights are for corpus "files", and data.corpus is "{config.corpus}"')
     return SOURCES[config.corpus](config, split)

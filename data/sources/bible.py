@@ -60,11 +60,11 @@ LANGUAGES = {
     "g": Version("tl", "Filipino", False),
 }
 
-# Retold in another book: Samuel to Chronicles, Gospels, Ezra 2 and Nehemiah 7, parts of Psalms and the prophets.
+# Chapters with parallels elsewhere: Samuel to Chronicles, Gospels, Ezra 2, Nehemiah 7, parts of Psalms and prophets.
 PARALLEL_BOOKS = {9, 10, 11, 12, 13, 14, 15, 16, 19, 40, 41, 42, 43}
 PARALLEL_CHAPTERS = {(23, 36), (23, 37), (23, 38), (23, 39), (24, 39), (24, 52)}
 EVERY = 52
-HELD_OUT: dict[int, Split] = {6: "test", 19: "validation", 32: "test"}  # which chapters of every 52
+HELD_OUT: dict[int, Split] = {6: "test", 19: "validation", 32: "test"}  # which of every 52 chapters
 
 GRAM = 8
 SHARED = 0.5
@@ -74,9 +74,9 @@ Address = tuple[int, int, int]  # book, chapter, verse
 
 
 def load_bible(config: DataConfig, split: Split) -> list[Corpus]:
-    """The verses that both versions have, as pairs; whole chapters are held out by a fixed rule.
+    """Pairs of the verses that both versions have. Whole chapters are held out by a fixed rule.
 
-    Of the chapters that are told only once, those numbered 7 and 33 in every 52 are for test, those numbered 20 for
+    Of the chapters without parallels elsewhere, numbers 7 and 33 in every 52 are for test, and number 20 is for
     validation. A training verse that nearly repeats a held-out verse, in either version, is dropped and counted.
     """
     versions = (config.source_version, config.target_version)
@@ -96,7 +96,7 @@ def load_bible(config: DataConfig, split: Split) -> list[Corpus]:
 
 
 def check_versions(config: DataConfig) -> None:
-    """InputError for an unknown version, or one in another language than the recipe says."""
+    """Raises InputError for an unknown version, or for one in a different language from the recipe's."""
     for side in ("source", "target"):
         key, language = getattr(config, f"{side}_version"), getattr(config, f"{side}_language")
         if key not in LANGUAGES:
@@ -110,7 +110,7 @@ def check_versions(config: DataConfig) -> None:
 
 
 def split_chapters(addresses: Iterable[Address]) -> dict[tuple[int, int], Split]:
-    """The split of each chapter (book, chapter). Parallel passages are always for training."""
+    """The split of each chapter (book, chapter). Chapters with parallels are always for training."""
     chapters = sorted({address[:2] for address in addresses})
     told_once = [one for one in chapters if one[0] not in PARALLEL_BOOKS and one not in PARALLEL_CHAPTERS]
     held_out = {chapter: HELD_OUT[n % EVERY] for n, chapter in enumerate(told_once) if n % EVERY in HELD_OUT}
@@ -118,11 +118,11 @@ def split_chapters(addresses: Iterable[Address]) -> dict[tuple[int, int], Split]
 
 
 def near_duplicates(lines: list[str], held_out: list[str]) -> list[int]:
-    """Indices of the lines that nearly repeat a held-out line: each shares half its runs of 8 letters with the other.
+    """Indices of the lines that nearly repeat a held-out line: each of the two shares half its 8-grams of letters.
 
         near_duplicates(["He slept.", "And the king went up to Zion."], ["And so the king went up to Zion."])  ->  [1]
 
-    Case, punctuation and spaces do not count, so this works for scripts without spaces too.
+    Case, punctuation and spaces are ignored, so this also works for scripts without spaces.
     """
     runs = [_runs(line) for line in held_out]
     holders: dict[str, list[int]] = {}
@@ -147,10 +147,10 @@ def _runs(line: str) -> set[str]:
 
 
 def clean(verse: str) -> str:
-    """The verse without editors' marks: "(26:3) I [am] he. *" -> "I am he.", and white space squeezed.
+    """The verse without editors' marks and with single spaces: "(26:3) I [am] he. *" -> "I am he."
 
-    Dropped: verse numbers of another counting, the brackets around added words (not the words), asterisks, stray
-    control characters, a closing hyphen. Grave accents are apostrophes. A note about the King James is no verse.
+    Verse numbers of other numbering systems, brackets around added words (but not the words), asterisks, stray control
+    characters and a final hyphen are removed. Grave accents become apostrophes. A note on the King James is dropped.
     """
     if "KJV" in verse:
         return ""

@@ -1,4 +1,4 @@
-"""What every source yields: named corpora of sentence pairs with random access."""
+"""The corpora that every source yields: named, with random access to sentence pairs."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -14,8 +14,8 @@ Split = Literal["train", "validation", "test"]
 class Corpus(NamedTuple):
     """Sentence pairs of one origin.
 
-    `weight` is how often the corpus is drawn from beside others; None means in proportion to its size. `dropped` counts
-    the pairs left out, by reason. `fingerprint` is a SHA-256 of the text, for manifests and for resuming.
+    `weight` is how often the corpus is drawn from, relative to the others; None means in proportion to its size.
+    `dropped` counts the pairs left out, by reason. `fingerprint` is a SHA-256 of the text, for manifests and resuming.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Corpus(NamedTuple):
 
 
 class LazyPairs(Sequence[Pair]):
-    """The pairs that `read(index)` gives for the kept indices. Memory holds bytes and offsets, no strings."""
+    """The pairs that `read(index)` returns for the kept indices. Only bytes and offsets are in memory, no strings."""
 
     def __init__(self, read: Callable[[int], Pair], indices: Iterable[int]):
         self._read = read
@@ -46,12 +46,12 @@ class LazyPairs(Sequence[Pair]):
 
 
 def has_text(pair: Pair) -> bool:
-    """Whether both sides hold more than white space."""
+    """Whether both sides contain more than white space."""
     return bool(pair.source.strip() and pair.target.strip())
 
 
 def fingerprint_of(parts: Iterable[str]) -> str:
-    """SHA-256 over texts in order, each followed by a byte that never occurs in UTF-8."""
+    """The SHA-256 of texts in order, each followed by a byte that never occurs in UTF-8."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\xff")

@@ -15,7 +15,7 @@ BLANK = Pair("", "")
 
 
 def load_files(config: DataConfig, split: Split) -> list[Corpus]:
-    """The corpora a recipe lists for a split; where it lists none, SPLIT.LANGUAGE in the directory."""
+    """The corpora that a recipe lists for a split; if it lists none, SPLIT.LANGUAGE in the directory."""
     listed: list[list[str]] = getattr(config, split) or [_find_split(config, split)]
     corpora = [_load(config, names) for names in listed]
     if split != "train" or not config.train_weights:
@@ -25,7 +25,7 @@ def load_files(config: DataConfig, split: Split) -> list[Corpus]:
             f"data.train_weights: {len(config.train_weights)} weights for {len(corpora)} corpora: give one each"
         )
     if min(config.train_weights) <= 0:
-        raise InputError(f"data.train_weights: found {min(config.train_weights)}: weights are above 0")
+        raise InputError(f"data.train_weights: found {min(config.train_weights)}: weights must be above 0")
     return [corpus._replace(weight=weight) for corpus, weight in zip(corpora, config.train_weights, strict=True)]
 
 

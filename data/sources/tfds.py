@@ -25,7 +25,10 @@ LAZY = ("Flores", "Mtnt", *(f"Wmt{year}Translate" for year in range(13, 20)), "W
 
 
 def load_tfds(config: DataConfig, split: Split) -> list[Corpus]:
-    """The split of that name, or those that the recipe lists, such as [["train[:99%]"]]. Never uses the network."""
+    """The corpora of a split: those the recipe lists, such as [["train[:99%]"]], or the split of that name.
+
+    Never uses the network.
+    """
     if not config.dataset:
         raise InputError('data.dataset is empty: expected a name and config, such as "wmt14_translate/de-en"')
     builder = _open(config)
@@ -35,7 +38,7 @@ def load_tfds(config: DataConfig, split: Split) -> list[Corpus]:
 
 def _open(config: DataConfig) -> Any:
     """A builder for the newest version of the data set on disk."""
-    import tensorflow_datasets as tfds  # half a second, which other corpora need not wait for
+    import tensorflow_datasets as tfds  # a slow import that other sources do not need
 
     directory = Path(config.directory or os.environ.get("TFDS_DATA_DIR", DEFAULT_DIRECTORY)).expanduser()
     versions = [path.parent for path in (directory / config.dataset).glob("*/dataset_info.json")]
@@ -70,7 +73,7 @@ def _load(config: DataConfig, builder: Any, split: str) -> Corpus:
 
 
 class ExamplePairs(Sequence[Pair]):
-    """Examples as pairs, read from disk when needed. The filters count those with an empty side."""
+    """Examples as pairs, read from disk on access. The filters count those with an empty side."""
 
     def __init__(self, examples: Any, languages: tuple[str, str]):
         self._examples = examples
@@ -88,14 +91,14 @@ class ExamplePairs(Sequence[Pair]):
         return self.__getitems__([indices])[0] if isinstance(indices, int) else self.__getitems__(indices)
 
     def __getitems__(self, indices: Iterable[int]) -> list[Pair]:
-        """Many at once, which is three times as fast as one by one."""
+        """Many pairs at once, which is faster than one by one."""
         source, target = self._languages
         examples = self._examples.__getitems__(list(indices))
         return [Pair(_text(example[source]), _text(example[target])) for example in examples]
 
 
 def _text(value: bytes) -> str:
-    """UTF-8 bytes as one line of text, without the line end that some data sets keep: b"Hallo\n" -> "Hallo"."""
+    """UTF-8 bytes as one line of text, without the line end that some data sets include: b"Hallo\n" -> "Hallo"."""
     return one_line(value.decode().rstrip("\n"))
 
 
@@ -110,17 +113,17 @@ def _hash_file(path: str | os.PathLike[str]) -> str:
 
 
 def prepare(dataset: str, directory: str | None) -> None:
-    """Download a data set and write it in the format that is read without TensorFlow."""
+    """Downloads a data set and writes it in a format that can be read without TensorFlow."""
     import tensorflow_datasets as tfds
     import tensorflow_datasets.translate as translate
 
     for name in LAZY:
-        getattr(translate, name)  # tfds.builder knows these by name only once they have been touched
+        getattr(translate, name)  # tfds.builder finds these by name only after an attribute access
     tfds.builder(dataset, data_dir=directory, file_format=FORMAT).download_and_prepare()
 
 
 def main() -> None:
-    """Prepare a data set from the command line."""
+    """Prepares a data set from the command line."""
     parser = argparse.ArgumentParser(prog="python -m data.sources.tfds", description=prepare.__doc__)
     parser.add_argument("dataset", help="name and config, such as wmt14_translate/de-en")
     parser.add_argument("--directory", help="where to write it; default: TFDS's own")

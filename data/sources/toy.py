@@ -1,4 +1,4 @@
-"""Copying or reversing random letters: a task that needs no files, and that a tiny model learns in minutes."""
+"""Copying or reversing random letters: a task that needs no files and that a tiny model learns quickly."""
 
 import random
 import string
@@ -17,10 +17,10 @@ FEWEST_LINES = 8000
 
 
 def load_toy(config: DataConfig, split: Split) -> list[Corpus]:
-    """Lines of letters with spaces between, so that each letter is a token whatever the vocabulary: "a b c" -> "c b a".
+    """Pairs of lines such as "a b c" -> "c b a"; with spaces, each letter is a token in any vocabulary.
 
-    A checksum of the line says which split it belongs to: an eighth of all lines is for validation, an eighth for test,
-    and training never sees either. Held-out lines are distinct, in the order in which they are drawn.
+    A checksum of the line decides its split: an eighth of all lines is for validation and an eighth for test, and
+    training never sees either. Held-out lines are distinct, in the order in which they are drawn.
     """
     possible = sum(config.toy_symbols**length for length in range(1, config.toy_length + 1))
     if possible < FEWEST_LINES:

@@ -1,13 +1,13 @@
-"""How SentencePiece spells text in pieces: its marks, its special pieces, and the files it is kept in."""
+"""SentencePiece's conventions: its markers, its special pieces, and the names of model files."""
 
 import re
 
 SPACE = "\u2581"
-"""A space within a piece; the first word of a line begins with one too: "a dog" -> ["▁a", "▁dog"]."""
+"""A space in a piece. The first word of a line begins with one too: "a dog" -> ["▁a", "▁dog"]."""
 
 UNKNOWN, END = "<unk>", "</s>"
 BYTE = re.compile("<0x([0-9A-F]{2})>")
-"""A piece that stands for one byte of a character that the vocabulary lacks."""
+"""A piece for one byte of a character that is not in the vocabulary."""
 
 TOKENIZER_FILES: dict[str, tuple[str, ...]] = {
     "joint": ("tokenizer.model",),

@@ -1,6 +1,7 @@
 """Subword regularisation: other ways to split a word into pieces, drawn with a seed.
 
-SentencePiece 0.2.3 samples too, but salts its generator in each process: after a restart, no seed repeats a draw.
+SentencePiece 0.2.3 can sample too, but seeds its generator differently in each process, so a resumed run could not
+repeat its draws.
 """
 
 import functools
@@ -17,10 +18,10 @@ CACHED = 2**18
 
 
 class SubwordSampler:
-    """Draws segmentations: BPE-dropout, or sampling from a unigram model, with `rate` as the recipe gives it.
+    """Draws segmentations: BPE-dropout, or samples of a unigram model, with the recipe's `rate`.
 
-    Each word has 32 segmentations, which depend on the word alone; the seed of a sentence chooses among them. Each
-    spells the same word, and leaves bytes and unknown pieces as they are.
+    Each word has 32 segmentations, which depend on the word alone; the seed of a sentence chooses one of them. All of
+    them spell the same word, and leave bytes and unknown pieces unchanged.
     """
 
     def __init__(self, processor: Any, rate: float):
@@ -31,13 +32,13 @@ class SubwordSampler:
         self.ids = {piece: id_ for id_, piece in enumerate(self.pieces) if id_ not in self.atoms}
         self.scores = {piece: processor.get_score(id_) for piece, id_ in self.ids.items()}
         self.longest = max(map(len, self.ids), default=1)
-        # The score of a BPE piece is its rank, a whole number; that of a unigram piece is a log-probability.
+        # The score of a BPE piece is its rank, an integer; that of a unigram piece is a log-probability.
         is_bpe = all(score == int(score) for score in self.scores.values())
         self._cut = self.drop_merges if is_bpe else self.draw_path
         self.draw_word = functools.lru_cache(CACHED)(self._draw_word)
 
     def draw(self, ids: Sequence[int], seed: int) -> list[int]:
-        """Other ids for the same text, as a function of the seed and the ids."""
+        """Other ids for the same text; they depend only on the seed and the ids."""
         generator = random.Random(seed)
         result: list[int] = []
         start = 0
@@ -61,7 +62,7 @@ class SubwordSampler:
         return tuple(result)
 
     def drop_merges(self, text: str, generator: random.Random) -> list[str]:
-        """BPE-dropout (Provilkov et al. 2020): before each merge, a candidate is left out with probability `rate`."""
+        """A segmentation by BPE-dropout (Provilkov et al. 2020): merges are skipped with probability `rate`."""
         symbols = list(text)
         while True:
             merges = [
@@ -75,7 +76,7 @@ class SubwordSampler:
             symbols[index : index + 2] = [symbols[index] + symbols[index + 1]]
 
     def draw_path(self, text: str, generator: random.Random) -> list[str]:
-        """A segmentation, with probability proportional to P ** rate (Kudo 2018): summed forwards, drawn backwards."""
+        """A segmentation with probability proportional to P ** rate (Kudo 2018): sums forwards, draws backwards."""
         totals = [0.0]
         steps: list[list[tuple[str, float]]] = [[]]
         for end in range(1, len(text) + 1):

@@ -1,4 +1,4 @@
-"""Text to ids of SentencePiece pieces and back, exactly. The pieces are learned from the training pairs."""
+"""Text to SentencePiece ids and back, losslessly. The pieces are learned from the training pairs."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ from data.vocabulary.sampling import SubwordSampler
 LONGEST_LINE = 65536
 SILENT = 10
 
-# SentencePiece writes a space as SPACE, U+2581. One in the text itself would come back as a space, so it is escaped.
+# SentencePiece writes a space as U+2581, so U+2581 in the text would be decoded as a space. It is escaped instead.
 ESCAPE = "\ufdd0"
 ESCAPED = {ESCAPE: ESCAPE + "0", SPACE: ESCAPE + "1"}
 ESCAPES = {ord(key): value for key, value in ESCAPED.items()}
@@ -27,17 +27,17 @@ UNESCAPED = {value: key for key, value in ESCAPED.items()}
 
 
 def escape(text: str) -> str:
-    """The text without U+2581, reversibly: "a\\u2581" -> "a\\ufdd01"."""
+    """The text with U+2581 escaped: "a\\u2581" -> "a\\ufdd01"."""
     return text.translate(ESCAPES) if SPACE in text or ESCAPE in text else text
 
 
 def unescape(text: str) -> str:
-    """The inverse of `escape`. Escapes that it never writes stay as they are."""
+    """The inverse of `escape`. Invalid escapes are left unchanged."""
     return re.sub(f"{ESCAPE}[01]", lambda match: UNESCAPED[match.group()], text) if ESCAPE in text else text
 
 
 class Tokenizer:
-    """Text to ids and back. Ids 0 to 3 are pad, unknown, beginning and end; the rest are pieces of text.
+    """Converts text to ids and back. Ids 0 to 3 are PAD, UNK, BOS and EOS; the rest are pieces of text.
 
     With normalisation "identity" and byte fallback, `decode(encode_target(lines))` is the lines.
     """
@@ -66,7 +66,7 @@ class Tokenizer:
             raise InputError(f"{Path(directory, names[0])}: not a SentencePiece model: restore the file") from None
 
     def save(self, directory: str | Path) -> None:
-        """Write the models where `load` finds them."""
+        """Writes the models where `load` finds them."""
         names = TOKENIZER_FILES["joint" if self.is_joint else "separate"]
         for name, model in zip(names, self._models, strict=True):
             Path(directory, name).write_bytes(model)
@@ -80,7 +80,7 @@ class Tokenizer:
     def encode_target(
         self, lines: Sequence[str], *, sampling: float = 0.0, seeds: Sequence[int] | None = None
     ) -> list[list[int]]:
-        """Ids of each line, with neither BOS nor EOS; sampling as for the source."""
+        """Ids of each line, with neither BOS nor EOS; `sampling` is as for the source."""
         return self._encode(self._target, lines, sampling, seeds)
 
     def _encode(
@@ -101,7 +101,7 @@ class Tokenizer:
         return self._samplers[side, sampling]
 
     def encode_pairs(self, pairs: Sequence[Pair]) -> list[TokenPair]:
-        """Both sides of each pair, without sampling."""
+        """The ids of both sides of each pair, without sampling."""
         sources = self.encode_source([pair.source for pair in pairs])
         targets = self.encode_target([pair.target for pair in pairs])
         return [TokenPair(*pair) for pair in zip(sources, targets, strict=True)]
@@ -112,16 +112,16 @@ class Tokenizer:
         return [unescape(text) for text in self._target.decode(clean)]
 
     def decode_source(self, rows: Iterable[Sequence[int]]) -> list[str]:
-        """The text of source ids, as `decode` does it for the target."""
+        """The text of source ids; otherwise as `decode`."""
         clean = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
         return [unescape(text) for text in self._source.decode(clean)]
 
     def source_words(self, line: str) -> list[str]:
-        """The words of a source line, split at white space, each as its pieces spell it: escaped and normalised."""
+        """The words of a source line, split at white space, as the pieces spell them: escaped and normalised."""
         return self._words(self._source, line)
 
     def target_words(self, line: str) -> list[str]:
-        """The same for a line of the target language."""
+        """The words of a target line; otherwise as for the source."""
         return self._words(self._target, line)
 
     def _words(self, processor: Any, line: str) -> list[str]:
@@ -141,12 +141,12 @@ class Tokenizer:
         return [self._target.id_to_piece(id_) for id_ in range(self.target_size)]
 
     def target_pieces(self, ids: Sequence[int]) -> list[str]:
-        """The pieces of target ids, special ones included."""
+        """The pieces of target ids, including special ones."""
         return [self._target.id_to_piece(int(id_)) for id_ in ids]
 
 
 def learn_tokenizer(config: DataConfig, corpora: Sequence[Corpus]) -> Tokenizer:
-    """The vocabulary, or one for each side, learned from all training pairs. The same pairs give the same bytes."""
+    """The tokenizer learned from all training pairs: one vocabulary, or one for each side. It is deterministic."""
     sources = (pair.source for corpus in corpora for pair in corpus.pairs)
     targets = (pair.target for corpus in corpora for pair in corpus.pairs)
     if config.vocabulary == "joint":
@@ -181,7 +181,7 @@ def _learn(config: DataConfig, lines: Iterator[str]) -> bytes:
 
 
 def _explain(config: DataConfig, message: str) -> str:
-    """SentencePiece's error about a vocabulary size, in terms of what the user can set."""
+    """SentencePiece's error about a vocabulary size, in terms of the knobs that the user can set."""
     found = f"data.vocabulary_size is {config.vocabulary_size}"
     if largest := re.search(r"set it to a value <= (\d+)", message):
         return (

@@ -15,8 +15,8 @@ def read_vectors(
 ) -> tuple[Int[np.ndarray, " found"], Float[np.ndarray, "found {width}"]]:
     """The ids of the pieces that have a vector in the file, ascending, and their vectors.
 
-    A file of `words width` on its first line, then a word and its numbers on each. A piece that starts a word takes
-    that word's vector; other pieces match as they stand. InputError for a malformed line or another width.
+    The file's first line is `words width`; each other line is a word and its numbers. A piece that starts a word takes
+    that word's vector; other pieces match literally. Raises InputError for a malformed line or a different width.
 
         pieces ["▁the", "s"], file "2 3\\nthe 1 2 3\\nof 4 5 6"  ->  ids [0], vectors [[1, 2, 3]]
     """

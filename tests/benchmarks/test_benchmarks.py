@@ -98,7 +98,7 @@ def test_sizes_have_a_name_and_each_can_be_changed():
 
 
 def test_one_update_is_too_few_to_tell_how_updates_differ():
-    with pytest.raises(InputError, match=r"^--steps is 1: expected 2 or more, to tell how much updates differ$"):
+    with pytest.raises(InputError, match=r"^--steps is 1: expected 2 or more, to measure how much updates vary$"):
         train.main(["--source", "a", "--target", "b", "--steps", "1"])
 
 

@@ -75,7 +75,7 @@ def test_weights_go_with_their_corpora(tmp_path):
         ({"a_txt": "a\n"}, {"train": [["a.txt"]]}, r"a corpus in one file is \.tsv or \.jsonl"),
         ({}, {"train": [["a", "b", "c"]]}, r"expected \[source file, target file\]"),
         ({"a_tsv": "a\tx\n"}, {"train": [["a.tsv"]], "train_weights": [1.0, 2.0]}, "2 weights for 1 corpora"),
-        ({"a_tsv": "a\tx\n"}, {"train": [["a.tsv"]], "train_weights": [0.0]}, "found 0.0: weights are above 0"),
+        ({"a_tsv": "a\tx\n"}, {"train": [["a.tsv"]], "train_weights": [0.0]}, "found 0.0: weights must be above 0"),
         ({}, {"corpus": "toy", "train_weights": [1.0]}, 'weights are for corpus "files", and data.corpus is "toy"'),
     ],
 )
