@@ -130,7 +130,7 @@ def check_size(directory: Path, file: File, found: set[str]) -> None:
     """InputError unless a listed file is inside the checkpoint and has the listed size."""
     pure = PurePosixPath(file.name)
     if pure.is_absolute() or ".." in pure.parts or str(pure) != file.name:
-        raise InputError(f"{directory / NAME}: lists {file.name!r}, which is no path inside the checkpoint")
+        raise InputError(f"{directory / NAME}: lists {file.name!r}, which is not a path inside the checkpoint")
     path = directory / file.name
     if file.name not in found:
         raise InputError(f"{path}: missing, though listed in {NAME}")

@@ -125,7 +125,7 @@ def parse_pharaoh(line: str) -> list[Link]:
     for link in line.split():
         match = re.fullmatch("([0-9]+)-([0-9]+)", link)
         if not match:
-            raise InputError(f"{link!r} is no link of a Pharaoh alignment: expected two numbers like 0-1")
+            raise InputError(f"{link!r} is not a link of a Pharaoh alignment: expected two numbers like 0-1")
         links.append((int(match[1]), int(match[2])))
     return links
 

@@ -35,7 +35,7 @@ def test_any_text_comes_back_line_by_line(lines):
     assert list(read_lines("".join(line + "\n" for line in lines).encode())) == lines
 
 
-def test_lines_are_had_by_index_slice_and_count():
+def test_lines_support_indexing_slicing_and_len():
     lines = read_lines(b"a\nb\nc")
     assert (len(lines), lines[0], lines[-1], lines[1:]) == (3, "a", "c", ["b", "c"])
     with pytest.raises(IndexError):
@@ -61,7 +61,7 @@ def test_bad_utf8_names_file_and_line(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"), [("none.en", "no such file"), ("folder", "cannot be read: Is a directory")]
 )
-def test_what_is_no_file_is_refused(tmp_path, name, message):
+def test_a_path_that_is_not_a_file_is_rejected(tmp_path, name, message):
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=message):
         read_lines(tmp_path / name)

@@ -31,6 +31,6 @@ def test_a_signal_interrupts_a_read_that_may_block_forever() -> None:
         assert stop.exit_status == 143
         os.kill(os.getpid(), signal.SIGTERM)  # outside, the signal only sets the flag
         with pytest.raises(Interrupted), stop.interrupting():
-            pytest.fail("begun although a stop was asked for")
+            pytest.fail("begun despite a request to stop")
     os.close(read)
     os.close(write)

@@ -95,7 +95,7 @@ def test_packing_wastes_little():
 
 
 @pytest.mark.parametrize("row_length", [4, 8, 50, 64, 128, 512])
-def test_buckets_grow_gently_to_the_row_length(row_length):
+def test_buckets_grow_in_small_steps_to_the_row_length(row_length):
     lengths = bucket_lengths(row_length)
     assert lengths[-1] == row_length
     assert all(a < b <= max(a + 4, 1.25 * a) for a, b in pairwise(lengths))

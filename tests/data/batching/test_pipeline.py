@@ -85,7 +85,7 @@ VARIANTS = [{"batching": "bucketed"}, {"batching": "packed"}, {"batching": "pack
 
 
 @pytest.mark.parametrize("knobs", VARIANTS)
-def test_a_saved_place_is_exact_after_every_batch(knobs):
+def test_a_saved_position_is_exact_after_every_batch(knobs):
     dataset = stream(*setup(config_of(**knobs)))
     iterator = iter(dataset)
     states, batches = [], []
@@ -99,7 +99,7 @@ def test_a_saved_place_is_exact_after_every_batch(knobs):
     iterator.close()
 
 
-def test_a_fresh_process_goes_on_from_a_saved_place():
+def test_a_new_process_continues_from_a_saved_position():
     knobs = {"batching": "bucketed", "subword_sampling": 0.3}
     iterator = iter(stream(*setup(config_of(**knobs))))
     for _ in range(13):
@@ -165,7 +165,7 @@ def test_batches_have_the_announced_shapes_and_order_follows_the_seed():
 
 
 @pytest.mark.parametrize("batching", ["bucketed", "packed"])
-def test_shares_are_the_rows_of_the_batch_and_go_on_from_its_saved_place(batching):
+def test_shares_are_the_rows_of_the_batch_and_continue_from_its_saved_position(batching):
     corpora, tokenizer, config = setup(config_of(batching=batching))
     whole = take(stream(corpora, tokenizer, config), 12)
     parts = [take(stream(corpora, tokenizer, config, share=Share(n, 2, 10)), 12) for n in range(2)]
@@ -224,7 +224,7 @@ def test_subword_sampling_differs_from_epoch_to_epoch_and_drops_nothing():
         ({"subword_model": "unigram"}, {}, "another tokenizer"),
     ],
 )
-def test_a_place_in_other_data_is_refused(knobs, options, message):
+def test_a_position_in_other_data_is_rejected(knobs, options, message):
     iterator = iter(stream(*setup(config_of())))
     next(iterator)
     state = iterator.get_state()

@@ -52,7 +52,7 @@ def test_the_fingerprint_is_of_the_text(tmp_path):
     assert a == b != c
 
 
-def test_weights_go_with_their_corpora(tmp_path):
+def test_weights_stay_with_their_corpora(tmp_path):
     write(tmp_path, a_tsv="a\tx\n", b_tsv="b\ty\n")
     knobs = {"train": [["a.tsv"], ["b.tsv"]], "train_weights": [3.0, 1.0]}
     assert [corpus.weight for corpus in load_corpora(config_of(tmp_path, **knobs), "train")] == [3.0, 1.0]

@@ -71,7 +71,7 @@ def test_a_recipe_can_name_parts_of_splits(prepared):
     assert train.fingerprint != validation.fingerprint
 
 
-def test_what_is_not_prepared_names_the_command_that_prepares_it(tmp_path):
+def test_an_unprepared_data_set_is_reported_with_the_command_that_prepares_it(tmp_path):
     command = (
         rf"not prepared in {tmp_path}: run python -m data\.sources\.tfds wmt14_translate/de-en --directory {tmp_path}"
     )

@@ -70,7 +70,7 @@ def test_unigram_cuts_are_drawn_by_their_smoothed_probability(rate):
 
 
 @pytest.mark.parametrize("model", [MERGES, UNIGRAMS])
-def test_drawn_pieces_say_the_same_and_leave_bytes_alone(model):
+def test_drawn_pieces_spell_the_same_text_and_keep_bytes(model):
     ids = [model.pieces.index(piece) for piece in ["▁", "ab", "<0x41>", "a", "<unk>", "b", "▁", "ab", "ab"]]
     for rate, seed in [(0.0, 1), (0.5, 2), (0.99, 3)]:
         drawn = SubwordSampler(model, rate).draw(ids, seed)

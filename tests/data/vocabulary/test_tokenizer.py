@@ -78,7 +78,7 @@ def test_any_ids_can_be_decoded(tokenizer):
     assert tokenizer.decode([]) == []
 
 
-def test_special_ids_say_nothing(tokenizer):
+def test_special_ids_decode_to_nothing(tokenizer):
     (ids,) = tokenizer.encode_target(["The dog"])
     assert tokenizer.decode([[BOS, *ids[:1], PAD, *ids[1:], EOS, PAD]]) == ["The dog"]
     assert not {PAD, BOS, EOS} & set(ids)
@@ -91,7 +91,7 @@ def test_sources_end_and_targets_do_not(tokenizer):
     assert "".join(tokenizer.target_pieces(target)) == "▁The▁dog"
 
 
-def test_a_seed_alone_decides_on_its_line(tokenizer):
+def test_the_pieces_of_a_line_depend_on_its_seed_alone(tokenizer):
     lines = ENGLISH * 10
     seeds = list(range(100, 100 + len(lines)))
     drawn = tokenizer.encode_source(lines, sampling=0.3, seeds=seeds)
@@ -138,19 +138,19 @@ def test_separate_vocabularies_each_know_their_side(separate):
     ],
 )
 @pytest.mark.parametrize("model", ["bpe", "unigram"])
-def test_an_impossible_vocabulary_says_what_is_possible(model, knobs, message):
+def test_an_impossible_vocabulary_size_is_rejected_with_the_possible_sizes(model, knobs, message):
     with pytest.raises(InputError, match=message) as raised:
         learn(subword_model=model, **knobs)
     possible = int(str(raised.value).split("set ")[1].split(" or ")[0])
     assert learn(**knobs | {"subword_model": model, "vocabulary_size": possible}).source_size == possible
 
 
-def test_a_text_without_lines_is_no_crash():
+def test_a_text_without_lines_does_not_crash():
     with pytest.raises(InputError, match="SentencePiece cannot learn it from the training text"):
         learn_tokenizer(DataConfig(), [Corpus("empty", [], None, {}, "")])
 
 
-def test_a_missing_or_foreign_model_is_refused(tmp_path):
+def test_a_missing_or_foreign_model_is_rejected(tmp_path):
     with pytest.raises(InputError, match=r"tokenizer\.model: no tokenizer: No such file"):
         Tokenizer.load(tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(b"no model")

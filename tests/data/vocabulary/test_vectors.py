@@ -16,7 +16,7 @@ def write(path, text: str):
     return path
 
 
-def test_pieces_that_start_a_word_take_its_vector_and_others_match_as_they_stand(tmp_path):
+def test_pieces_that_start_a_word_take_its_vector_and_others_match_exactly(tmp_path):
     ids, vectors = read_vectors(write(tmp_path / "v", "3 2\nthe 1 2\nof 3 4\nrare 5 6\n"), PIECES, width=2)
     assert ids.tolist() == [1, 3]
     np.testing.assert_array_equal(vectors, [[1, 2], [3, 4]])

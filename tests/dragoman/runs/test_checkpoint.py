@@ -246,7 +246,7 @@ def forge(saved: Path, **fields: Any) -> None:
 def test_a_manifest_that_points_outside_is_refused(saved: Path, name: str) -> None:
     files = read_manifest(saved).files
     forge(saved, files=[*files, files[0].model_copy(update={"name": name})])
-    message = f"{saved}/manifest.json: lists {name!r}, which is no path inside the checkpoint"
+    message = f"{saved}/manifest.json: lists {name!r}, which is not a path inside the checkpoint"
     assert refusal(verify, saved) == message
 
 

@@ -162,7 +162,7 @@ def test_pharaoh_is_sorted_and_read_back():
 
 
 def test_text_that_is_not_a_link_is_rejected():
-    with pytest.raises(InputError, match="'1:2' is no link of a Pharaoh alignment: expected two numbers like 0-1"):
+    with pytest.raises(InputError, match="'1:2' is not a link of a Pharaoh alignment: expected two numbers like 0-1"):
         parse_pharaoh("0-0 1:2")
 
 

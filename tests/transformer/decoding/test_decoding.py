@@ -1,4 +1,4 @@
-"""Search against brute force on small random Markov tables, and its relations to itself."""
+"""Search against brute force on small random Markov tables, and relations between searches."""
 
 import functools
 import itertools
@@ -137,7 +137,7 @@ def test_beam_1_is_greedy(alpha):
 @pytest.mark.parametrize("beams", [5])
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_stopping_by_the_bound_changes_no_kept_hypothesis(alpha, beams):
-    """With keep == beams the bound never acts before the row is full: the same search, run to its end."""
+    """With keep == beams the bound never stops a row before it is full, so this is the same search run to its end."""
     table = tables(rows=60, seed=3, sharpness=2.5)
     whole = search(table, beams=beams, keep=beams, alpha=alpha, length=20)
     for keep in {1, beams - 1}:
@@ -147,7 +147,7 @@ def test_stopping_by_the_bound_changes_no_kept_hypothesis(alpha, beams):
 
 
 def test_the_bound_stops_rows_early():
-    """Plain sums: once something likely has finished, the other hypotheses can be given up."""
+    """With plain sums, the others can be dropped once a likely hypothesis has finished."""
     steps = []
     base = stepper()
 
@@ -227,7 +227,7 @@ def test_special_tokens_that_have_no_probability_are_never_generated(beams):
 
 
 def test_the_gnmt_length_penalty_is_that_of_wu_et_al_and_counts_eos():
-    """By hand: ((5 + 1) / 6) ** a = 1 for EOS alone; ((5 + 7) / 6) ** 0.5 is the root of 2."""
+    """Worked out on paper: ((5 + 1) / 6) ** a = 1 for EOS alone; ((5 + 7) / 6) ** 0.5 is the root of 2."""
     assert inverse_length_penalties(plan(1, 1, 7, length_penalty=0.5))[[1, 7]].tolist() == pytest.approx(
         [1.0, 0.5**0.5]
     )
@@ -264,7 +264,7 @@ def test_the_largest_values_are_those_of_a_full_sort_ties_included(size):
     np.testing.assert_array_equal(indices, where)
 
 
-def test_patience_lets_a_row_go_on_until_more_hypotheses_have_finished():
+def test_patience_continues_a_row_until_more_hypotheses_have_finished():
     table = tables(rows=40, seed=12)
     rows = limited(jnp.full(40, 20))
     scores = [run("beam", table, rows, plan(3, 1, 20, patience=patience)).scores for patience in (0.3, 1.0, 4.0)]
@@ -451,7 +451,7 @@ def test_a_length_limit_is_that_of_the_sentences_own_length():
     assert of_bucket.stages == (16, 20)
 
 
-def test_the_parts_of_a_line_have_keys_of_their_own_and_the_first_that_of_the_line():
+def test_the_parts_of_a_line_have_different_keys_and_the_first_that_of_the_line():
     of_all = SearchPlan(DecodingConfig(seed=7), maximum_length=20)
     keys = [tuple(make_request(of_all, [5, EOS], line=line, part=part).key) for line in (1, 2) for part in range(3)]
     assert (keys[0], keys[3]) == ((7, 1), (7, 2))
@@ -462,6 +462,6 @@ def test_the_parts_of_a_line_have_keys_of_their_own_and_the_first_that_of_the_li
     ("wish", "message"),
     [({"prefix": [5]}, "no room for a prefix"), ({"terms": [[5, 6]]}, "no room for 1 terms of up to 2 tokens")],
 )
-def test_what_the_plan_has_no_room_for_is_refused(wish, message):
+def test_requests_beyond_the_capacities_of_the_plan_are_rejected(wish, message):
     with pytest.raises(ValueError, match=message):
         make_request(SearchPlan(DecodingConfig(), maximum_length=20), [7, EOS], **wish)

@@ -1,4 +1,4 @@
-"""Forced scoring against search and training, and attention against an alignment that is known."""
+"""Forced scoring against search and training, and attention against a known alignment."""
 
 import functools
 
@@ -44,7 +44,7 @@ CONFIG = ModelConfig(
 
 @functools.cache
 def model(config: ModelConfig = CONFIG) -> tuple[nnx.GraphDef, Parameters]:
-    """Random weights, larger than at the start of training, those of EOS most: outputs that differ, and that end."""
+    """Random weights, larger than initial ones, especially for EOS, so that outputs differ and end."""
     graph, parameters = split(build(config))
     parameters = jax.tree.map(lambda x: x * 3.0 if x.ndim > 1 else x, parameters)
     if config.tied == "none":
@@ -163,7 +163,7 @@ def test_weights_are_those_that_attention_gives_the_values(dtype):
 
 
 @pytest.mark.parametrize("config", ARCHITECTURES, ids=lambda c: f"{c.positions}-{c.norm_position}-{c.tied}")
-def test_attention_sums_to_one_over_the_source_and_never_knows_the_future(config):
+def test_attention_sums_to_one_over_the_source_and_ignores_the_future(config):
     pairs = [ForcedPair([5, 6, 7, EOS], [8, 9, 10, 11, EOS]), ForcedPair([5, 6, 7, EOS], [8, 9, 30, 31, 32, EOS])]
     first, second = attention(pairs, layer=0, config=config)
     assert first.shape == (5, 4)
@@ -174,7 +174,7 @@ def test_attention_sums_to_one_over_the_source_and_never_knows_the_future(config
 
 @pytest.mark.slow
 def test_a_model_that_reverses_letters_looks_at_the_letter_that_it_writes():
-    """Trained for seconds on random letters: the alignment is known, and attention of the usual place gives it."""
+    """After training for seconds on random letters, the usual layer's attention gives the known alignment."""
     letters = range(4, 14)
     generator = np.random.default_rng(0)
 

@@ -1,4 +1,4 @@
-"""The kernel of attention: one that disagrees is refused in a line, and the fastest of the others is chosen."""
+"""Attention kernels: one that disagrees is rejected in one line, and the fastest of the others is chosen."""
 
 import re
 from functools import partial
@@ -74,7 +74,7 @@ def unwilling(query, key, value, mask, bias):
 
 
 def overflowing(query, key, value, mask, bias):
-    """A softmax that subtracts no maximum."""
+    """A softmax that does not subtract the maximum."""
     scores = jnp.einsum("BNTH,BNSH->BNTS", query, key).astype(jnp.float32) * query.shape[-1] ** -0.5
     exponents = jnp.where(mask.visible(), jnp.exp(scores), 0)
     weights = exponents / exponents.sum(-1, keepdims=True)
@@ -88,7 +88,7 @@ def test_our_own_attention_agrees_with_itself(trial):
 @pytest.mark.parametrize("implementation", ["xla", "xla_chunked"])
 def test_tokamax_agrees_on_packed_rows_in_result_and_gradients(trial, implementation):
     pytest.importorskip("tokamax")
-    with jax.numpy_rank_promotion("allow"):  # as in training: libraries are not written for our tests' strictness
+    with jax.numpy_rank_promotion("allow"):  # as in training: libraries rely on rank promotion
         assert disagreement(partial(kernels.tokamax, implementation=implementation), trial) is None
 
 
@@ -105,7 +105,7 @@ def test_tokamax_agrees_on_packed_rows_in_result_and_gradients(trial, implementa
         (overflowing, r"^the result of self-attention is not finite in"),
     ],
 )
-def test_a_kernel_that_is_wrong_is_refused_with_what_is_wrong(trial, wrong, message):
+def test_a_wrong_kernel_is_rejected_with_the_reason(trial, wrong, message):
     line = disagreement(wrong, trial)
     assert line is not None
     assert re.search(message, line), line
@@ -125,7 +125,7 @@ def test_rows_of_a_trial_hold_sentences_padding_nothing_and_no_padding(trial):
 
 @pytest.fixture
 def kernels_of_this_machine(monkeypatch):
-    """Puts functions in the place of the kernels of libraries, as if they were for CPUs."""
+    """Replaces the library kernels by functions, as if these were kernels for CPUs."""
 
     def replace(**functions):
         for name, function in functions.items():
@@ -151,7 +151,7 @@ def test_where_nothing_agrees_our_own_attention_computes(kernels_of_this_machine
     assert len(choice.refused) == 1
 
 
-def test_a_kernel_asked_for_by_name_must_agree(kernels_of_this_machine):
+def test_a_kernel_requested_by_name_must_agree(kernels_of_this_machine):
     kernels_of_this_machine(cudnn=wrong_gradient_of_keys, triton=xla)
     assert choose(recipe(attention_kernel="triton"), SHAPES) is None
     message = r'^model.attention_kernel is "cudnn", but cudnn is refused: the gradient of keys .*: set it to "xla"$'
@@ -159,7 +159,7 @@ def test_a_kernel_asked_for_by_name_must_agree(kernels_of_this_machine):
         choose(recipe(attention_kernel="cudnn"), SHAPES)
 
 
-def test_the_kernel_of_fewest_seconds_is_the_fastest_and_all_times_are_told():
+def test_the_fastest_kernel_is_chosen_and_all_times_are_reported():
     assert least({"cudnn": 0.001, "xla": 0.002}) == ("cudnn", "1.00 ms by cudnn, 2.00 ms by xla")
     assert least({"cudnn": 0.003, "xla": 0.002}) == ("xla", "2.00 ms by xla, 3.00 ms by cudnn")
 
@@ -186,7 +186,7 @@ def test_kernels_are_for_bfloat16_and_undivided_heads(kernels_of_this_machine):
 
 @pytest.mark.filterwarnings("default")
 def test_every_kernel_of_this_machine_is_tried_and_timed():
-    """A table of agreement and milliseconds; run it with -s, and JAX_PLATFORMS=cuda or tpu."""
+    """Prints a table of agreement and milliseconds. Run it with -s and JAX_PLATFORMS=cuda or tpu."""
     config = recipe(width=512, heads=8)
     if not (names := candidates(config)):
         pytest.skip("no kernel is for this machine: set JAX_PLATFORMS=cuda or tpu on one with an accelerator")

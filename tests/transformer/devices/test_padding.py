@@ -1,4 +1,4 @@
-"""Any number of pieces divides over any mesh: padded tables change no update, and nothing outside sees them."""
+"""Any vocabulary size works on any mesh: padded tables change no update and are invisible elsewhere."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,9 @@ def shapes(tree) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_and_its_gradients_with_a_padded_table_are_those_without(smoothing):
     keys = jax.random.split(jax.random.key(0), 3)
-    hidden = 3 * jax.random.normal(keys[0], (4, 6, 8)) - 2  # logits far below 0, where one of 0 would count
+    hidden = (
+        3 * jax.random.normal(keys[0], (4, 6, 8)) - 2
+    )  # logits far below 0, so that a padding logit of 0 would matter
     table = jax.random.normal(keys[1], (PIECES, 8))
     padded = jnp.pad(table, ((0, 7), (0, 0)))
     labels, weights = jax.random.randint(keys[2], (4, 6), 0, PIECES), jnp.ones((4, 6))
@@ -67,7 +69,7 @@ def test_57_pieces_on_two_by_two_devices_give_the_update_of_one_by_every_rule(op
 
 
 def test_factored_statistics_never_see_the_rows_of_padding():
-    """Adafactor keeps means over rows and columns of a table of 128 or more of both; 129 rows are padded to 130."""
+    """Adafactor keeps row and column means of tables of at least 128 by 128; 129 rows are padded to 130."""
     config = recipe(optimizer="adafactor").with_model({"width": 128})
     state, losses = fit(config, steps=3, vocabulary=129)
     shared = config.model_copy(update={"devices": SHARED})

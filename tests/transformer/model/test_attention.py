@@ -1,4 +1,4 @@
-"""Our attention against the library's, its gradient included; and the random bits of dropout."""
+"""Our attention and its gradient against the library's, and the random bits of dropout."""
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     np.testing.assert_allclose(dropped[dropped != 0], 1 / 0.7, rtol=1e-6)
 
 
-def test_random_bits_of_dropout_know_nothing_of_their_neighbours_or_of_other_keys():
+def test_random_bits_of_dropout_are_independent_of_each_other_and_of_other_keys():
     x = jnp.ones((256, 1024))
     bits = [np.asarray(dropout(x, 0.5, DropoutKey(jax.random.key(seed)))) != 0 for seed in (1, 2)]
     limit = 5 * 0.5 / x.size**0.5
@@ -73,14 +73,14 @@ def drawn(mask) -> list[str]:
     return ["".join("x" if seen else "." for seen in row) for row in mask.visible()[0, 0]]
 
 
-def test_masks_are_drawn_as_their_docstrings_draw_them():
+def test_masks_are_those_drawn_in_their_docstrings():
     segments = jnp.array([[1, 1, 2, 2, 0]])
     assert drawn(SegmentMask(segments, segments)) == ["xx...", "xx...", "..xx.", "..xx.", "....x"]
     assert drawn(CausalMask(segments)) == ["x....", "xx...", "..x..", "..xx.", "....x"]
 
 
 def rows_of_segments(rows: int, length: int, seed: int) -> np.ndarray:
-    """Rows as packing makes them: sentences end to end, then padding; the first row is empty, the second full."""
+    """Rows as in packing: consecutive sentences, then padding. The first row is empty, the second full."""
     generator = np.random.default_rng(seed)
     segments = np.zeros((rows, length), np.int32)
     for row in range(1, rows):
@@ -93,7 +93,7 @@ def rows_of_segments(rows: int, length: int, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("lengths", [(9, 9), (7, 11), (11, 7)])
 def test_no_query_is_without_a_key_and_ranges_are_the_visible_keys(lengths):
     query, key = (jnp.asarray(rows_of_segments(6, length, seed=length)) for length in lengths)
-    query = jnp.minimum(query, key.max(1, keepdims=True))  # no sentence has a target and no source
+    query = jnp.minimum(query, key.max(1, keepdims=True))  # no sentence has a target without a source
     masks = [SegmentMask(query, key), SegmentMask(key, key), CausalMask(key)]
     for mask in masks:
         visible, ranges = np.asarray(mask.visible()[:, 0]), mask.ranges()

@@ -138,7 +138,7 @@ def test_tied_embeddings_share_one_matrix_and_untied_ones_do_not():
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "bfloat16_float32"])
-def test_lower_precision_stays_near_float32(precision):
+def test_lower_precision_stays_close_to_float32(precision):
     config = ARCHITECTURES[0]
     exact = logits(build(config), batch_of(PAIRS))
     rounded = logits(build(config.model_copy(update={"precision": precision})), batch_of(PAIRS))
@@ -183,7 +183,7 @@ def test_weights_that_are_shown_are_those_that_attention_uses(model):
 
 @pytest.mark.parametrize("config", ARCHITECTURES, ids=lambda c: f"{c.positions}-{c.norm_position}-{c.tied}")
 def test_layers_as_a_scan_are_the_unrolled_layers_and_so_are_their_gradients(config):
-    """With dropout, whose random bits belong to the layer; and with layers computed again in back-propagation."""
+    """With dropout, whose random bits depend on the layer, and with rematerialised layers."""
     config = config.model_copy(update={"decoder_layers": 3, "dropout": 0.2, "activation_dropout": 0.1})
     batch, key = batch_of(PAIRS), DropoutKey(jax.random.key(5))
 

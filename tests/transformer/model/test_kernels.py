@@ -1,4 +1,4 @@
-"""Kernels of libraries get segments in the form that each library documents, and only updates use them."""
+"""Library kernels get segments in the form that each library documents, and only updates use them."""
 
 import sys
 from typing import get_args
@@ -20,7 +20,7 @@ from transformer.model.masks import SegmentMask
 
 
 def undefined_gradient(x, is_defined):
-    """`x`, with NaN for its gradient where cuDNN writes none."""
+    """`x`, whose gradient is NaN where cuDNN does not write it."""
 
     @jax.custom_vjp
     def same(x):
@@ -39,7 +39,7 @@ def segment_numbers(offsets, lengths, length):
 
 
 def packed_attention(query, key, value, *, q_seqlen, kv_seqlen, q_offsets, kv_offsets, scale, mask_type, qkv_layout):
-    """cuDNN's attention of packed segments as JAX documents it; what it leaves undefined is NaN."""
+    """cuDNN's attention over packed segments as JAX documents it, with NaN for undefined values."""
     assert qkv_layout == "BTNH"
     queries, times = segment_numbers(q_offsets, q_seqlen, query.shape[1])
     keys, places = segment_numbers(kv_offsets, kv_seqlen, key.shape[1])
@@ -62,7 +62,7 @@ def test_segments_become_offsets_and_lengths():
 
 
 def test_cudnn_gets_segments_so_that_what_it_leaves_undefined_reaches_nothing(monkeypatch):
-    """cuDNN itself is not here: in its place is what JAX documents of it."""
+    """cuDNN itself is not available here. A function that follows JAX's documentation replaces it."""
     monkeypatch.setattr(fused_attention_stablehlo, "dot_product_attention", packed_attention)
     assert disagreement(cudnn, build_trial(Size(heads=2, width=8, source_length=16, target_length=24))) is None
 
@@ -76,7 +76,7 @@ def test_more_segments_than_pairs_can_have_give_nan_and_not_a_wrong_result(monke
     assert jnp.isfinite(attended[1]).all()
 
 
-def test_what_a_library_does_not_serve_is_refused_in_one_line(monkeypatch):
+def test_what_a_library_does_not_support_is_rejected_in_one_line(monkeypatch):
     trial = build_trial(Size(heads=1, width=8, source_length=16, target_length=16))
     assert disagreement(cudnn, trial) == "RuntimeError: cuDNN is not detected."
     monkeypatch.delattr(fused_attention_stablehlo, "MaskType")

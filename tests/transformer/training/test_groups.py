@@ -1,4 +1,4 @@
-"""Stacked parameters are updated as they are one by one."""
+"""Stacked parameters are updated exactly like single ones."""
 
 import jax
 import jax.numpy as jnp
@@ -39,14 +39,14 @@ def test_stacking_is_undone_exactly_and_leaves_few_arrays(parameters):
     jax.tree.map(np.testing.assert_array_equal, groups.unstack(stacked), parameters)
 
 
-def test_arrays_that_lie_on_other_devices_are_not_stacked_together(parameters):
+def test_arrays_on_different_devices_are_not_stacked_together(parameters):
     members = Groups(parameters, lambda path: path.partition("/")[0]).members.values()
     assert all(len({path[0].key for path in paths}) == 1 for paths in members)
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "schedule_free"])
-def test_an_optimizer_does_to_stacked_parameters_what_it_does_to_each(parameters, name):
-    """Weight decay, which spares norms and biases, and clipping to the norm of all gradients, included."""
+def test_an_optimizer_updates_stacked_parameters_like_single_ones(parameters, name):
+    """Includes weight decay, which skips norms and biases, and clipping to the norm of all gradients."""
     config = TrainingConfig(
         optimizer=name, schedule="constant", weight_decay=0.1, learning_rate=0.01, warmup_steps=2, clip=0.5
     )
@@ -64,7 +64,7 @@ def updated(optimizer, parameters, state, gradients):
     return jax.tree.map(jnp.add, parameters, updates), state
 
 
-def test_stacks_on_a_mesh_update_as_one_by_one_and_checkpoints_do_not_know_of_them():
+def test_stacks_on_a_mesh_update_like_single_matrices_and_do_not_appear_in_checkpoints():
     devices = DevicesConfig(data=2, fsdp=2, tensor=2)
     training = TrainingConfig(optimizer="muon", learning_rate=0.01, warmup_steps=2, weight_decay=0.1)
     config = Config(model=CONFIG, training=training, devices=devices)

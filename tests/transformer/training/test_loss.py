@@ -1,4 +1,4 @@
-"""The loss: worked by hand, and the chunked form against the plain one."""
+"""The loss against values worked out on paper, and the chunked form against the plain one."""
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ def test_tokens_without_weight_have_no_gradient():
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "bfloat16_float32"])
-def test_lower_precision_keeps_the_loss_near(precision):
+def test_the_loss_in_lower_precision_is_close_to_float32(precision):
     hidden, table, labels, weights = inputs(8, 8)
     exact = chunked_loss(hidden, table, labels, weights, 0.1, "float32", 50)
     loss = jax.jit(jax.value_and_grad(lambda h: chunked_loss(h, table, labels, weights, 0.1, precision, 50)))

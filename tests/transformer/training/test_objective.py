@@ -1,4 +1,4 @@
-"""An objective is a function in a table: what it sums under a name comes out of every update, on any devices."""
+"""An objective is a function in a table: the sums it names are metrics of every update, on any devices."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from transformer.training.objective import OBJECTIVES
 
 
 def with_labels_summed(assembly, batch, config, dropout_key):
-    """Cross-entropy, and the sum of all labels, which can be counted by hand."""
+    """Cross-entropy and the sum of all labels, which is easy to verify."""
     sums = cross_entropy(assembly, batch, config, dropout_key)
     labels = jnp.where(batch.target_segments != 0, batch.target_labels, 0)
     return sums._replace(extra={"label": labels.sum().astype(jnp.float32)})

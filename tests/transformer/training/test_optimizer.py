@@ -1,4 +1,4 @@
-"""Schedules and updates worked by hand or written out in NumPy, and what weight decay spares."""
+"""Schedules and updates against values worked out on paper or in NumPy, and what weight decay skips."""
 
 import jax
 import jax.numpy as jnp

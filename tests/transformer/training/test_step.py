@@ -46,7 +46,7 @@ def one_device():
 
 
 def unigram_entropy(labels: np.ndarray) -> float:
-    """The least cross-entropy of a model that knows how often each token occurs, and not the source."""
+    """The lowest cross-entropy of a model that knows the frequency of each token, but not the source."""
     counts = np.unique(labels, return_counts=True)[1]
     return -np.sum(counts / counts.sum() * np.log(counts / counts.sum()))
 
@@ -74,7 +74,7 @@ def test_eight_devices_give_the_update_of_one_and_repeat_it_bit_for_bit(name, on
 
 
 def first_gradient(config: Config, seed: int = 7) -> np.ndarray:
-    """The gradient of the first update, but for a factor: AdamW's mean gradient, before it is divided by its size."""
+    """The gradient of the first update, up to a factor: AdamW's mean gradient before it is normalised."""
     strategy, state = start(config)
     state, _ = strategy.train_step(state, batches(1)[0], jax.random.key(seed))
     means = optax.tree.get(jax.device_get(strategy.saved(state)).optimizer, "mu")
@@ -87,16 +87,16 @@ def distance(gradient: np.ndarray, expected: np.ndarray) -> float:
 
 @pytest.mark.parametrize("name", ["data", "fsdp", "mixed", "pmap"])
 def test_dropout_on_eight_devices_is_that_of_one(name):
-    """Parameters would not do to compare: Adam enlarges the rounding of gradients near zero to whole updates."""
+    """Compares gradients, because Adam amplifies rounding of gradients near zero to full updates of parameters."""
     expected = first_gradient(recipe(dropout=0.3))
-    assert distance(first_gradient(recipe(dropout=0.3), seed=8), expected) > 0.1  # other masks
+    assert distance(first_gradient(recipe(dropout=0.3), seed=8), expected) > 0.1  # different masks
     assert distance(first_gradient(recipe(dropout=0.3, devices=MAPPINGS[name])), expected) < 1e-5
     losses, other_losses = (fit(recipe(dropout=0.3, devices=MAPPINGS[each]), steps=4)[1] for each in ("one", name))
     np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
 
 
 def test_an_update_of_rows_that_do_not_divide_by_the_devices_is_that_of_one():
-    """13 rows, filled up to 16: one device has only empty rows, one has half of its own."""
+    """13 rows are padded to 16: one device has only empty rows, and one has half of its rows empty."""
     expected, expected_losses = fit(recipe(), steps=5, rows=13)
     for name in ("data", "pmap"):
         state, losses = fit(recipe(devices=MAPPINGS[name]), steps=5, rows=13)
@@ -131,7 +131,7 @@ def test_a_checkpoint_of_any_mapping_restores_on_any_other_exactly(optimizer, tm
 
 
 def gathered_sizes(program: str) -> list[int]:
-    """How many values each all-gather of a compiled program brings together."""
+    """The number of values that each all-gather of a compiled program gathers."""
     results = re.findall(r" = (\S+|\(.*?\)) all-gather(?:-start)?\(", program)
     shapes = [shape for result in results for shape in re.findall(r"\[([\d,]+)\]", result)]
     return [math.prod(int(size) for size in shape.split(",")) for shape in shapes]
@@ -148,7 +148,7 @@ def test_devices_that_hold_all_parameters_gather_nothing(precision):
 
 
 @pytest.mark.parametrize("devices", [MAPPINGS["fsdp"], DevicesConfig(data=2, fsdp=4)], ids=["fsdp", "data and fsdp"])
-def test_what_fsdp_shares_out_is_brought_together_once_and_activations_stay_where_they_are(devices):
+def test_fsdp_gathers_each_parameter_once_and_does_not_move_activations(devices):
     config = recipe(devices=devices)
     strategy, _ = start(config)
     shapes = abstract(config.model, VOCABULARY, VOCABULARY)[1]
@@ -174,7 +174,7 @@ def test_eight_devices_give_the_update_of_one_by_every_rule(optimizer, names):
 @pytest.mark.parametrize(
     ("optimizer", "kernels_have", "others_have"), [("adamw", 2, 2), ("schedule_free", 2, 2), ("muon", 1, 2)]
 )
-def test_what_a_rule_keeps_for_a_parameter_lies_where_the_parameter_lies(optimizer, kernels_have, others_have):
+def test_optimizer_state_has_the_sharding_of_its_parameter(optimizer, kernels_have, others_have):
     config = recipe(optimizer=optimizer, devices=DevicesConfig(data=2, fsdp=2, tensor=2))
     strategy, state = start(config)
     for _ in range(2):
@@ -265,7 +265,7 @@ def test_computing_layers_again_gives_the_same_update():
 
 
 def test_back_propagation_keeps_less_than_half_where_layers_are_computed_again():
-    """Parameters, which it keeps either way, counted. What XLA makes of it is another matter: on CPUs, nothing."""
+    """Counts what JAX keeps for the backward pass, parameters included. XLA for CPUs may still ignore the choice."""
 
     def kept(config):
         graph, parameters = abstract(config.model, VOCABULARY, VOCABULARY)
