@@ -29,7 +29,10 @@ NOTEWORTHY = 0.01
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run computes, and its layout over devices and processes. Nothing in `config` is "auto"."""
+    """What a run computes, and its layout over devices and processes.
+
+    In `config`, only model.layer_loop may be "auto".
+    """
 
     config: Config
     source_vocabulary: int
@@ -125,7 +128,7 @@ def batch_tokens(config: Config) -> int:
 
 
 def lay_out(config: Config, source_vocabulary: int, target_vocabulary: int, *, notes: Sequence[str] = ()) -> Plan:
-    """The plan of a config in which every "auto" has been resolved."""
+    """The plan of a config in which each "auto" has been resolved."""
     graph, abstract_parameters = abstract(config.model, source_vocabulary, target_vocabulary)
     strategy = STRATEGIES[config.devices.strategy](graph, config)
     shapes = tuple(batch_shapes(config.data, batch_tokens=batch_tokens(config)))

@@ -179,7 +179,7 @@ def test_what_ctranslate2_cannot_express_is_rejected_by_name(knob, tokenizers, t
     trained, _ = random_model(tokenizers["joint"], config_with())
     model = type(trained.config.model).model_construct(**trained.config.model.model_dump() | {knob: "other"})
     changed = trained._replace(config=trained.config.model_copy(update={"model": model}))
-    with pytest.raises(InputError, match=f"model.{knob} is 'other', which CTranslate2 cannot express: it takes .*, "):
+    with pytest.raises(InputError, match=f"model.{knob} is 'other', which CTranslate2 cannot express: it takes .*; "):
         write_ctranslate2(changed, tmp_path)
 
 
@@ -328,7 +328,7 @@ def test_parameters_of_another_type_are_refused(tokenizers, tmp_path):
     pytest.importorskip("safetensors")
     trained, _ = random_model(tokenizers["joint"], config_with())
     trained.parameters["decoder_norm"]["scale"] = np.ones(32, np.float16)
-    with pytest.raises(InputError, match=r"decoder_norm\.scale is float16, expected float32: the checkpoint is not"):
+    with pytest.raises(InputError, match=r"decoder_norm\.scale is float16, expected float32: the checkpoint was not"):
         FORMATS["safetensors"](trained, tmp_path)
 
 
