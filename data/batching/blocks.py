@@ -143,8 +143,8 @@ class BatchIterator(grain.DatasetIterator[Batch]):
         if differing := sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)):
             key = differing[0]
             raise InputError(
-                f"the saved place in the data was taken with another {', '.join(differing)} ({key}: saved "
-                f"{found.get(key)}, now {expected.get(key)}): resume with what the run began with, or start a new run"
+                f"the saved position in the data does not fit: different {', '.join(differing)} ({key}: saved "
+                f"{found.get(key)}, now {expected.get(key)}): resume with the original ones, or start a new run"
             )
         self._number, self._next, self._block = state["block"], state["next"], None
         self._carried = Carried(Draw(*draw) for draw in state["carried"])

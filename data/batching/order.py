@@ -44,9 +44,7 @@ class Order:
             size = min(config.shuffle_block, len(self.chosen))
             self._shares = [max(1, round(size * weight / sum(weights))) for weight in weights]
         if not all(map(len, self._parts)):
-            raise InputError(
-                f"nothing to draw from: {', '.join(c.name for c in corpora)}: no pairs, or only duplicates"
-            )
+            raise InputError(f"no training data: {', '.join(c.name for c in corpora)}: no pairs, or only duplicates")
         self._is_weighted = bool(weights)
         self.blocks_per_epoch = -(-max(map(len, self._parts)) // config.shuffle_block)
 

@@ -96,7 +96,7 @@ def forced_batches(
             source, labels = pairs[index]
             raise InputError(
                 f"pair {index + 1} of {len(pairs)} has {len(source)} source and {len(labels)} target tokens with EOS"
-                f": the model takes at most {maximum_length} on a side: leave it out, or score its sentences apart"
+                f": the model takes at most {maximum_length} on a side: leave it out, or score its sentences separately"
             )
     pending: deque[tuple[list[int], Array]] = deque()
 

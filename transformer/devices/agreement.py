@@ -1,4 +1,4 @@
-"""Tests whether a kernel agrees with our own attention, in its result and gradients, on rows like those of a run.
+"""A comparison of a kernel with our own attention, in its result and gradients, on rows like those of a run.
 
 The reference is our own attention in float32 on the same inputs. In bfloat16, our own differs from it by rounding
 alone. A kernel rounds in other places, so it may differ by `SLACK` times as much, or by `TOLERANCE` of the size of its

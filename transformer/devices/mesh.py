@@ -57,7 +57,7 @@ def check_all_used(count: int, config: DevicesConfig) -> None:
     if jax.process_count() > 1 and count != jax.device_count():
         raise InputError(
             f"devices.data {config.data} x devices.fsdp {config.fsdp} x devices.tensor {config.tensor} is {count}, but "
-            f"{jax.process_count()} processes have {jax.device_count()} devices: several processes use all of them"
+            f"{jax.process_count()} processes have {jax.device_count()} devices: use all of them"
         )
 
 

@@ -73,7 +73,10 @@ def place_in_job(coordinator: str | None, processes: int | None, process: int | 
 
 
 def gather(value: Any) -> list[Any]:
-    """The values that all processes pass, in the order of processes. A value must be JSON; each waits for all."""
+    """The values that all processes pass, in the order of processes; each process waits for all others.
+
+    Values must be JSON-serialisable.
+    """
     if jax.process_count() == 1:
         return [value]
     content = np.frombuffer(json.dumps(value).encode(), np.uint8)

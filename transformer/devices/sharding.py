@@ -49,7 +49,7 @@ def parameter_shardings(mesh: Mesh, parameters: Parameters) -> Parameters:
         spec = parameter_spec(path)
         if not _fits(parameter.shape, spec, mesh):
             raise InputError(
-                f"parameter {path} of shape {parameter.shape} does not divide over devices.fsdp {mesh.shape['fsdp']} "
+                f"parameter {path} of shape {parameter.shape} is not divisible by devices.fsdp {mesh.shape['fsdp']} "
                 f"and devices.tensor {mesh.shape['tensor']}: change these or the model's sizes"
             )
         return NamedSharding(mesh, spec)

@@ -216,12 +216,12 @@ def test_subword_sampling_differs_from_epoch_to_epoch_and_drops_nothing():
 @pytest.mark.parametrize(
     ("knobs", "options", "message"),
     [
-        ({}, {"seed": 2}, r"another seed \(seed: saved 1, now 2\)"),
-        ({"batching": "packed"}, {}, r"another batching, rows"),
-        ({"toy_pairs": 151}, {}, r"another corpora"),
-        ({"maximum_tokens": 12}, {}, r"another maximum_tokens \(maximum_tokens: saved 16, now 12\)"),
-        ({}, {"batch_tokens": 640}, r"another rows"),
-        ({"subword_model": "unigram"}, {}, "another tokenizer"),
+        ({}, {"seed": 2}, r"different seed \(seed: saved 1, now 2\)"),
+        ({"batching": "packed"}, {}, r"different batching, rows"),
+        ({"toy_pairs": 151}, {}, r"different corpora"),
+        ({"maximum_tokens": 12}, {}, r"different maximum_tokens \(maximum_tokens: saved 16, now 12\)"),
+        ({}, {"batch_tokens": 640}, r"different rows"),
+        ({"subword_model": "unigram"}, {}, "different tokenizer"),
     ],
 )
 def test_a_position_in_other_data_is_rejected(knobs, options, message):
@@ -240,7 +240,7 @@ def test_a_training_set_with_nothing_to_draw_is_refused():
     long = [corpora[0]._replace(pairs=[pair for pair in corpora[0].pairs if len(pair.source) > 1])]
     with pytest.raises(InputError, match="no training pair passes the filters"):
         take(stream(long, tokenizer, config), 1)
-    with pytest.raises(InputError, match="nothing to draw from: toy reverse train: no pairs, or only duplicates"):
+    with pytest.raises(InputError, match="no training data: toy reverse train: no pairs, or only duplicates"):
         stream([corpora[0]._replace(pairs=[])], tokenizer, config)
 
 

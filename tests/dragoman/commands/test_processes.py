@@ -173,4 +173,4 @@ def test_processes_with_different_recipes_are_refused(recipe, tmp_path):
 def test_processes_that_leave_devices_unused_are_refused(recipe, tmp_path):
     for status, _, errors in finish(start_job(recipe, "--run", tmp_path / "run", *SHORT, "--devices.data", "2")):
         assert status == 2
-        assert "is 2, but 2 processes have 4 devices: several processes use all of them" in errors
+        assert "is 2, but 2 processes have 4 devices: use all of them" in errors

@@ -132,7 +132,7 @@ def test_a_checkpoint_of_padded_tables_has_true_sizes_and_restores_exactly_anywh
 
 def test_a_width_that_does_not_divide_is_still_refused():
     config = recipe(devices=DevicesConfig(data=1, fsdp=3))
-    with pytest.raises(InputError, match=r"of shape \(32, 32\) does not divide over devices.fsdp 3"):
+    with pytest.raises(InputError, match=r"of shape \(32, 32\) is not divisible by devices.fsdp 3"):
         start(config, PIECES)
 
 
