@@ -29,8 +29,8 @@ from typing import Any
 from data.errors import InputError
 from dragoman.commands.evaluate import evaluate, own_test_sets
 from dragoman.commands.options import ArgumentParser, run_main
-from dragoman.runs.checkpoint import steps
 from dragoman.runs.run import Run
+from dragoman.runs.selection import steps
 from dragoman.translation.translator import Translator, never
 from transformer.devices.compilation import use_compilation_cache, use_cores
 

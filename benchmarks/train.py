@@ -44,7 +44,8 @@ from tqdm import tqdm
 
 from benchmarks.trace import longest, milliseconds, read_trace, table_of_parts
 from data.batch import Batch
-from data.batching.pipeline import Share, batch_shapes, training_batches
+from data.batching.packing import Share, batch_shapes
+from data.batching.pipeline import training_batches
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora

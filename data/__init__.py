@@ -1,4 +1,6 @@
 """The text side of training: from files to batches of token ids. It uses NumPy only; nothing here imports JAX.
 
-files -> sources -> vocabulary -> batching (filters, order, packing) -> Batch
+files (lines) -> sources -> vocabulary -> batching (filters, order, packing) -> Batch (batch)
+
+`config` has the knobs of the text side, and how any knob is declared; `errors` has InputError.
 """

@@ -1,7 +1,14 @@
 """Machine translation from Python and from the command line.
 
-from dragoman import Translator
-Translator.load("runs/mine").translate(["A man is sleeping."])
+    from dragoman import Translator
+    Translator.load("runs/mine").translate(["A man is sleeping."])
+
+commands     train, translate, evaluate, export
+runs         the run directory: recipe, config, checkpoints
+training     the course of a run
+translation  lines of text to translations
+evaluation   metrics and baselines
+exchange     export to other programs
 """
 
 from typing import TYPE_CHECKING, Any

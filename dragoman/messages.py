@@ -28,7 +28,7 @@ def tell(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
-class Progress:
+class ProgressBar:
     """A progress bar with lines done, lines and tokens a second, and the time left if the total is known.
 
     Without a label there is no bar."""
@@ -47,7 +47,7 @@ class Progress:
             delay=0 if is_watched or total is not None else PATIENCE,
         )
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(

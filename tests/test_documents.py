@@ -111,7 +111,7 @@ def test_the_tables_named_in_the_readme_are_where_it_says():
 def test_every_recipe_loads_and_its_head_says_how_to_run_it_and_what_came_out(recipe):
     read_recipe(recipe)
     head = recipe.read_text(encoding="utf-8").partition("\n[")[0]
-    assert f"python train.py configs/{recipe.name}" in head
+    assert f"dragoman train configs/{recipe.name}" in head
     assert "NOT YET RUN" in head or "Measured" in head
 
 

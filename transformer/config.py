@@ -197,7 +197,7 @@ class TrainingConfig(Knobs):
 
 
 class DecodingConfig(Knobs):
-    """How translations are searched for, in validation and at the end of training; the default of translate.py."""
+    """How translations are searched for: in validation, after training, and by default in `dragoman translate`."""
 
     usual = Facts(on_resume="free", shapes_parameters=False, changes_translation=True)
 

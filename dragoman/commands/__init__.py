@@ -1,1 +1,7 @@
-"""The command line: one file for each command, and the code that they share."""
+"""The command line: one file for each command, and the code that they share.
+
+main                             the table of commands
+train translate evaluate export  a file for each command
+options translation_options      command-line options, and how errors become an exit status
+huge_pages                       the memory allocator of a command's process
+"""

@@ -1,6 +1,6 @@
 """Score runs on a test set: BLEU, chrF and TER of detokenised text against untouched references, with signatures.
 
-python evaluate.py runs/m30k [more runs or checkpoints] --source test.en --reference test.de
+dragoman evaluate runs/m30k [more runs or checkpoints] --source test.en --reference test.de
 """
 
 import argparse

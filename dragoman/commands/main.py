@@ -1,4 +1,7 @@
-"""The console command `dragoman train|translate|evaluate|export ...`; train.py, translate.py and evaluate.py use it."""
+"""The console command `dragoman train|translate|evaluate|export ...`; train.py, translate.py and evaluate.py use it.
+
+To add a command, write a module with a `main(arguments)` in this package, and add its line to COMMANDS.
+"""
 
 import contextlib
 import importlib

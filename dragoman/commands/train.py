@@ -1,4 +1,4 @@
-"""Train a translation model on parallel text: `python train.py RECIPE --run DIRECTORY`.
+"""Train a translation model on parallel text: `dragoman train RECIPE --run DIRECTORY`.
 
 Reads the text, learns a vocabulary, trains, validates by translating, keeps and averages the best checkpoints, and
 scores the result on the test set. The run directory is the model. An existing run resumes where it stopped.
@@ -16,10 +16,12 @@ from data.errors import InputError
 from data.sources import Corpus, load_corpora
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
 from dragoman.evaluation.metrics import METRICS
+from dragoman.files import file_hash
 from dragoman.messages import say, warn
 from dragoman.runs.checkpoint import Checkpointer
+from dragoman.runs.identity import config_hash
 from dragoman.runs.recipe import read_recipe
-from dragoman.runs.run import Run, config_hash, file_hash
+from dragoman.runs.run import Run
 from dragoman.signals import Interrupted, SharedStop, StopRequest
 from dragoman.training.loop import Trainer
 from dragoman.training.memory import OutOfMemory, device_kind
@@ -129,8 +131,8 @@ def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
         say(f"\n  source      {pairs[number].source}")
         say(f"  translation {hypotheses[number]}")
         say(f"  reference   {references[number]}")
-    say(f"\ntranslate:  python translate.py {run.path} < input.txt > output.txt")
-    say(f"evaluate:   python evaluate.py {run.path}")
+    say(f"\ntranslate:  dragoman translate {run.path} < input.txt > output.txt")
+    say(f"evaluate:   dragoman evaluate {run.path}")
 
 
 def train(config: Config, run: Run) -> int:

@@ -1,7 +1,7 @@
 """Translate lines of text with a run: one line out for each line in, in order.
 
-    python translate.py runs/m30k < input.txt > output.txt
-    python translate.py runs/m30k --input input.txt --output output.txt      # resumes after an interruption
+    dragoman translate runs/m30k < input.txt > output.txt
+    dragoman translate runs/m30k --input input.txt --output output.txt      # resumes after an interruption
 
 From Python, use `from dragoman import Translator`.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from dragoman.commands.options import section_overrides
 from dragoman.commands.translation_options import output_identity, parse_translation_options
-from dragoman.messages import Progress, tell
+from dragoman.messages import ProgressBar, tell
 from dragoman.signals import Interrupted, StopRequest
 from dragoman.translation.glossary import has_term, read_glossary, read_words, terms_in
 from dragoman.translation.guard import count_flags, flags
@@ -36,7 +36,9 @@ class Job:
         self.flags: Counter[str] = Counter()
         self.required = self.met = 0
 
-    def chunk(self, first: int, lines: Sequence[str], beside: Sequence[Sequence[str]], progress: Progress) -> Written:
+    def chunk(
+        self, first: int, lines: Sequence[str], beside: Sequence[Sequence[str]], progress: ProgressBar
+    ) -> Written:
         """The output for these lines. `first` is the number of the first line; `beside` holds companion lines."""
         prefixes = beside[0] if beside and not self.options.score else ()
         if self.options.score:
@@ -75,7 +77,7 @@ class Job:
         for index, names in enumerate(flagged):
             if names:
                 beginning = prefixes[index : index + 1]
-                [anew] = self.translator.again([lines[index]], first=first + index, prefixes=beginning)
+                [anew] = self.translator.search_carefully([lines[index]], first=first + index, prefixes=beginning)
                 if not (better := self.flags_of(lines[index], anew[0].text)):
                     found[index], flagged[index] = anew, better
 

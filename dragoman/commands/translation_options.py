@@ -1,4 +1,4 @@
-"""The command-line options of translate.py."""
+"""The command-line options of `dragoman translate`."""
 
 import argparse
 import hashlib

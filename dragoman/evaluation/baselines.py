@@ -56,7 +56,7 @@ def _words(lines: Sequence[str]) -> tuple[list[np.ndarray], list[str]]:
 
 def cooccurrences(
     sources: list[np.ndarray], targets: list[np.ndarray]
-) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+) -> tuple[Int[np.ndarray, " places"], Int[np.ndarray, " places"], Int[np.ndarray, " places"]]:
     """All pairs of a source and a target word that share a sentence pair, and the position of the target word.
 
     Positions count the target words of all sentences."""
@@ -71,8 +71,8 @@ def cooccurrences(
 
 
 def expectation_maximization(
-    couple: Int[np.ndarray, " N"], couple_source: Int[np.ndarray, " C"], place: Int[np.ndarray, " N"]
-) -> Float[np.ndarray, " C"]:
+    couple: Int[np.ndarray, " places"], couple_source: Int[np.ndarray, " couples"], place: Int[np.ndarray, " places"]
+) -> Float[np.ndarray, " couples"]:
     """t(target | source) of each pair of words, by EM from a uniform distribution."""
     probability = np.ones(len(couple_source))
     for _ in range(ITERATIONS):

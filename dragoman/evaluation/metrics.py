@@ -85,4 +85,4 @@ METRICS = {
     "ter": Metric(ter, "TER", larger_is_better=False),
     "bleu_lowercased_tokenized": Metric(bleu_lowercased_tokenized, "lower-cased, tokenized BLEU"),
 }
-"""The metrics that evaluate.py prints, in this order. Add a new one to the choices of `training.metric` too."""
+"""The metrics that `dragoman evaluate` prints, in this order. Add a new one to the choices of `training.metric` too."""

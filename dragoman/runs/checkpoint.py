@@ -32,7 +32,7 @@ import numpy as np
 from data.errors import InputError
 from dragoman.files import flush
 from dragoman.runs.manifest import FORMAT, Manifest, list_files, read_manifest, verify, write_manifest
-from dragoman.runs.selection import AVERAGE, best, first_good, goodness, latest, steps
+from dragoman.runs.selection import AVERAGE, first_good, goodness, steps
 from dragoman.runs.storage import (
     Arrays,
     Tree,
@@ -47,9 +47,6 @@ from dragoman.runs.storage import (
     write_arrays,
 )
 from transformer.devices.processes import on_first
-
-__all__ = ["AVERAGE", "Checkpointer", "Manifest", "average", "best", "latest", "parameters_sha256", "restore_optimizer"]
-__all__ += ["restore_parameters", "steps", "verify"]
 
 LEFTOVER = re.compile(r"(\d+|average)\.(partial|removed)")
 

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from data.errors import InputError
-from dragoman.runs.checkpoint import AVERAGE, best, steps
 from dragoman.runs.recipe import parse_value
 from dragoman.runs.run import Run
+from dragoman.runs.selection import AVERAGE, best, steps
 from transformer.config import Config, DecodingConfig
 
 
@@ -47,7 +47,7 @@ def best_checkpoint(run: Run, metric: str) -> Path:
 
     found = best(run.checkpoints, metric=metric, warn=refuse)
     if found is None:
-        raise InputError(f"{run.path}: no checkpoint yet: train.py saves the first after training.save_every steps")
+        raise InputError(f"{run.path}: no checkpoint yet: training saves the first after training.save_every steps")
     return found
 
 

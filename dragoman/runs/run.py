@@ -16,12 +16,9 @@ from typing import Any
 
 from data.errors import InputError
 from data.vocabulary.pieces import TOKENIZER_FILES
-from dragoman.files import file_hash, write_atomically
-from dragoman.runs.identity import check_config, check_hashes, check_planned_steps, config_hash
+from dragoman.files import write_atomically
 from dragoman.runs.recipe import NO_OVERRIDES, read_stored, toml_text
 from transformer.config import Config
-
-__all__ = ["Run", "check_config", "check_hashes", "check_planned_steps", "config_hash", "file_hash"]
 
 
 class Run:

@@ -13,7 +13,7 @@ from dragoman.runs.run import Run
 from dragoman.runs.selection import best_steps
 from dragoman.signals import Interrupted, SharedStop
 from dragoman.training.log import Log, open_log
-from dragoman.training.memory import refuse, watch
+from dragoman.training.memory import raising_out_of_memory, rejecting_out_of_memory
 from dragoman.training.meter import Meter
 from dragoman.training.plan import Plan
 from dragoman.training.progress import Progress
@@ -42,7 +42,7 @@ class Trainer:
         training, key = self.plan.config.training, jax.random.key(self.plan.config.training.seed)
         meter = self.new_meter()
         log_to = open_log(self.run, step=progress.step, steps=training.steps)
-        with contextlib.closing(self.batches), log_to as log, meter.listening(), watch():
+        with contextlib.closing(self.batches), log_to as log, meter.listening(), raising_out_of_memory():
             if progress.is_validation_due(training):  # interrupted during this validation
                 progress = self.validate_and_save(state, progress, log)
             meter.resume()
@@ -78,7 +78,10 @@ class Trainer:
     def validate_and_save(self, state: TrainState, progress: Progress, log: Log) -> Progress:
         """Validates and saves a checkpoint. After a request to stop it has no scores, and is validated on resuming."""
         scores = None
-        with contextlib.suppress(Interrupted), refuse("validation", "lower decoding.rows or decoding.beam"):
+        with (
+            contextlib.suppress(Interrupted),
+            rejecting_out_of_memory("validation", "lower decoding.rows or decoding.beam"),
+        ):
             scores = self.validation.scores(state)
         if scores is not None:
             training = self.plan.config.training

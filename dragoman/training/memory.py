@@ -28,7 +28,7 @@ class OutOfMemory(Exception):
 
 
 @contextlib.contextmanager
-def watch() -> Iterator[None]:
+def raising_out_of_memory() -> Iterator[None]:
     """A context that turns JAX's out-of-memory error into OutOfMemory."""
     try:
         yield
@@ -39,10 +39,10 @@ def watch() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def refuse(what: str, advice: str) -> Iterator[None]:
+def rejecting_out_of_memory(what: str, advice: str) -> Iterator[None]:
     """A context that raises InputError if work that cannot be divided runs out of memory."""
     try:
-        with watch():
+        with raising_out_of_memory():
             yield
     except OutOfMemory:
         raise InputError(f"{device_kind()}: out of memory in {what}: {advice}") from None
@@ -101,7 +101,10 @@ def largest_update(config: Config, *, source_vocabulary: int, target_vocabulary:
         )
     rows = fewest * 2 ** ((limit // (fewest * length)).bit_length() - 1)
     while rows >= fewest:
-        with contextlib.suppress(OutOfMemory), watch():  # some compilers reject a program that does not fit
+        with (
+            contextlib.suppress(OutOfMemory),
+            raising_out_of_memory(),
+        ):  # some compilers reject a program that does not fit
             needed = planned_memory(strategy.compile(parameters, rows, length))
             if needed <= (1 - RESERVE) * available:
                 return Fit(rows * length, needed, available)

@@ -91,7 +91,7 @@ class Meter:
         teraflops = self.flops(rows) / TERA / self.devices / (self.seconds - compiling)
         seconds, self.seconds, self.pending = self.seconds - compiling, 0.0, []
         self.resume()
-        tokens, slots = sum(row.tokens for row in rows), sum(row.slots for row in rows)
+        tokens, padded = sum(row.tokens for row in rows), sum(row.padded_tokens for row in rows)
         return {
             "step": step,
             "time": time.time(),
@@ -100,7 +100,7 @@ class Meter:
             "learning_rate": rows[-1].learning_rate,
             "gradient_norm": rows[-1].gradient_norm,
             "target_tokens_per_second": tokens / seconds,
-            "padding": 1 - tokens / slots,
+            "padding": 1 - tokens / padded,
             "device_teraflops": teraflops,
             **({"utilisation": teraflops / self.peak} if self.peak else {}),
             "compile_seconds": compiling,

@@ -9,8 +9,8 @@ from pathlib import Path
 import jax
 from flax import nnx
 
-from data.batching.pipeline import Share, batch_shapes, empty_share
-from dragoman.runs.run import check_config
+from data.batching.packing import Share, batch_shapes, empty_share
+from dragoman.runs.identity import check_config
 from dragoman.training.memory import GIB, device_kind, largest_update, more_parts, smallest_memory
 from transformer.config import Config
 from transformer.devices import STRATEGIES

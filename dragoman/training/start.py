@@ -11,15 +11,17 @@ import jax
 import numpy as np
 from flax import nnx
 
-from data.batching.pipeline import describe
+from data.batching.description import describe
 from data.errors import InputError
 from data.sources import Corpus
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from data.vocabulary.vectors import read_vectors
 from dragoman.messages import say, warn
-from dragoman.runs.checkpoint import latest, restore_optimizer, restore_parameters, steps, verify
-from dragoman.runs.manifest import read_manifest
-from dragoman.runs.run import Run, check_hashes, check_planned_steps
+from dragoman.runs.checkpoint import restore_optimizer, restore_parameters
+from dragoman.runs.identity import check_hashes, check_planned_steps
+from dragoman.runs.manifest import read_manifest, verify
+from dragoman.runs.run import Run
+from dragoman.runs.selection import latest, steps
 from dragoman.training.loop import Trainer
 from dragoman.training.progress import Progress
 from transformer.config import Config

@@ -39,7 +39,7 @@ class Validation:
         return float(sum(s.loss for s in sums) / sum(s.tokens for s in sums))
 
     def translation_scores(self, parameters: Parameters) -> dict[str, float]:
-        """The scores of translations, using the same search as translate.py."""
+        """The scores of translations, using the same search as `dragoman translate`."""
         translator = Translator.of(self.plan.graph, parameters, self.plan.config, self.tokenizer)
         sources = [pair.source for pair in self.pairs]
         hypotheses = translator.translate_together(sources, self.stop, label="validate")

@@ -1,1 +1,12 @@
-"""Translates lines of text, and gives scores, words and alignments of the translations."""
+"""Translates lines of text, and gives scores, words and alignments of the translations.
+
+translator             what commands and Python call; `members` and `loaded` make one from checkpoints
+line_search            lines to requests, search, hypotheses to text
+long_lines             splits lines that are too long for one search
+glossary consensus     required and banned words; minimum Bayes risk
+result                 a line's translation
+details record         pieces, confidences and alignment, and the JSON of them; `alignment` links words
+guard                  flags translations that look wrong
+output                 reading lines, and writing translations to a file
+statistical_alignment  a word aligner to compare attention with
+"""

@@ -4,7 +4,6 @@ Words are separated by white space, in the line and in the translation, and are 
 of links (source word, target word).
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -12,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from data.errors import InputError
 from data.vocabulary.pieces import BYTE, END, SPACE, UNKNOWN
 
 Link = tuple[int, int]  # (source word, target word)
@@ -117,17 +115,6 @@ def align_words(
 def format_pharaoh(links: Iterable[Link]) -> str:
     """Links in Pharaoh format, sorted: [(1, 2), (0, 0)] -> "0-0 1-2"."""
     return " ".join(f"{source}-{target}" for source, target in sorted(links))
-
-
-def parse_pharaoh(line: str) -> list[Link]:
-    """The links of a line in Pharaoh format, the inverse of `format_pharaoh`. InputError for any other text."""
-    links = []
-    for link in line.split():
-        match = re.fullmatch("([0-9]+)-([0-9]+)", link)
-        if not match:
-            raise InputError(f"{link!r} is not a link of a Pharaoh alignment: expected two numbers like 0-1")
-        links.append((int(match[1]), int(match[2])))
-    return links
 
 
 def f_score(found: Sequence[Iterable[Link]], reference: Sequence[Iterable[Link]]) -> float:

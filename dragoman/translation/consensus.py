@@ -20,7 +20,7 @@ def by_expected_utility(texts: Sequence[str]) -> list[int]:
     return np.argsort(-utilities, kind="stable").tolist()
 
 
-def pairwise_chrf(texts: Sequence[str]) -> Float[np.ndarray, "N N"]:
+def pairwise_chrf(texts: Sequence[str]) -> Float[np.ndarray, "texts texts"]:
     """chrF of each text (row) against each text as reference (column), 0 to 100, as sacrebleu scores sentences."""
     different = list(dict.fromkeys(texts))
     count = len(different)

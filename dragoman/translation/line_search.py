@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from data.errors import InputError
 from data.lines import one_line
-from dragoman.messages import Progress
+from dragoman.messages import ProgressBar
 from dragoman.signals import Interrupted
 from dragoman.translation.consensus import by_expected_utility
 from dragoman.translation.glossary import terms_in
@@ -22,7 +22,7 @@ def search_lines(
     lines: Sequence[str],
     *,
     batch_size: int,
-    progress: Progress,
+    progress: ProgressBar,
     is_stopping: Callable[[], bool],
     first: int,
     prefixes: Sequence[str],

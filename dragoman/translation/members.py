@@ -8,10 +8,11 @@ from flax import nnx
 
 from data.errors import InputError
 from data.vocabulary.tokenizer import Tokenizer
+from dragoman.files import file_hash
 from dragoman.runs.checkpoint import restore_parameters
+from dragoman.runs.identity import check_hashes, config_hash
 from dragoman.runs.loading import find_checkpoint, with_decoding
 from dragoman.runs.manifest import read_manifest
-from dragoman.runs.run import check_hashes, config_hash, file_hash
 from transformer.config import Config
 from transformer.model import Parameters, abstract
 

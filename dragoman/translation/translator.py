@@ -1,6 +1,6 @@
 """Translation from Python: `Translator.load("runs/m30k").translate(["A dog runs."])`.
 
-Validation, evaluate.py and translate.py use it too.
+Validation, `dragoman translate` and `dragoman evaluate` use it too.
 """
 
 import functools
@@ -14,7 +14,7 @@ from flax import nnx
 
 from data.errors import InputError
 from data.vocabulary.tokenizer import Tokenizer
-from dragoman.messages import Progress
+from dragoman.messages import ProgressBar
 from dragoman.runs.loading import with_decoding
 from dragoman.signals import SharedStop
 from dragoman.translation.details import details_of_lines, score_lines
@@ -153,7 +153,7 @@ class Translator(LoadedModel):
         string instead of a list of lines.
         """
         check_is_list(lines)
-        with Progress(label, total=len(lines)) as progress:
+        with ProgressBar(label, total=len(lines)) as progress:
             return [
                 found
                 for start in range(0, len(lines), CHUNK)
@@ -166,7 +166,7 @@ class Translator(LoadedModel):
         self,
         lines: Sequence[str],
         batch_size: int,
-        progress: Progress,
+        progress: ProgressBar,
         is_stopping: Callable[[], bool],
         *,
         first: int = 1,
@@ -183,9 +183,11 @@ class Translator(LoadedModel):
             prefixes=prefixes,
         )
 
-    def again(self, lines: Sequence[str], *, first: int, prefixes: Sequence[str] = ()) -> list[list[Translation]]:
+    def search_carefully(
+        self, lines: Sequence[str], *, first: int, prefixes: Sequence[str] = ()
+    ) -> list[list[Translation]]:
         """New translations of flagged lines, by the `careful` search."""
-        with Progress("", total=len(lines)) as progress:
+        with ProgressBar("", total=len(lines)) as progress:
             return self.careful.search_chunk(lines, 0, progress, never, first=first, prefixes=prefixes)
 
     @functools.cached_property

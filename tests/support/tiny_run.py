@@ -9,8 +9,10 @@ from data.batch import EOS
 from data.config import DataConfig
 from data.sources import load_corpora
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
+from dragoman.files import file_hash
 from dragoman.runs.checkpoint import Checkpointer
-from dragoman.runs.run import Run, config_hash, file_hash
+from dragoman.runs.identity import config_hash
+from dragoman.runs.run import Run
 from transformer.config import Config, DecodingConfig, ModelConfig
 from transformer.model import Parameters, build, split
 

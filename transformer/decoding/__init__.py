@@ -1,6 +1,14 @@
 """Search for the best translation. A search calls a step function; it knows tokens, scores and a cache, but no model.
 
 To add a strategy, write a function like `greedy_search` in a new file, and add its line to STRATEGIES.
+
+plan request      what a search is asked: for all sentences, and for one
+stepper scores    the model as a search sees it; the score of a hypothesis
+greedy beam diverse terminology sampling
+                  strategies; `hypotheses`, `slots` and `largest` are what they share
+rules             restrictions on the next token, around any stepper
+batches searcher  sentences to batches, and batches through encoder and search
+scoring           the probability of translations that are given
 """
 
 from transformer.decoding.beam import beam_search

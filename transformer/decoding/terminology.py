@@ -16,7 +16,7 @@ from transformer.decoding.slots import run_steps
 from transformer.decoding.stepper import NEVER, Cache, Stepper
 
 
-class Progress(NamedTuple):
+class TermProgress(NamedTuple):
     """How much of each term of its row a hypothesis contains."""
 
     is_met: Bool[Array, "B K M"]
@@ -69,7 +69,7 @@ def advance(stepper: Stepper, state: TermState, plan: SearchPlan) -> TermState:
     return state._replace(steps=beam.steps, beam=beam, is_open=beam.is_open, cache=cache)
 
 
-def follow(tokens: Int[Array, "B K L"], written: Int[Array, " B"], terms: Int[Array, "B M Q"]) -> Progress:
+def follow(tokens: Int[Array, "B K L"], written: Int[Array, " B"], terms: Int[Array, "B M Q"]) -> TermProgress:
     """The progress of hypotheses, with `written` tokens in each row, on their row's terms; blank terms are met."""
     length, longest = tokens.shape[2], terms.shape[2]
     terms = terms[:, None, :, None]  # B 1 M 1 Q
@@ -84,11 +84,11 @@ def follow(tokens: Int[Array, "B K L"], written: Int[Array, " B"], terms: Int[Ar
     ends = jax.vmap(lambda row, chosen: row[:, chosen])(ends, from_end + longest)[:, :, None]  # B K 1 o Q
     is_blank = (offsets >= sizes)[None, None, None]
     is_begun = ((ends == terms) | is_blank).all(-1)
-    return Progress(is_met, jnp.where(is_begun, sizes[None, None, None, :, 0], 0).max(-1, initial=0))
+    return TermProgress(is_met, jnp.where(is_begun, sizes[None, None, None, :, 0], 0).max(-1, initial=0))
 
 
 def with_terms(
-    beam: BeamState, log_probabilities: Float[Array, "B K V"], terms: Int[Array, "B M Q"], progress: Progress
+    beam: BeamState, log_probabilities: Float[Array, "B K V"], terms: Int[Array, "B M Q"], progress: TermProgress
 ) -> Extensions:
     """Candidates: EOS for hypotheses with all terms, the best extensions by other tokens, and next tokens of terms."""
     rows, beams, vocabulary = log_probabilities.shape
@@ -121,13 +121,13 @@ def is_among_earlier(ones: Extensions) -> Bool[Array, "B C"]:
     return (is_same(ones, ones) & jnp.tril(jnp.ones((count, count), bool), -1)[None]).any(-1)
 
 
-def is_same(ones: Extensions, others: Extensions) -> Bool[Array, "B C D"]:
+def is_same(ones: Extensions, others: Extensions) -> Bool[Array, "B C others"]:
     """Whether parent and token are equal, for each pair."""
     same_parent = ones.parents[:, :, None] == others.parents[:, None]
     return same_parent & (ones.tokens[:, :, None] == others.tokens[:, None])
 
 
-def tokens_met(found: Extensions, terms: Int[Array, "B M Q"], progress: Progress) -> Int[Array, "B C"]:
+def tokens_met(found: Extensions, terms: Int[Array, "B M Q"], progress: TermProgress) -> Int[Array, "B C"]:
     """The bank of each candidate: the tokens of all terms it contains, plus those of its longest unfinished term."""
     lengths = (terms != PAD).sum(-1)[:, None]
     is_met, begun = pick(progress.is_met, found.parents), pick(progress.begun, found.parents)  # B C M

@@ -1,4 +1,11 @@
-"""Ways to divide an update among devices: a mesh with a table of parameter placements, or replicas under pmap."""
+"""Ways to divide an update among devices: a mesh with a table of parameter placements, or replicas under pmap.
+
+mesh sharding padding  the update on a mesh, and which device holds what
+pmap                   replicas of the whole state
+processes              several processes as one job
+kernels agreement      which kernel computes attention in updates
+compilation flops      where programs run and are cached; what they cost
+"""
 
 from collections.abc import Callable
 

@@ -1,6 +1,12 @@
 """The model: embeddings, positions, masks, attention, layers, and the assemblies built from them.
 
 To add an assembly, write a class with the methods of `Assembly` in a new file, and add its line to ASSEMBLIES.
+
+dense embeddings positions dropout  the parts of a layer, in the order in which a token meets them
+masks attention kernels             which keys a query sees; attention; library kernels for it
+layers layer_stack                  one layer, and layers one after the other
+encoder_decoder assembly            the whole model, and what training and search need of one
+tap                                 access to intermediate arrays
 """
 
 from typing import Any

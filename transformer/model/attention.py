@@ -42,7 +42,7 @@ class KeysValues(NamedTuple):
 @jax.named_scope("attention")
 def attend(
     query: Float[Array, "B N T H"],
-    source: KeysValues,
+    keys_values: KeysValues,
     mask: Mask,
     *,
     bias: Float[Array, "B N T S"] | None = None,
@@ -53,19 +53,19 @@ def attend(
     The softmax is over keys, in float32; products are in the type of the activations. Decoding steps, which have few
     queries, are always computed here and never by `kernel`.
     """
-    query = query.astype(source.keys.dtype)
-    show("weights", lambda: attention_weights(query, source, mask, bias))
-    keys = source.keys.swapaxes(2, 3)
+    query = query.astype(keys_values.keys.dtype)
+    show("weights", lambda: attention_weights(query, keys_values, mask, bias))
+    keys, values = keys_values.keys.swapaxes(2, 3), keys_values.values
     if kernel == "xla" or isinstance(mask, AncestorMask):
-        return _attention(query, keys, source.values, mask.visible(), bias)
-    return KERNELS[kernel](query, keys, source.values, mask, bias)
+        return _attention(query, keys, values, mask.visible(), bias)
+    return KERNELS[kernel](query, keys, values, mask, bias)
 
 
 def attention_weights(
-    query: Float[Array, "B N T H"], source: KeysValues, mask: Mask, bias: Float[Array, "B N T S"] | None
+    query: Float[Array, "B N T H"], keys_values: KeysValues, mask: Mask, bias: Float[Array, "B N T S"] | None
 ) -> Float[Array, "B N T S"]:
     """The attention weights that `attend` uses: softmax(Q K^T / sqrt(H)) over keys, in float32."""
-    query, keys = query.astype(jnp.float32) * query.shape[-1] ** -0.5, source.keys.astype(jnp.float32)
+    query, keys = query.astype(jnp.float32) * query.shape[-1] ** -0.5, keys_values.keys.astype(jnp.float32)
     scores = jnp.einsum("BNTH,BNHS->BNTS", query, keys)
     return jax.nn.softmax(jnp.where(mask.visible(), scores if bias is None else scores + bias, MASKED), axis=-1)
 

@@ -53,7 +53,7 @@ def contract(a: Array, b: Array, a_axis: int, b_axis: int, precision: Precision)
 
 
 @jax.custom_vjp
-def mixed_product(x: Float[Array, "M D"], w: Float[Array, "D F"]) -> Float[Array, "M F"]:
+def mixed_product(x: Float[Array, "rows D"], w: Float[Array, "D F"]) -> Float[Array, "rows F"]:
     """`x @ w` with bfloat16 operands and a float32 sum and result, in both directions.
 
     Only this form uses the bfloat16 units of a CPU. Its gradients are written out because the automatic ones transpose
@@ -75,7 +75,7 @@ def _mixed_backward(saved, gradient):
 mixed_product.defvjp(_mixed_forward, _mixed_backward)
 
 
-def matrix_product(x: Float[Array, "M D"], w: Float[Array, "D F"], precision: Precision) -> Float[Array, "M F"]:
+def matrix_product(x: Float[Array, "rows D"], w: Float[Array, "D F"], precision: Precision) -> Float[Array, "rows F"]:
     """`x @ w` under a precision policy."""
     if precision == "bfloat16_float32":
         return mixed_product(x, w)

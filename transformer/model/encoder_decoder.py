@@ -22,12 +22,12 @@ from transformer.model.positions import POSITIONS
 from transformer.model.tap import is_tapped, scope
 
 
-class Cache(NamedTuple):
+class DecoderCache(NamedTuple):
     """The state of decoding: the keys and values that each step reads, and the ancestors of each hypothesis."""
 
-    source: tuple[KeysValues, ...]  # of each decoder layer
+    source: tuple[KeysValues, ...]  # of the encoder's output
     source_segments: Int[Array, "B S"]
-    target: tuple[KeysValues, ...]
+    target: tuple[KeysValues, ...]  # of the tokens decoded so far
     ancestors: Int[Array, "B K L"]
 
 
@@ -144,7 +144,7 @@ class EncoderDecoder(nnx.Module):
 
     # --- one token after the other: search -----------------------------------------------------------------
 
-    def begin(self, source: Int[Array, "B S"], *, beams: int) -> Cache:
+    def begin(self, source: Int[Array, "B S"], *, beams: int) -> DecoderCache:
         """The cache before the first target token: the source, encoded and projected for each decoder layer.
 
         Each row holds one sentence.
@@ -154,7 +154,7 @@ class EncoderDecoder(nnx.Module):
         memory = self.encode(source, segments, positions)
         rows = source.shape[0]
         values = jnp.zeros((rows, self.heads, 0, self.head_width), self.dtype)
-        return Cache(
+        return DecoderCache(
             source=tuple(layer.cross_attention.project_source(memory) for layer in self.decoder),
             source_segments=segments,
             target=tuple(KeysValues(values.swapaxes(2, 3), values) for _ in self.decoder),
@@ -162,8 +162,8 @@ class EncoderDecoder(nnx.Module):
         )
 
     def step(
-        self, tokens: Int[Array, "B K"], positions: Int[Array, " B"], cache: Cache
-    ) -> tuple[Float[Array, "B K V"], Cache]:
+        self, tokens: Int[Array, "B K"], positions: Int[Array, " B"], cache: DecoderCache
+    ) -> tuple[Float[Array, "B K V"], DecoderCache]:
         """The logits of the token after each hypothesis's newest one, at its row's position, and the new cache.
 
         They equal the last column of `decode` followed by `logits`; keys and values of earlier tokens come from the
@@ -185,7 +185,7 @@ class EncoderDecoder(nnx.Module):
         return self.logits(x), cache._replace(target=tuple(target), ancestors=ancestors)
 
     @staticmethod
-    def reorder(cache: Cache, parents: Int[Array, "B K"]) -> Cache:
+    def reorder(cache: DecoderCache, parents: Int[Array, "B K"]) -> DecoderCache:
         """The cache in which hypothesis k of a sentence continues hypothesis `parents[k]`.
 
         Only the table of ancestors changes; keys and values stay in place.
@@ -193,7 +193,7 @@ class EncoderDecoder(nnx.Module):
         return cache._replace(ancestors=jnp.take_along_axis(cache.ancestors, parents[:, :, None], axis=1))
 
     @staticmethod
-    def grow(cache: Cache, length: int) -> Cache:
+    def grow(cache: DecoderCache, length: int) -> DecoderCache:
         """The cache with room for hypotheses of up to `length` tokens, on which the cost of attention depends."""
         _, beams, present = cache.ancestors.shape
         room, none = length - present, (0, 0)

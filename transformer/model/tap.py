@@ -1,11 +1,12 @@
-"""Access to intermediate arrays of a model by name, without computing anything twice or differently.
+"""Access to intermediate arrays of a model by name, from the forward pass itself.
 
     with tap() as shown:
         features = model.features(batch)
     shown["encoder/0/self_attention/weights"]
 
-Layers call `show` in two places, in `attend` and in `Residual`. Outside `tap`, that does nothing. Inside a function
-that JAX compiles, the arrays shown are tracers: return them from that function.
+Layers call `show` in two places: `attend` shows its weights, and `Residual` its input and what is added to it. The
+weights are computed for the tap alone, as no kernel returns them; the others are the layers' own arrays. Outside `tap`,
+`show` does nothing. Inside a function that JAX compiles, the arrays are tracers: return them from that function.
 """
 
 import contextlib

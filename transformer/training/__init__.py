@@ -1,1 +1,9 @@
-"""One update: the loss, the optimizer, the learning-rate schedules, and the step that combines them."""
+"""One update: the loss, the optimizer, the learning-rate schedules, and the step that combines them.
+
+objective cross_entropy  what training minimises, a table; the usual objective
+loss                     its arithmetic
+schedules                learning rates, a table
+optimizer groups         update rules, a table; parameters stacked for them
+placement                what an update asks of the devices
+step                     the update
+"""

@@ -84,7 +84,7 @@ def adafactor(config: TrainingConfig, schedule: Schedule) -> Optimizer:
     return Optimizer(rule.init, rule.update, depends_on_shape=True)
 
 
-def orthogonalized(matrix: Float[Array, "*stack M N"]) -> Float[Array, "*stack M N"]:
+def orthogonalized(matrix: Float[Array, "*stack rows columns"]) -> Float[Array, "*stack rows columns"]:
     """Approximately U V^T of a matrix U S V^T, or of each matrix of a stack. Singular values of at least 1/200 of the
     norm become 0.68 to 1.16.
 

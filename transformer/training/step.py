@@ -34,7 +34,7 @@ class TrainState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """The metrics of an update. `tokens` counts real target tokens; the other target `slots` of the batch are padding.
+    """The metrics of an update. `tokens` counts real target tokens, `padded_tokens` padding too.
 
     `extra` holds the objective's further sums by name, divided by `tokens` like the loss.
     """
@@ -44,7 +44,7 @@ class Metrics(NamedTuple):
     gradient_norm: Float[Array, ""]
     learning_rate: Float[Array, ""]
     tokens: Float[Array, ""]
-    slots: Float[Array, ""]
+    padded_tokens: Float[Array, ""]
     source_tokens: Float[Array, ""]
 
 
@@ -63,7 +63,7 @@ def build_train_step(
 
         def of_device(parameters, rows, key):
             sums, gradients = accumulate(of_slice, parameters, rows, key, config.accumulation)
-            return (sums, count_slots(rows)), gradients
+            return (sums, count_tokens(rows)), gradients
 
         (sums, counts), gradients = placement.sum_gradients_over_rows(of_device, point, batch, key)
         loss, extra, gradients = per_token((sums.loss, sums.extra, gradients), sums.tokens)
@@ -123,10 +123,10 @@ def per_token(sums: tuple, tokens: Float[Array, ""]) -> tuple:
     return jax.tree.map(lambda total: total / jnp.maximum(tokens, 1.0), sums)
 
 
-def count_slots(batch: Batch) -> dict[str, Float[Array, ""]]:
-    """The number of target slots of a batch, including padding, and of its real source tokens."""
+def count_tokens(batch: Batch) -> dict[str, Float[Array, ""]]:
+    """The number of target tokens of a batch, including padding, and of its real source tokens."""
     return {
-        "slots": jnp.asarray(batch.target_segments.size, jnp.float32),
+        "padded_tokens": jnp.asarray(batch.target_segments.size, jnp.float32),
         "source_tokens": jnp.sum(batch.source_segments != 0, dtype=jnp.float32),
     }
 

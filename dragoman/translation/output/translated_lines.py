@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from data.errors import InputError
-from dragoman.messages import Progress, tell
+from dragoman.messages import ProgressBar, tell
 from dragoman.translation.output.line_stream import LineStream
 from dragoman.translation.output.resumable_output import Done, Output
 
@@ -19,7 +19,7 @@ class Written(NamedTuple):
 
 
 # The output for a chunk: from the number of its first line, counted from 1, its lines, and the lines of companions.
-Translate = Callable[[int, Sequence[str], Sequence[Sequence[str]], Progress], Written]
+Translate = Callable[[int, Sequence[str], Sequence[Sequence[str]], ProgressBar], Written]
 
 
 def write_translations(
@@ -46,7 +46,7 @@ def write_translations(
         lines.skip(output.done.lines, sha256=output.done.input_sha256)
         for stream in companions:
             stream.skip(output.done.lines)
-    with Progress("translate", total=total, done=output.done.lines) as progress:
+    with ProgressBar("translate", total=total, done=output.done.lines) as progress:
         while True:
             first = lines.number + 1
             with waiting():

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from data.batch import EOS
+from data.batching.description import describe
 from data.batching.order import Order
-from data.batching.pipeline import Share, batch_shapes, describe, evaluation_batches, training_batches
+from data.batching.packing import Share, batch_shapes
+from data.batching.pipeline import evaluation_batches, training_batches
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora

@@ -16,7 +16,7 @@ import pytest
 from data.errors import InputError
 from dragoman.commands import evaluate as evaluate_command
 from dragoman.commands import train as train_command
-from dragoman.runs.checkpoint import verify
+from dragoman.runs.manifest import verify
 from dragoman.runs.run import Run
 from dragoman.translation.translator import Translator
 from tests.support.paths import ROOT
@@ -126,7 +126,7 @@ def test_a_run_logs_validates_saves_averages_and_prints_the_next_commands(finish
     again = program("train.py", recipe, "--run", finished.path)
     assert again.returncode == 0, again.stderr
     assert "resuming at step 20" in again.stdout
-    for expected in ("test set, 10 pairs", "BLEU", "reference", "python translate.py", "python evaluate.py"):
+    for expected in ("test set, 10 pairs", "BLEU", "reference", "dragoman translate", "dragoman evaluate"):
         assert expected in again.stdout
     assert steps_of(finished, "learning_rate") == [3, 6, 9, 12, 15, 18, 20]
     assert steps_of(finished, "bleu") == [8, 16, 20]

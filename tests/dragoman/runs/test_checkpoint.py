@@ -27,16 +27,12 @@ from dragoman.runs import manifest as manifests
 from dragoman.runs.checkpoint import (
     Checkpointer,
     average,
-    best,
-    latest,
     parameters_sha256,
     restore_optimizer,
     restore_parameters,
-    steps,
-    verify,
 )
-from dragoman.runs.manifest import read_manifest, write_manifest
-from dragoman.runs.selection import best_steps
+from dragoman.runs.manifest import read_manifest, verify, write_manifest
+from dragoman.runs.selection import best, best_steps, latest, steps
 from dragoman.runs.storage import name_leaves
 
 HASHES = {"config": "c" * 64, "tokenizer": "t" * 64, "data": "d" * 64}
@@ -517,7 +513,8 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from dragoman.runs.checkpoint import Checkpointer, latest
+from dragoman.runs.checkpoint import Checkpointer
+from dragoman.runs.selection import latest
 directory = Path(sys.argv[1])
 with Checkpointer(directory, keep_last=2, keep_best=1, hashes={}) as checkpointer:
     found = latest(directory, warn=lambda line: sys.exit(line))

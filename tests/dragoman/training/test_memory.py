@@ -6,7 +6,14 @@ import pytest
 
 from data.config import DataConfig
 from data.errors import InputError
-from dragoman.training.memory import OutOfMemory, largest_update, more_parts, planned_memory, refuse, watch
+from dragoman.training.memory import (
+    OutOfMemory,
+    largest_update,
+    more_parts,
+    planned_memory,
+    raising_out_of_memory,
+    rejecting_out_of_memory,
+)
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices import STRATEGIES
 from transformer.model import abstract
@@ -69,15 +76,15 @@ def run_out() -> None:
 
 
 def test_running_out_of_memory_is_distinguished_from_other_device_errors():
-    with pytest.raises(OutOfMemory, match="RESOURCE_EXHAUSTED"), watch():
+    with pytest.raises(OutOfMemory, match="RESOURCE_EXHAUSTED"), raising_out_of_memory():
         run_out()
-    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), watch():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), raising_out_of_memory():
         raise jax.errors.JaxRuntimeError("INTERNAL: another failure")
 
 
 def test_running_out_of_memory_in_indivisible_work_is_one_line_with_advice():
     refused = pytest.raises(InputError, match=r"^cpu: out of memory in validation: lower decoding\.rows$")
-    with refused, refuse("validation", "lower decoding.rows"):
+    with refused, rejecting_out_of_memory("validation", "lower decoding.rows"):
         run_out()
 
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from data.batch import Pair
 from data.config import DataConfig
-from data.errors import InputError
 from data.sources.corpus import Corpus
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.translation.alignment import (
@@ -17,7 +16,6 @@ from dragoman.translation.alignment import (
     choose_layer,
     f_score,
     format_pharaoh,
-    parse_pharaoh,
     surfaces,
     usual_alignment_layer,
     word_confidences,
@@ -155,15 +153,8 @@ def test_a_side_without_words_has_no_links():
     assert align_words(ATTENTION, [], [0, 1], shift=0) == align_words(ATTENTION, [0, 0, 1], [], shift=0) == []
 
 
-def test_pharaoh_is_sorted_and_read_back():
+def test_pharaoh_format_is_sorted():
     assert format_pharaoh([(1, 2), (0, 0)]) == "0-0 1-2"
-    assert parse_pharaoh("0-0 1-2") == [(0, 0), (1, 2)]
-    assert parse_pharaoh("") == []
-
-
-def test_text_that_is_not_a_link_is_rejected():
-    with pytest.raises(InputError, match="'1:2' is not a link of a Pharaoh alignment: expected two numbers like 0-1"):
-        parse_pharaoh("0-0 1:2")
 
 
 def test_agreement_is_two_thirds_for_one_common_link_of_one_and_two():

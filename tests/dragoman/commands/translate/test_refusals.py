@@ -72,7 +72,7 @@ def test_a_directory_that_is_not_a_run_is_rejected(tmp_path, run):
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "config.toml").write_bytes((run / "config.toml").read_bytes())
-    with pytest.raises(InputError, match=r"bare: no checkpoint yet: train\.py saves the first after"):
+    with pytest.raises(InputError, match=r"bare: no checkpoint yet: training saves the first after"):
         Translator.load(bare)
     with pytest.raises(InputError, match="no checkpoint '7': expected best, and none is saved yet, or a path"):
         Translator.load(bare, checkpoint="7")

@@ -116,12 +116,12 @@ def test_a_model_of_another_vocabulary_cannot_vote(run, tmp_path):
 
 
 def test_a_second_search_obeys_the_demands_on_the_first(run, lines):
-    usual = [found[0].text for found in Translator.load(run).again(lines[:8], first=1)]
+    usual = [found[0].text for found in Translator.load(run).search_carefully(lines[:8], first=1)]
     word = usual[0].split()[0]
     sampling = {"sampling": True, "temperature": 0.8, "top_p": 0.9}
     careful = changed(run, sampling, demands=Demands(banned=(word,)))
-    assert not any(word in found[0].text.split() for found in careful.again(lines[:8], first=1))
-    [[begun]] = Translator.load(run).again(lines[:1], first=1, prefixes=[word])
+    assert not any(word in found[0].text.split() for found in careful.search_carefully(lines[:8], first=1))
+    [[begun]] = Translator.load(run).search_carefully(lines[:1], first=1, prefixes=[word])
     assert begun.text.startswith(word)
 
 
