@@ -1,4 +1,4 @@
-"""Translate lines of text with a run: one line out for each line in, in order.
+"""Translate lines of text with a run: one output line for each input line, in order.
 
     dragoman translate runs/m30k < input.txt > output.txt
     dragoman translate runs/m30k --input input.txt --output output.txt      # resumes after an interruption
@@ -98,7 +98,7 @@ class Job:
         found: Sequence[Sequence[Translation]],
         flagged: Sequence[tuple[str, ...]],
     ) -> list[str]:
-        """The output lines: text, scores, alignments or JSON, as the options say."""
+        """The output lines: text, scores, alignments or JSON, depending on the options."""
         if not self.options.json and not self.options.alignments:
             return [f"{ranks[0].log_probability:.6f}" if self.options.score else ranks[0].text for ranks in found]
         details = self.translator.details(lines, found)
@@ -164,7 +164,7 @@ def translate_file(
 
 
 def load(options: argparse.Namespace) -> Translator:
-    """The translator that the command line asks for."""
+    """The translator that the options describe."""
     return Translator.load(
         options.run,
         checkpoint=options.checkpoint,

@@ -51,8 +51,8 @@ def by_content(path: str | None) -> str | None:
 def parse_translation_options(arguments: Sequence[str], *, chunk: int) -> argparse.Namespace:
     """The parsed options; InputError if some contradict each other. `chunk` is the default of --chunk."""
     parser = TranslationParser(
-        description="Translate text: one line out for each line in, in order. The processes of a job divide the lines\n"
-        "as --shard does: process 0 of 4 writes FILE.1-of-4, and cat FILE.*-of-4 > FILE joins the parts.",
+        description="Translate text: one output line for each input line, in order. The processes of a job divide the\n"
+        "lines as --shard does: process 0 of 4 writes FILE.1-of-4, and cat FILE.*-of-4 > FILE joins the parts.",
     )
     parser.add(
         "run", identity=None, metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP"

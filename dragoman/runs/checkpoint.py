@@ -122,7 +122,7 @@ class Checkpointer:
             self._pending = self._thread.submit(self._write, name, arrays, about)
 
     def _write(self, name: str, arrays: dict[str, Arrays], about: dict[str, Any]) -> None:
-        """Write, verify, publish, prune: in this order, a good checkpoint exists at every moment."""
+        """Write, verify, publish and prune, in this order, so that a good checkpoint exists at every moment."""
         partial = self.directory / f"{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         try:
@@ -180,7 +180,7 @@ class Checkpointer:
                 self._remove(self.directory / str(step))
 
     def _score(self, step: int) -> float | None:
-        """How good a step is by its validation score; None if its manifest is damaged."""
+        """The `goodness` of a step, or None if its manifest is damaged."""
         try:
             return goodness(read_manifest(self.directory / str(step)), self.metric)
         except InputError:
@@ -207,7 +207,7 @@ def restore_parameters(directory: Path, template: Tree | None = None, *, verifie
 
 
 def restore_optimizer(directory: Path, template: Tree, *, verified: Manifest | None = None) -> Tree:
-    """The optimizer state of a checkpoint, as `restore_parameters`."""
+    """The verified optimizer state of a checkpoint, placed as in `restore_parameters`."""
     directory = Path(directory)
     manifest = verified or verify(directory, "optimizer")
     if manifest.optimizer_sha256 is None:
