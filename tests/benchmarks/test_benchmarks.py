@@ -84,9 +84,11 @@ def test_training_is_timed_beside_its_peers_and_traced(tmp_path, capsys, monkeyp
     ratio = ours["tokens_per_second"] / 20
     assert shown[-1] == f"Dragoman, float32: {ratio:.2f} times the tokens/s of the fastest peer, marian, float32"
     assert list((tmp_path / "trace" / "float32").rglob("*perfetto_trace*"))
-    told = captured.err.partition("of operations in an update, of which\n")[2]
-    found = {line.split()[0] for line in told.strip().split("\n")}
+    table = captured.err.partition("of operations in an update, of which\n")[2]
+    parts, _, longest = table.partition("longest of an update\n")
+    found = {line.split()[0] for line in parts.strip().split("\n")[:-1]}
     assert {"optimizer", "loss", "attention", "projection", "norm", "dropout"} <= found <= {*PARTS, "other"}
+    assert sum(bool(re.match(r" +\d+\.\d\d +\d+  \w+ ", line)) for line in longest.split("\n")) == 10
 
 
 def test_sizes_have_a_name_and_each_can_be_changed():
