@@ -161,7 +161,10 @@ def test_other_rules_take_their_gradient_at_the_parameters(name):
     ("training", "message"),
     [
         ({"optimizer": "schedule_free"}, 'training.schedule is "inverse_square_root", but training.optimizer "sch'),
-        ({"optimizer": "schedule_free", "schedule": "cosine"}, 'falling learning rate: set training.schedule to "con'),
+        (
+            {"optimizer": "schedule_free", "schedule": "cosine"},
+            'lowering the learning rate: set training.schedule to "con',
+        ),
         ({"optimizer": "schedule_free", "schedule": "constant", "beta1": 0.0}, "training.beta1 is 0.0, but training."),
         ({"muon_momentum": 0.9}, 'training.muon_momentum is for muon: set training.optimizer to "muon" too'),
         ({"muon_scale": 0.3, "optimizer": "adafactor"}, "training.muon_scale is for muon"),
