@@ -6,6 +6,12 @@ from pydantic import Field, model_validator
 
 from data.config import DataConfig, Facts, Knobs, Section, knob
 
+TRAINING_ONLY = Facts(shapes_parameters=False, changes_translation=False)
+"""Of a knob of the model that only training uses."""
+
+HOW_ONLY = Facts(on_resume="free", shapes_parameters=False, changes_translation=False)
+"""Of a knob that decides how an update is computed, and not what."""
+
 
 class ModelConfig(Knobs):
     """The architecture: its sizes, and which variant of each part is used."""
@@ -35,47 +41,38 @@ class ModelConfig(Knobs):
     source_vectors: str = knob(
         "",
         description="pre-trained source word embeddings, word2vec text format; empty: none",
-        shapes_parameters=False,
-        changes_translation=False,
+        **TRAINING_ONLY,
     )
     target_vectors: str = knob(
         "",
         description="pre-trained target word embeddings, word2vec text format; empty: none",
-        shapes_parameters=False,
-        changes_translation=False,
+        **TRAINING_ONLY,
     )
     dropout: float = knob(
         0.1,
         ge=0.0,
         lt=1.0,
         description="dropout rate after the embeddings and each sub-layer",
-        shapes_parameters=False,
-        changes_translation=False,
+        **TRAINING_ONLY,
     )
     activation_dropout: float = knob(
         0.0,
         ge=0.0,
         lt=1.0,
         description="dropout rate inside the feed-forward networks",
-        shapes_parameters=False,
-        changes_translation=False,
+        **TRAINING_ONLY,
     )
     rematerialize: bool = knob(
         False,
         description="recompute each layer during back-propagation instead of storing its activations: the same "
         "update, with less memory and more computation, on GPU and TPU (on CPUs, XLA undoes it)",
-        on_resume="free",
-        shapes_parameters=False,
-        changes_translation=False,
+        **HOW_ONLY,
     )
     layer_loop: Literal["auto", "unrolled", "scan"] = knob(
         "auto",
         description="how an update runs its layers: unrolled in the program, or as a scan over stacked parameters, "
         "which is a smaller program to compile; auto: scan on GPU and TPU, unrolled on CPUs, where that is faster",
-        on_resume="free",
-        shapes_parameters=False,
-        changes_translation=False,
-        before="auto",
+        **(HOW_ONLY | Facts(before="auto")),
     )
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = knob(
         "auto",
@@ -90,9 +87,7 @@ class ModelConfig(Knobs):
         description="what computes attention in bfloat16 updates: xla: our own formula; cudnn: cuDNN; triton, "
         "mosaic: tokamax; auto: on GPU and TPU, the fastest that agrees with our own formula on rows like the run's; "
         "the run keeps that choice",
-        on_resume="free",
-        shapes_parameters=False,
-        changes_translation=False,
+        **HOW_ONLY,
     )
 
     @model_validator(mode="after")

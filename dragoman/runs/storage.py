@@ -105,6 +105,8 @@ def write_arrays(directory: Path, arrays: Arrays) -> None:
     """Write named arrays as a new directory."""
     with checkpointer() as orbax:
         orbax.save(directory.absolute(), args=ocp.args.PyTreeSave(nest(arrays)))
+    # Nothing reads this file, and it would carry a path of this machine to others.
+    (directory / "commit_success.txt").unlink(missing_ok=True)
 
 
 def read_arrays(directory: Path, expected: dict[str, Any] | None) -> Arrays:

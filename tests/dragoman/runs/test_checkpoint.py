@@ -106,6 +106,12 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert type(plain["encoder"]["layers"]["0"]["kernel"]) is np.ndarray
 
 
+def test_no_file_of_a_checkpoint_names_the_directory_it_was_written_to(original: Path) -> None:
+    files = [path for path in original.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert not [path for path in files if str(original.parent).encode() in path.read_bytes()]
+
+
 def test_a_sharded_checkpoint_restores_on_one_device_and_the_other_way_round(tmp_path: Path) -> None:
     mesh = Mesh(np.array(jax.devices()), ("data",))
     spread = NamedSharding(mesh, PartitionSpec(None, "data"))

@@ -80,14 +80,14 @@ def test_the_kernel_of_another_machine_is_not_kept():
 
 def test_a_kernel_that_is_refused_is_named_in_the_notes(monkeypatch):
     def unwilling(*_):
-        raise NotImplementedError("not today")
+        raise NotImplementedError("no such device")
 
     monkeypatch.setitem(KERNELS, "triton", unwilling)
     monkeypatch.setitem(PLATFORMS, "triton", ("cpu",))
     plan = plan_of(recipe(precision="bfloat16"))
     assert plan.config.model.attention_kernel == "xla"
     assert plan.notes[:2] == (
-        'model.attention_kernel = "auto": triton is refused: NotImplementedError: not today',
+        'model.attention_kernel = "auto": triton is refused: NotImplementedError: no such device',
         'model.attention_kernel = "auto": xla (no other kernel agrees with it)',
     )
 
