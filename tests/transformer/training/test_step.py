@@ -65,6 +65,20 @@ def test_copying_is_learned_by_looking_at_the_source(optimizer):
     assert sums_of_others.loss / sums_of_others.tokens > entropy
 
 
+@pytest.mark.parametrize("name", ["data", "pmap"])
+def test_evaluation_is_the_cross_entropy_of_the_labels_whatever_training_smooths_and_drops(name):
+    config = recipe(dropout=0.3, label_smoothing=0.3, devices=MAPPINGS[name])
+    strategy, state = start(config)
+    [batch] = batches(1)
+    parameters = jax.tree.map(jnp.asarray, jax.device_get(strategy.saved(state).parameters))
+    model = merge(abstract(config.model, VOCABULARY, VOCABULARY)[0], parameters)
+    logits = model.output().logits(model.features(jax.tree.map(jnp.asarray, batch)))
+    scores = np.take_along_axis(np.asarray(jax.nn.log_softmax(logits)), batch.target_labels[..., None], axis=-1)[..., 0]
+    sums, is_real = strategy.eval_step(state, batch), batch.target_segments != 0
+    assert sums.tokens == is_real.sum()
+    assert float(sums.loss) == pytest.approx(-scores[is_real].sum(), rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["data", "fsdp", "mixed", "pmap"])
 def test_eight_devices_give_the_update_of_one_and_repeat_it_bit_for_bit(name, one_device):
     state, losses = fit(recipe(devices=MAPPINGS[name]))
