@@ -1,0 +1,46 @@
+import pytest
+
+from data.languages import language_of
+
+
+@pytest.mark.parametrize(
+    ("code", "standard", "script"),
+    [
+        ("de", "de", "Latn"),
+        ("zh", "zh", "Hans"),
+        ("zh_CN", "zh-CN", "Hans"),
+        ("zh-TW", "zh-TW", "Hant"),
+        ("zho_Hant", "zh-Hant", "Hant"),
+        ("cmn", "cmn", "Hans"),
+        ("yue", "yue", "Hant"),
+        ("jpn_Jpan", "ja-Jpan", "Jpan"),
+        ("ko-KR", "ko-KR", "Kore"),
+        ("tha_Thai", "th-Thai", "Thai"),
+        ("sr_Latn", "sr-Latn", "Latn"),
+        ("my", "my", "Mymr"),
+    ],
+)
+def test_codes_of_every_form_give_a_standard_code_and_a_script(code, standard, script):
+    language = language_of(code)
+    assert language == (standard, script, True)
+    assert language.primary == standard.split("-")[0]
+
+
+@pytest.mark.parametrize("code", ["zh-CN", "zho_Hans", "cmn", "yue", "wuu", "ja", "th", "lao_Laoo", "my", "km", "bo"])
+def test_languages_whose_words_no_space_separates(code):
+    assert not language_of(code).has_spaces
+
+
+@pytest.mark.parametrize("code", ["en", "kor_Hang", "vi", "ru", "ar", "hi", "zh_Latn", "german", "x-letters", "und"])
+def test_languages_whose_words_are_separated_by_spaces_and_those_nobody_knows(code):
+    assert language_of(code).has_spaces
+
+
+@pytest.mark.parametrize("code", ["german", "en.tok", "de2", "letters", "C", ""])
+def test_a_name_or_a_file_ending_is_no_code(code):
+    assert language_of(code) == (code, "", False)
+
+
+@pytest.mark.parametrize("code", ["x-letters", "qaa"])
+def test_private_codes_are_known_without_a_script(code):
+    assert language_of(code) == (code, "", True)
