@@ -6,8 +6,10 @@ from typing import NamedTuple
 import langcodes
 
 UNSPACED_SCRIPTS = frozenset(
-    ("Hani", "Hans", "Hant", "Bopo", "Jpan", "Hira", "Kana", "Hrkt")
-    + ("Thai", "Laoo", "Mymr", "Khmr", "Tibt", "Lana", "Talu", "Java", "Bali")
+    (
+        *("Hani", "Hans", "Hant", "Bopo", "Jpan", "Hira", "Kana", "Hrkt"),
+        *("Thai", "Laoo", "Mymr", "Khmr", "Tibt", "Lana", "Talu", "Java", "Bali"),
+    )
 )
 """Scripts (ISO 15924) that put no space between words."""
 
