@@ -2,5 +2,6 @@
 
 files (lines) -> sources -> vocabulary -> batching (filters, order, packing) -> Batch (batch)
 
-`config` has the knobs of the text side, and how any knob is declared; `errors` has InputError.
+`text` has what is done to lines before they are tokenised. `config` has the knobs of the text side, and how any knob is
+declared; `errors` has InputError.
 """

@@ -2,7 +2,6 @@
 
 translator             what commands and Python call; `members` and `loaded` make one from checkpoints
 line_search            lines to requests, search, hypotheses to text
-long_lines             splits lines that are too long for one search
 glossary consensus     required and banned words; minimum Bayes risk
 result                 a line's translation
 details record         pieces, confidences and alignment, and the JSON of them; `alignment` links words

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from data.batch import EOS
 from data.errors import InputError
 from data.lines import one_line
+from data.text.long_lines import encode_parts
 from dragoman.messages import ProgressBar
 from dragoman.signals import Interrupted
 from dragoman.translation.consensus import by_expected_utility
 from dragoman.translation.glossary import terms_in
 from dragoman.translation.loaded import LoadedModel
-from dragoman.translation.long_lines import encode_parts
 from dragoman.translation.result import PartIds, Translation, join
 from transformer.decoding import Request, SearchPlan
 from transformer.decoding.request import LONGEST_TERM, MOST_TERMS, make_request
@@ -32,7 +33,7 @@ def search_lines(
     `first` is the number of the first line; line numbers and `decoding.seed` determine samples. `prefixes`, if given,
     are the beginnings of the translations.
     """
-    parts = encode_parts(lines, model.tokenizer.encode_source, limit=model.limit)
+    parts = source_parts(model, lines)
     plan = replace(model.plan, capacities=model.plan.capacities._replace(prefixes=bool(prefixes)))
     requests = list(line_requests(model, plan, lines, parts, first=first, prefixes=prefixes))
     sources = [row for rows in parts for row in rows]
@@ -49,6 +50,15 @@ def search_lines(
             progress.add(lines=int(waiting[owners[index]] == 0), tokens=found[index][0].tokens)
     in_order = (found[index] for index in range(len(owners)))
     return [join([next(in_order) for _ in rows]) for rows in parts]
+
+
+def source_parts(model: LoadedModel, lines: Sequence[str]) -> list[list[list[int]]]:
+    """The parts of each line that are searched one by one, as ids that end with EOS."""
+
+    def encode(texts: Sequence[str]) -> list[list[int]]:
+        return [row[:-1] for row in model.tokenizer.encode_source(texts)]
+
+    return [[[*row, EOS] for row in rows] for rows in encode_parts(lines, encode, room=model.limit - 1)]
 
 
 def line_requests(

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from data.batch import EOS
-
-Encode = Callable[[Sequence[str]], list[list[int]]]  # lines to ids that end with EOS
+Token = TypeVar("Token")  # an id or a piece; rows of tokens have no EOS here
 
 # Words. In scripts without spaces, such as Chinese and Japanese, whole sentences.
 UNITS = re.compile(r"[^\s。！？]*[。！？]+[」』”’）]*|[^\s。！？]+")
@@ -15,30 +14,28 @@ CLAUSE_END = re.compile(r"[,;:–—،؛、，；：]$")
 TAIL = 32  # only the last characters of a word are searched: a thousand dots in a row would take seconds
 
 
-def encode_parts(lines: Sequence[str], encode: Encode, *, limit: int) -> list[list[list[int]]]:
-    """The parts of each line, of at most `limit` ids including EOS: none for a blank line, one for most lines."""
-    rows = encode(lines)
-    parts: list[list[list[int]]] = []
-    for line, row in zip(lines, rows, strict=True):
-        if not line.strip() or len(row) < 2:
+def encode_parts(
+    lines: Sequence[str], encode: Callable[[Sequence[str]], Sequence[Sequence[Token]]], *, room: int
+) -> list[list[list[Token]]]:
+    """The parts of each line, of at most `room` tokens: none for a blank line, one for most lines."""
+    parts: list[list[list[Token]]] = []
+    for line, row in zip(lines, encode(lines), strict=True):
+        if not line.strip() or not row:
             parts.append([])
         else:
-            parts.append([row] if len(row) <= limit else encode_long_line(line, encode, limit=limit))
+            parts.append([list(row)] if len(row) <= room else encode_long_line(line, encode, room=room))
     return parts
 
 
-def encode_long_line(line: str, encode: Encode, *, limit: int) -> list[list[int]]:
+def encode_long_line(
+    line: str, encode: Callable[[Sequence[str]], Sequence[Sequence[Token]]], *, room: int
+) -> list[list[Token]]:
     """The parts of a line that does not fit, split between units. A unit that is itself too long is split anywhere."""
     spans = [match.span() for match in UNITS.finditer(line)]
     words = [line[start:end] for start, end in spans]
-    sizes = [len(row) - 1 for row in encode(words)]
-    ends = cut(words, sizes, room=limit - 1)
+    ends = cut(words, [len(row) for row in encode(words)], room=room)
     texts = [line[spans[first][0] : spans[end - 1][1]] for first, end in zip([0, *ends], ends, strict=False)]
-    rows = []
-    for row in encode(texts):
-        body = row[:-1]
-        rows += [[*body[first : first + limit - 1], EOS] for first in range(0, len(body), limit - 1)]
-    return rows
+    return [list(row[first : first + room]) for row in encode(texts) for first in range(0, len(row), room)]
 
 
 def cut(words: Sequence[str], sizes: Sequence[int], *, room: int) -> list[int]:

@@ -3,17 +3,16 @@
 import hypothesis.strategies as st
 from hypothesis import given
 
-from data.batch import EOS
-from dragoman.translation.long_lines import cut, encode_parts
+from data.text.long_lines import cut, encode_parts
 
 
 def by_character(lines):
     """A tokenizer with one id for each character except spaces."""
-    return [[*(ord(c) + 10 for c in line if not c.isspace()), EOS] for line in lines]
+    return [[ord(c) for c in line if not c.isspace()] for line in lines]
 
 
 def texts(line, limit):
-    return ["".join(chr(id_ - 10) for id_ in row[:-1]) for row in encode_parts([line], by_character, limit=limit)[0]]
+    return ["".join(map(chr, row)) for row in encode_parts([line], by_character, room=limit - 1)[0]]
 
 
 def test_cuts_fall_after_sentences_then_clauses_then_words():
@@ -44,11 +43,11 @@ def test_a_word_that_is_too_long_is_split_anywhere():
 
 def test_a_line_that_fits_is_left_alone_and_a_blank_one_has_no_part():
     lines = ["abc. def", "", " \t\u2028"]
-    assert encode_parts(lines, by_character, limit=9) == [by_character(lines[:1]), [], []]
+    assert encode_parts(lines, by_character, room=8) == [by_character(lines[:1]), [], []]
 
 
 @given(st.text(alphabet="ab.,。 \n\u2028", max_size=80), st.integers(2, 20))
 def test_no_character_is_lost_and_no_part_is_too_long(line, limit):
-    parts = encode_parts([line], by_character, limit=limit)[0]
-    assert all(1 < len(row) <= limit and row[-1] == EOS for row in parts)
-    assert [id_ for row in parts for id_ in row[:-1]] == by_character([line])[0][:-1]
+    parts = encode_parts([line], by_character, room=limit - 1)[0]
+    assert all(0 < len(row) < limit for row in parts)
+    assert [id_ for row in parts for id_ in row] == by_character([line])[0]
