@@ -1,9 +1,18 @@
-"""What a language code says about the text: its script, and whether spaces separate its words."""
+"""What a language code says about the text: its script, and whether spaces separate its words.
+
+`data.scripts` looks at the text itself.
+"""
 
 import functools
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import langcodes
+from langcodes.data_dicts import LIKELY_SUBTAGS
+
+from data.errors import InputError
+from data.scripts import FULL_WIDTH, UNSPACED
 
 UNSPACED_SCRIPTS = frozenset(
     (
@@ -12,6 +21,21 @@ UNSPACED_SCRIPTS = frozenset(
     )
 )
 """Scripts (ISO 15924) that put no space between words."""
+
+NAMES = {
+    **{"arabic": "ar", "bengali": "bn", "bulgarian": "bg", "burmese": "my", "cantonese": "yue", "catalan": "ca"},
+    **{"chinese": "zh", "croatian": "hr", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en"},
+    **{"estonian": "et", "finnish": "fi", "french": "fr", "german": "de", "greek": "el", "hebrew": "he"},
+    **{"hindi": "hi", "hungarian": "hu", "icelandic": "is", "indonesian": "id", "irish": "ga", "italian": "it"},
+    **{"japanese": "ja", "khmer": "km", "korean": "ko", "lao": "lo", "latin": "la", "latvian": "lv"},
+    **{"lithuanian": "lt", "malay": "ms", "mandarin": "zh", "norwegian": "no", "persian": "fa", "polish": "pl"},
+    **{"portuguese": "pt", "romanian": "ro", "russian": "ru", "serbian": "sr", "slovak": "sk", "slovenian": "sl"},
+    **{"spanish": "es", "swahili": "sw", "swedish": "sv", "tamil": "ta", "thai": "th", "turkish": "tr"},
+    **{"ukrainian": "uk", "urdu": "ur", "vietnamese": "vi", "deutsch": "de", "francais": "fr", "espanol": "es"},
+}
+"""The codes of languages that people are likely to name in full."""
+
+NO_SPACE = re.compile(f"[{UNSPACED}{FULL_WIDTH}]")
 
 
 class Language(NamedTuple):
@@ -47,5 +71,50 @@ def language_of(code: str) -> Language:
         return Language(code, "", is_known=False)
     primary = tag.language or ""
     is_private = primary == "und" or primary.startswith("x-") or "qaa" <= primary <= "qtz"
-    script = tag.script if is_private else tag.maximize().script
+    has_likely_script = any(broader in LIKELY_SUBTAGS for broader in tag.broader_tags() if broader != "und")
+    script = tag.maximize().script if has_likely_script and not is_private else tag.script
     return Language(tag.to_tag(), script or "", is_known=True)
+
+
+def check_code(code: str, *, what: str) -> None:
+    """InputError for a code that names no language, suggesting one that does. `what` names the knob in the message."""
+    if language_of(code).is_known:
+        return
+    meant = nearest_code(code)
+    hint = f" (did you mean {meant}?)" if meant else ""
+    ending = re.search("[a-z0-9]{1,8}", code.lower())
+    raise InputError(
+        f"{what} is {code!r}, not a language code{hint}: expected one like de, pt-BR or zho_Hans, or a private one "
+        f"like x-{ending[0] if ending else 'mine'}; data.train, data.validation and data.test may name files with any "
+        "ending"
+    )
+
+
+def nearest_code(code: str) -> str:
+    """The code that was probably meant: "german" -> de, "jp" -> ja, "en.tok" -> en; "" if none comes to mind."""
+    parts = [part for part in re.split(r"[^A-Za-z0-9]+", code) if part]
+    for part in (code, *parts):
+        if part.lower() in NAMES:
+            return NAMES[part.lower()]
+        if part != code and len(part) < 4 and language_of(part).is_known:
+            return language_of(part).code
+        country = f"und-{part.upper()}"
+        if re.fullmatch("[A-Za-z]{2}", part) and country in LIKELY_SUBTAGS:
+            return langcodes.Language.get(country).maximize().language or ""
+    return ""
+
+
+def join_texts(texts: Sequence[str], code: str) -> str:
+    """The parts of a text on one line: with a space between them, or none in a language without spaces.
+
+    In other languages too there is none between two characters of scripts without spaces, should the code be wrong.
+
+        ["So it is.", "Yes."], "en"  ->  "So it is. Yes."            ["你好。", "再见。"], "zh"  ->  "你好。再见。"
+    """
+    if not language_of(code).has_spaces:
+        return "".join(texts)
+    joined = ""
+    for text in filter(None, texts):
+        is_unspaced = NO_SPACE.match(joined[-1:]) and NO_SPACE.match(text)
+        joined += text if is_unspaced or not joined else f" {text}"
+    return joined

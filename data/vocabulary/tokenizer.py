@@ -12,6 +12,7 @@ import sentencepiece
 from data.batch import BOS, EOS, PAD, UNK, Pair, TokenPair
 from data.config import DataConfig
 from data.errors import InputError
+from data.scripts import split_words
 from data.sources.corpus import Corpus
 from data.vocabulary.pieces import SPACE, TOKENIZER_FILES
 from data.vocabulary.sampling import SubwordSampler
@@ -117,7 +118,7 @@ class Tokenizer:
         return [unescape(text) for text in self._source.decode(clean)]
 
     def source_words(self, line: str) -> list[str]:
-        """The words of a source line, split at white space, as the pieces spell them: escaped and normalised."""
+        """The words of a source line, by `split_words`, as the pieces spell them: escaped and normalised."""
         return self._words(self._source, line)
 
     def target_words(self, line: str) -> list[str]:
@@ -125,7 +126,7 @@ class Tokenizer:
         return self._words(self._target, line)
 
     def _words(self, processor: Any, line: str) -> list[str]:
-        spelled: list[str] = processor.normalize([escape(word) for word in line.split()])
+        spelled: list[str] = processor.normalize([escape(word) for word in split_words(line)])
         return ["".join(word.replace(SPACE, " ").split()) for word in spelled]
 
     def source_pieces(self, line: str) -> list[str]:

@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from data.batch import BOS, EOS, UNK
 from data.errors import InputError
+from data.languages import language_of
 from dragoman.exchange import readme
 from dragoman.exchange.trained import Trained, require
 from dragoman.runs.recipe import toml_value
@@ -70,6 +71,7 @@ def standalone_settings(trained: Trained) -> dict[str, Any]:
         "step": trained.step,
         "source_language": data.source_language,
         "target_language": data.target_language,
+        "between_parts": " " if language_of(data.target_language).has_spaces else "",
         "source_tokenizer": trained.tokenizers[0].name,
         "target_tokenizer": trained.tokenizers[-1].name,
         "maximum_tokens": min(data.maximum_tokens, model.maximum_length),

@@ -153,7 +153,8 @@ class Translator:
             counts.append(len(own))
         found = self.search(parts, beam=beam, length_penalty=length_penalty, batch_size=batch_size)
         texts = iter(self.decode([hypothesis.pieces for hypothesis in found]))
-        return [" ".join(next(texts) for _ in range(count)) for count in counts]
+        between = self.about.get("between_parts", " ")  # none in a language without spaces
+        return [between.join(next(texts) for _ in range(count)) for count in counts]
 
 
 def best(

@@ -1,7 +1,7 @@
 """Aligns the words of a line with those of its translation: from pieces to words, from attention to alignments.
 
-Words are separated by white space, in the line and in the translation, and are counted from 0. An alignment is a list
-of links (source word, target word).
+Words are those of `split_words`, in the line and in the translation: separated by white space, or the characters of a
+script without spaces. They are counted from 0. An alignment is a list of links (source word, target word).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from data.vocabulary.pieces import BYTE, END, SPACE, UNKNOWN
+from data.vocabulary.pieces import BYTE, SPACE, UNKNOWN
 
 Link = tuple[int, int]  # (source word, target word)
 
@@ -53,11 +53,6 @@ def is_character(content: bytes) -> bool:
         return len(content.decode()) == 1
     except UnicodeDecodeError:
         return False
-
-
-def words_of(pieces: Sequence[str]) -> list[str]:
-    """The words that pieces spell, without </s>: ["▁ein", "▁H", "und", "</s>"] -> ["ein", "Hund"]."""
-    return "".join(surfaces([piece for piece in pieces if piece != END])).split()
 
 
 def word_of_each_piece(pieces: Sequence[str], words: Sequence[str]) -> list[int]:

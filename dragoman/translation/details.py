@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from data.errors import InputError
-from dragoman.translation.alignment import usual_alignment_layer, words_of
+from dragoman.translation.alignment import usual_alignment_layer
 from dragoman.translation.loaded import LoadedModel
 from dragoman.translation.record import Details, Part, details_of
 from dragoman.translation.result import PartIds, Translation
@@ -26,11 +26,16 @@ def details_of_lines(
     parts = []
     for pair, scored, looked in zip(pairs, scores, attention, strict=True):
         pieces = model.tokenizer.target_pieces(pair.labels)
-        parts.append(Part([vocabulary[id_] for id_ in pair.source], pieces, words_of(pieces), scored, looked))
+        parts.append(Part([vocabulary[id_] for id_ in pair.source], pieces, scored, looked))
     remaining = iter(parts)
     return [
         [
-            details_of(model.tokenizer.source_words(line), [next(remaining) for _ in one.ids], shift=at.shift)
+            details_of(
+                model.tokenizer.source_words(line),
+                model.tokenizer.target_words(one.text),
+                [next(remaining) for _ in one.ids],
+                shift=at.shift,
+            )
             for one in ranks
         ]
         for line, ranks in zip(lines, found, strict=True)

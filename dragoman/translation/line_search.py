@@ -49,7 +49,8 @@ def search_lines(
             waiting[owners[index]] -= 1
             progress.add(lines=int(waiting[owners[index]] == 0), tokens=found[index][0].tokens)
     in_order = (found[index] for index in range(len(owners)))
-    return [join([next(in_order) for _ in rows]) for rows in parts]
+    language = model.config.data.target_language
+    return [join([next(in_order) for _ in rows], language) for rows in parts]
 
 
 def source_parts(model: LoadedModel, lines: Sequence[str]) -> list[list[list[int]]]:

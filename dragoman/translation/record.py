@@ -1,11 +1,13 @@
 """The details of a translation, and its JSON record."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from data.scripts import split_words
 from data.vocabulary.pieces import END
 from dragoman.translation.alignment import Link, align_words, word_confidences, word_of_each_piece
 
@@ -15,7 +17,6 @@ class Part(NamedTuple):
 
     source_pieces: Sequence[str]  # with </s>
     pieces: Sequence[str]  # of the output, with </s> unless the length limit came first
-    words: Sequence[str]  # of the output: `words_of(pieces)`, or `Tokenizer.target_words` of a given translation
     log_probabilities: Sequence[float] | Float[np.ndarray, " T"]  # of each piece of the output
     attention: Float[np.ndarray, "T S"]  # to the source, at the step that predicts each piece of the output
 
@@ -30,27 +31,40 @@ class Details(NamedTuple):
     alignment: list[Link]
 
 
-def details_of(source_words: Sequence[str], parts: Sequence[Part], *, shift: int = 0) -> Details:
+def details_of(
+    source_words: Sequence[str], target_words: Sequence[str], parts: Sequence[Part], *, shift: int = 0
+) -> Details:
     """The details of a line's translation from its parts, in order. No parts give empty lists.
 
-    `source_words` are the words that the line's pieces spell: `Tokenizer.source_words(line)`. For `shift`, see
-    `align_words`.
+    The words are those that the pieces of the line and of its translation spell: `Tokenizer.source_words(line)` and
+    `Tokenizer.target_words(text)`. A word may begin in one part and end in the next, because some languages put no
+    space between parts; it is aligned by the first. For `shift`, see `align_words`.
     """
-    bodies = [without_end(part.source_pieces) for part in parts]
-    owners = word_of_each_piece([piece for body in bodies for piece in body], source_words)
-    result = Details([], [], [], [], [])
-    start = 0
-    for part, body in zip(parts, bodies, strict=True):
-        output = without_end(part.pieces)
-        output_words = word_of_each_piece(output, part.words)
-        links = align_words(part.attention, owners[start : start + len(body)], output_words, shift=shift)
-        result.alignment.extend((source, target + len(result.words)) for source, target in links)
-        result.pieces.extend(part.pieces)
-        result.piece_log_probabilities.extend(float(number) for number in part.log_probabilities)
-        result.confidences.extend(word_confidences(part.log_probabilities, output_words, len(part.words)))
-        result.words.extend(part.words)
-        start += len(body)
-    return result
+    sources = [without_end(part.source_pieces) for part in parts]
+    outputs = [without_end(part.pieces) for part in parts]
+    source_owners = word_of_each_piece([piece for source in sources for piece in source], source_words)
+    owners = word_of_each_piece([piece for output in outputs for piece in output], target_words)
+    links: dict[int, int] = {}
+    for part, source, output in zip(parts, split_at(source_owners, sources), split_at(owners, outputs), strict=True):
+        for source_word, target_word in align_words(part.attention, source, output, shift=shift):
+            links.setdefault(target_word, source_word)
+    scores = [float(score) for part in parts for score in part.log_probabilities]
+    scores_without_ends = [
+        score for part, output in zip(parts, outputs, strict=True) for score in part.log_probabilities[: len(output)]
+    ]
+    return Details(
+        pieces=[piece for part in parts for piece in part.pieces],
+        piece_log_probabilities=scores,
+        words=list(target_words),
+        confidences=word_confidences(scores_without_ends, owners, len(target_words)),
+        alignment=[(source_word, target_word) for target_word, source_word in links.items()],
+    )
+
+
+def split_at(owners: Sequence[int], rows: Sequence[Sequence[str]]) -> list[Sequence[int]]:
+    """The owners of the pieces of each row: [0, 0, 1], [[a, b], [c]] -> [[0, 0], [1]]. No owners stay none."""
+    ends = np.cumsum([0, *map(len, rows)])
+    return [owners[start:end] for start, end in pairwise(ends)]
 
 
 def without_end(pieces: Sequence[str]) -> Sequence[str]:
@@ -70,7 +84,8 @@ def translation_record(
     pieces                    the output in SentencePiece pieces, with </s> at the end of each finished part
     piece_log_probabilities   of each piece, given the source and the pieces before it, by forced decoding; they
                               add up to log_probability, except for rounding
-    words                     {"word", "confidence"} for each word of the text, split at white space. The
+    words                     {"word", "confidence"} for each word of the text: split at white space, and in
+                              scripts without spaces, such as Chinese, each character is a word. The
                               confidence is the probability, from 0 to 1, of all the word's pieces, given the
                               source and the words before it
     alignment                 [source word, word of the text] for each word of the text, both counted from 0: the
@@ -85,7 +100,7 @@ def translation_record(
         "piece_log_probabilities": details.piece_log_probabilities,
         "words": [
             {"word": word, "confidence": confidence}
-            for word, confidence in zip(text.split(), details.confidences, strict=True)
+            for word, confidence in zip(split_words(text), details.confidences, strict=True)
         ],
         "alignment": [list(link) for link in details.alignment],
         "flags": list(flags),

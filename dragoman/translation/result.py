@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from data.languages import join_texts
 from dragoman.translation.alignment import format_pharaoh
 from dragoman.translation.record import Details, translation_record
 
@@ -31,13 +32,16 @@ class Translation(NamedTuple):
 BLANK = Translation("", 0.0, 0.0, tokens=0, is_finished=True, parts=0)
 
 
-def join(parts: Sequence[Sequence[Translation]]) -> list[Translation]:
-    """The translations of a line from those of its parts: the best of all parts, then the second best, and so on."""
+def join(parts: Sequence[Sequence[Translation]], language: str) -> list[Translation]:
+    """The translations of a line from those of its parts: the best of all parts, then the second best, and so on.
+
+    `language` is the code of the target language: Chinese, Japanese or Thai parts have no space between them.
+    """
     if not parts:
         return [BLANK]
     return [
         Translation(
-            text=" ".join(part.text for part in rank),
+            text=join_texts([part.text for part in rank], language),
             log_probability=sum(part.log_probability for part in rank),
             score=sum(part.score for part in rank),
             tokens=sum(part.tokens for part in rank),

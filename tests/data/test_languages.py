@@ -1,6 +1,7 @@
 import pytest
 
-from data.languages import language_of
+from data.errors import InputError
+from data.languages import check_code, language_of
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,36 @@ def test_a_name_or_a_file_ending_is_no_code(code):
 @pytest.mark.parametrize("code", ["x-letters", "qaa"])
 def test_private_codes_are_known_without_a_script(code):
     assert language_of(code) == (code, "", True)
+
+
+@pytest.mark.parametrize("code", ["ksw", "quy", "und", "mul"])
+def test_a_script_that_nobody_has_recorded_is_not_guessed(code):
+    assert language_of(code) == (code, "", True)
+
+
+@pytest.mark.parametrize(
+    ("code", "meant"),
+    [
+        ("german", "de"),
+        ("Deutsch", "de"),
+        ("jp", "ja"),
+        ("cz", "cs"),
+        ("en.tok", "en"),
+        ("clean.de", "de"),
+        ("sr@latin", "sr"),
+    ],
+)
+def test_a_wrong_code_is_rejected_with_the_right_one(code, meant):
+    with pytest.raises(
+        InputError, match=rf"^data\.target_language is '{code}', not a language code \(did you mean {meant}\?\)"
+    ):
+        check_code(code, what="data.target_language")
+
+
+def test_a_code_that_nobody_can_guess_is_rejected_with_examples_and_a_private_code_is_accepted():
+    with pytest.raises(
+        InputError, match=r"'simple', not a language code: expected one like de, .* private one like x-simple;"
+    ):
+        check_code("simple", what="data.source_language")
+    for code in ("x-simple", "qaa", "de", "pt_BR", "zho_Hans", "DE", "kmr_Latn"):
+        check_code(code, what="data.source_language")
