@@ -4,5 +4,6 @@ files (lines) -> sources -> vocabulary -> batching (filters, order, packing) -> 
 
 `text` has what is done to lines before they are tokenised. `languages` knows what a language code says about a text,
 `scripts` what its characters show. `config` has the knobs of the text side, and how any knob is declared; `errors` has
-InputError.
+InputError. `cache` keeps
+what was prepared once, and `checksums` notice when it is damaged.
 """

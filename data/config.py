@@ -82,6 +82,13 @@ class DataConfig(Knobs):
         "tfds: directory of the prepared data sets (empty: TFDS's default)",
         on_resume="free",
     )
+    cache: str = knob(
+        "",
+        description="directory of prepared text, which runs and hosts may share; empty: that of the environment "
+        "variable DRAGOMAN_DATA_CACHE, else ~/.cache/dragoman/data",
+        on_resume="free",
+        before="",
+    )
     train: list[list[str]] = Field(
         [],
         description="files: training corpora, each [source file, target file] or [one .tsv or .jsonl file], plain, "
