@@ -71,9 +71,14 @@ class DataConfig(Knobs):
 
     corpus: Literal["files", "tfds", "bible", "toy"] = Field("files", description="kind of corpus")
     source_language: str = knob(
-        "en", min_length=1, description="source language, as in file names and TFDS", changes_translation=True
+        "en",
+        min_length=1,
+        description="code of the source language, as in file names and TFDS: de, pt-BR, zho_Hans; or private, x-...",
+        changes_translation=True,
     )
-    target_language: str = knob("de", min_length=1, description="target language, likewise", changes_translation=True)
+    target_language: str = knob(
+        "de", min_length=1, description="code of the target language, likewise", changes_translation=True
+    )
 
     # Free because data may be moved: the manifest's hash of the data shows whether it is the same.
     directory: str = knob(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import langcodes
 from langcodes.data_dicts import LIKELY_SUBTAGS
 
+from data.config import DataConfig
 from data.errors import InputError
 from data.scripts import FULL_WIDTH, UNSPACED
 
@@ -76,6 +77,13 @@ def language_of(code: str) -> Language:
     return Language(tag.to_tag(), script or "", is_known=True)
 
 
+def check_codes(config: DataConfig) -> None:
+    """`check_code` for both sides of a recipe. A toy corpus may call its languages anything."""
+    if config.corpus != "toy":
+        check_code(config.source_language, what="data.source_language")
+        check_code(config.target_language, what="data.target_language")
+
+
 def check_code(code: str, *, what: str) -> None:
     """InputError for a code that names no language, suggesting one that does. `what` names the knob in the message."""
     if language_of(code).is_known:
@@ -102,6 +110,13 @@ def nearest_code(code: str) -> str:
         if re.fullmatch("[A-Za-z]{2}", part) and country in LIKELY_SUBTAGS:
             return langcodes.Language.get(country).maximize().language or ""
     return ""
+
+
+def are_same(one: str, other: str) -> bool:
+    """Whether two codes are of one language in one script, so that a copy can be a translation: de and de-AT."""
+    first, second = language_of(one), language_of(other)
+    is_named = first.is_known and second.is_known and first.primary not in ("x", "und")
+    return one == other or (is_named and (first.primary, first.script) == (second.primary, second.script))
 
 
 def join_texts(texts: Sequence[str], code: str) -> str:

@@ -1,5 +1,6 @@
 """Lines on standard output and standard error, and a progress bar that they do not garble."""
 
+import functools
 import sys
 from types import TracebackType
 
@@ -21,6 +22,12 @@ def warn(text: str) -> None:
     """Print one line on standard error, marked as a warning. In a job, only process 0 prints."""
     if jax.process_index() == 0:
         tell(f"warning: {text}")
+
+
+@functools.cache
+def warn_once(text: str) -> None:
+    """As `warn`, but only the first time that this process has this to say."""
+    warn(text)
 
 
 def tell(text: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from data.batch import Pair
 from data.batching.pipeline import training_batches
 from data.errors import InputError
+from data.languages import check_codes
 from data.sources import Corpus, load_corpora
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
 from dragoman.evaluation.metrics import METRICS
@@ -43,6 +44,16 @@ class TextData(NamedTuple):
     train: list[Corpus]
     validation: list[Pair]
     test: list[Pair]
+
+
+def check_languages(config: Config, *, is_new: bool) -> None:
+    """InputError for a code that names no language, which older runs may have: for them it is a warning."""
+    try:
+        check_codes(config.data)
+    except InputError as error:
+        if is_new:
+            raise
+        warn(str(error))
 
 
 def read_text(config: Config) -> TextData:
@@ -143,6 +154,7 @@ def train(config: Config, run: Run) -> int:
         on_first(lambda: stack.enter_context(run.lock()))
         if (stored := stored_config(run)) is not None:
             config = keep_resolved(config, stored, where=run.config_path, note=say)
+        check_languages(config, is_new=stored is None)
         text = read_text(config)
         start = from_scratch(config, run, text.train, is_new=stored is None)
         plan = make_plan(config, start.tokenizer.source_size, start.tokenizer.target_size)

@@ -11,6 +11,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 
+from data.languages import are_same
 from dragoman.commands.options import section_overrides
 from dragoman.commands.translation_options import output_identity, parse_translation_options
 from dragoman.messages import ProgressBar, tell
@@ -63,7 +64,7 @@ class Job:
     def flags_of(self, line: str, text: str) -> tuple[str, ...]:
         """The guard's flags for a translation."""
         data = self.translator.config.data
-        return flags(line, text, skip=("copy",) if data.source_language == data.target_language else ())
+        return flags(line, text, skip=("copy",) if are_same(data.source_language, data.target_language) else ())
 
     def search_again(
         self,

@@ -7,9 +7,7 @@ from typing import NamedTuple
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from data.errors import InputError
-
-# 13a splits at spaces and punctuation, which does not suit these languages.
-TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
+from dragoman.evaluation.tokenizers import bleu_tokenizer, moses_language, unspaced_tokenizer
 
 
 class Score(NamedTuple):
@@ -21,8 +19,8 @@ class Score(NamedTuple):
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
-    """Cased BLEU of detokenised text (Papineni et al., 2002; Post, 2018), over "13a" words or characters."""
-    return _score("bleu", BLEU(tokenize=TOKENIZERS.get(language, "13a")), hypotheses, references)
+    """Cased BLEU of detokenised text (Papineni et al., 2002; Post, 2018), over the words of `bleu_tokenizer`."""
+    return _score("bleu", BLEU(tokenize=bleu_tokenizer(language, references)), hypotheses, references)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
@@ -31,29 +29,43 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str], language: str) ->
 
 
 def ter(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
-    """Translation edit rate (Snover et al., 2006)."""
-    return _score("ter", TER(), hypotheses, references)
+    """Translation edit rate (Snover et al., 2006), over words, or over characters where no spaces separate words."""
+    if not (tokenizer := unspaced_tokenizer(language, references)):
+        return _score("ter", TER(), hypotheses, references)
+    score = _score("ter", TER(), split(hypotheses, tokenizer), split(references, tokenizer))
+    return score._replace(signature=f"{score.signature}|prepared:{tokenizer}")
 
 
 def bleu_lowercased_tokenized(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
     """BLEU as Multi30k and IWSLT papers report it: both sides lower-cased, normalised and tokenised by Moses.
 
-    Not comparable with `bleu`, nor with the sacreBLEU that other papers report.
+    Moses splits at spaces. Where none separate words, the tokenizer of `bleu` takes its place. Not comparable with
+    `bleu`, nor with the sacreBLEU that other papers report.
     """
+    lowered = [[line.lower() for line in lines] for lines in (hypotheses, references)]
+    if tokenizer := unspaced_tokenizer(language, references):
+        prepared, how = [split(lines, tokenizer) for lines in lowered], tokenizer
+    else:
+        code, rules = moses_language(language)
+        prepared = [tokenize_by_moses(lines, code) for lines in lowered]
+        how = f"{rules}|sacremoses:{version('sacremoses')}"
+    # force: sacrebleu would warn that the text is tokenised, which is intended
+    score = _score("bleu_lowercased_tokenized", BLEU(tokenize="none", force=True), *prepared)
+    return score._replace(signature=f"{score.signature}|prepared:lowercase,{how}")
+
+
+def split(lines: Sequence[str], tokenizer: str) -> list[str]:
+    """Lines with spaces between the words that one of sacreBLEU's tokenizers finds: "你好", "zh" -> "你 好"."""
+    tokenize = BLEU(tokenize=tokenizer).tokenizer
+    return [tokenize(line) for line in lines]
+
+
+def tokenize_by_moses(lines: Sequence[str], code: str) -> list[str]:
+    """Lines normalised and tokenised by Moses, with the rules of a language."""
     from sacremoses import MosesPunctNormalizer, MosesTokenizer  # slow to import, and used only here
 
-    normalizer, tokenizer = MosesPunctNormalizer(language), MosesTokenizer(language)
-
-    def prepare(lines: Sequence[str]) -> list[str]:
-        return [tokenizer.tokenize(normalizer.normalize(line.lower()), return_str=True) for line in lines]
-
-    # force: sacrebleu would warn that the text is tokenised, which is intended
-    score = _score(
-        "bleu_lowercased_tokenized", BLEU(tokenize="none", force=True), prepare(hypotheses), prepare(references)
-    )
-    return score._replace(
-        signature=f"{score.signature}|prepared:lowercase,moses-{language}|sacremoses:{version('sacremoses')}"
-    )
+    normalizer, tokenizer = MosesPunctNormalizer(code), MosesTokenizer(code)
+    return [tokenizer.tokenize(normalizer.normalize(line), return_str=True) for line in lines]
 
 
 def _score(name: str, metric: BLEU | CHRF | TER, hypotheses: Sequence[str], references: Sequence[str]) -> Score:

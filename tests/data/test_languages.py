@@ -1,7 +1,7 @@
 import pytest
 
 from data.errors import InputError
-from data.languages import check_code, language_of
+from data.languages import are_same, check_code, language_of
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,13 @@ def test_a_code_that_nobody_can_guess_is_rejected_with_examples_and_a_private_co
         check_code("simple", what="data.source_language")
     for code in ("x-simple", "qaa", "de", "pt_BR", "zho_Hans", "DE", "kmr_Latn"):
         check_code(code, what="data.source_language")
+
+
+def test_a_copy_can_be_a_translation_within_one_language_and_script():
+    assert are_same("de", "de")
+    assert are_same("de", "de-AT")
+    assert are_same("eng_Latn", "en")
+    assert are_same("letters", "letters")
+    assert not are_same("sr-Cyrl", "sr-Latn")
+    assert not are_same("x-one", "x-other")
+    assert not are_same("en", "de")

@@ -317,6 +317,7 @@ BROKEN = [
     ("vocabulary", {"vocabulary_size = 320": "vocabulary_size = 32000"}, ["vocabulary_size"]),
     ("batch", {"batch_tokens = 256": "batch_tokens = 16"}, ["batch_tokens"]),
     ("devices", {"[decoding]": "[devices]\ndata = 64\n[decoding]"}, ["devices.data"]),
+    ("language", {"[model]": 'target_language = "german"\n[model]'}, ["data.target_language", "'german'", "mean de?"]),
     ("no test set", {"[model]": 'test = [["none.en", "none.de"]]\n[model]'}, ["none.en"]),
     ("misaligned", {}, ["120", "119"]),
     ("empty", {}, ["train.de"]),

@@ -5,6 +5,7 @@ import pytest
 
 from data.errors import InputError
 from dragoman.evaluation.metrics import METRICS
+from dragoman.messages import warn_once
 
 HYPOTHESES = ["Ein Mann in einem orangen Hut starrt auf etwas.", "Der Hund läuft im Gras.", "„Zwei“ Frauen lachen!"]
 REFERENCES = ["Ein Mann mit einem orangen Hut, der etwas anstarrt.", "Ein Hund läuft im Gras.", '"Zwei" Frauen lachen!']
@@ -41,11 +42,76 @@ def test_the_lower_cased_tokenised_score_forgives_case_and_quotation_marks_only(
     assert "prepared:lowercase,moses-de|sacremoses:" in score.signature
 
 
-def test_languages_without_spaces_are_scored_in_characters():
-    score = METRICS["bleu"].score(["猫が好きです。"], ["犬が好きです。"], "ja")
-    assert "tok:char" in score.signature
-    assert score.score > 50
-    assert "tok:zh" in METRICS["bleu"].score(["我喜欢猫。"], ["我喜欢狗。"], "zh").signature
+CHINESE = ["一只狗在草地上跑。", "两个男人在弹吉他。"]
+JAPANESE = ["犬が草の上を走っている。", "男の人がギターを弾いている。"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "references", "tokenizer"),
+    [
+        ("zh zh-CN zh_Hans zho_Hans zho_Hant zh_TW cmn yue wuu nan lzh cmn_Hans zh-yue", CHINESE, "zh"),
+        ("ja jpn_Jpan ja-JP", JAPANESE, "char"),
+        ("th tha_Thai lo lao_Laoo my mya_Mymr km khm_Khmr bo bod_Tibt dz shn", ["สวัสดี ชาวโลก"], "char"),
+        ("ko ko-KR kor_Hang", ["안녕하세요 여러분"], "char"),
+        ("de de-AT en vi ar ru hi sr-Latn ko-Latn german x-letters und", REFERENCES, "13a"),
+    ],
+)
+def test_every_form_of_a_code_has_the_tokenizer_of_its_language_and_the_signature_names_it(
+    codes, references, tokenizer, capsys
+):
+    warn_once.cache_clear()
+    for code in codes.split():
+        score = METRICS["bleu"].score(references, references, code)
+        assert (f"tok:{tokenizer}|" in score.signature, score.score) == (True, pytest.approx(100)), code
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "references", "tokenizer"),
+    [("de", CHINESE, "zh"), ("german", JAPANESE, "char"), ("x-a", ["ສະບາຍດີ"], "char"), ("ko", CHINESE, "zh")],
+)
+def test_references_without_spaces_are_not_scored_by_13a_whatever_the_code_and_a_warning_says_so(
+    code, references, tokenizer, capsys
+):
+    warn_once.cache_clear()
+    for name in METRICS:
+        METRICS[name].score(references, references, code)
+    assert f"tok:{tokenizer}|" in METRICS["bleu"].score(references, references, code).signature
+    assert capsys.readouterr().err == (
+        f"warning: the target language is {code}, but the references are in a script without spaces: BLEU and TER use "
+        f'the tokenizer "{tokenizer}"; see data.target_language\n'
+    )
+
+
+def test_references_with_spaces_in_a_language_without_them_cause_a_warning(capsys):
+    warn_once.cache_clear()
+    assert "tok:char" in METRICS["bleu"].score(REFERENCES, REFERENCES, "ja").signature
+    assert "the target language is ja, which puts no spaces between words, but the ref" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", ["zh-CN", "ja", "de"])
+def test_one_other_character_costs_a_few_points_in_every_metric(code):
+    """By spaces, it would cost the whole line."""
+    changed = [CHINESE[0].replace("狗", "猫"), CHINESE[1]]
+    scores = {name: metric.score(changed, CHINESE, code) for name, metric in METRICS.items()}
+    assert all(60 < scores[name].score < 100 for name in METRICS if name != "ter")
+    assert 0 < scores["ter"].score < 10
+    assert scores["ter"].signature.endswith("|prepared:zh" if code != "ja" else "|prepared:char")
+
+
+@pytest.mark.parametrize(
+    ("code", "rules"),
+    [
+        ("de", "moses-de"),
+        ("deu_Latn", "moses-de"),
+        ("de-AT", "moses-de"),
+        ("tr", "moses-tr,abbreviations-en"),
+        ("german", "moses-en"),
+    ],
+)
+def test_the_signature_says_whose_rules_moses_used(code, rules):
+    signature = METRICS["bleu_lowercased_tokenized"].score(REFERENCES, REFERENCES, code).signature
+    assert f"|prepared:lowercase,{rules}|sacremoses:" in signature
 
 
 @pytest.mark.parametrize("name", METRICS)
