@@ -36,6 +36,7 @@ TABLES = {
 WITHOUT_TABLE = {
     *("data.toy_task", "data.subword_model", "data.normalization", "data.batching"),
     *("model.norm_position", "model.tied", "model.precision", "model.layer_loop", "decoding.penalty"),
+    "devices.compile_ahead",
 }
 """Knobs without a table, whose few values the code compares by name."""
 

@@ -24,6 +24,7 @@ from dragoman.runs.identity import config_hash
 from dragoman.runs.recipe import read_recipe
 from dragoman.runs.run import Run
 from dragoman.signals import Interrupted, SharedStop, StopRequest
+from dragoman.training.ahead import is_wanted, programs_of_validation
 from dragoman.training.loop import Trainer
 from dragoman.training.memory import OutOfMemory, device_kind
 from dragoman.training.plan import Plan, keep_resolved, make_plan
@@ -106,7 +107,9 @@ def new_trainer(
         share=plan.share,
     )
     validation = Validation(plan, start.tokenizer, text.validation, held_out, stop)
-    return Trainer(plan, run, iter(stream), validation, checkpointer, stop)
+    sources = [pair.source for pair in text.validation]
+    ahead = programs_of_validation(plan, start.tokenizer, sources, held_out) if is_wanted(plan) else []
+    return Trainer(plan, run, iter(stream), validation, checkpointer, stop, ahead)
 
 
 def fit_with_retries(

@@ -1,6 +1,7 @@
 """Measures compilation time, and warns when a function is compiled again."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,11 +25,12 @@ class Compilations:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """A context that counts compilations in this process, including programs loaded from JAX's cache on disk."""
+        """A context that counts compilations in this thread, including programs loaded from JAX's cache on disk."""
+        thread = threading.get_ident()
 
         def listen(event: str, duration_secs: float, **about: Any) -> None:
             del duration_secs, about
-            self.count += event == COMPILED
+            self.count += event == COMPILED and threading.get_ident() == thread
 
         jax.monitoring.register_event_duration_secs_listener(listen)
         try:

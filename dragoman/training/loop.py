@@ -1,6 +1,7 @@
 """The training loop: updates, log, validation and checkpoints, and finally the average of the best checkpoints."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from dragoman.runs.checkpoint import Checkpointer, average
 from dragoman.runs.run import Run
 from dragoman.runs.selection import best_steps
 from dragoman.signals import Interrupted, SharedStop
+from dragoman.training.ahead import Compile, compiling
 from dragoman.training.log import Log, open_log
 from dragoman.training.memory import raising_out_of_memory, rejecting_out_of_memory
 from dragoman.training.meter import Meter
@@ -32,6 +34,7 @@ class Trainer:
     validation: Validation
     checkpointer: Checkpointer
     stop: SharedStop
+    ahead: Sequence[Compile] = ()  # programs of validation, to compile in a thread from the first update on
 
     def fit(self, state: TrainState, progress: Progress) -> Progress:
         """The progress after training until done, or until a signal; then the state is saved first.
@@ -42,7 +45,13 @@ class Trainer:
         training, key = self.plan.config.training, jax.random.key(self.plan.config.training.seed)
         meter = self.new_meter()
         log_to = open_log(self.run, step=progress.step, steps=training.steps)
-        with contextlib.closing(self.batches), log_to as log, meter.listening(), raising_out_of_memory():
+        with (
+            contextlib.closing(self.batches),
+            log_to as log,
+            meter.listening(),
+            raising_out_of_memory(),
+            compiling(self.ahead),
+        ):
             if progress.is_validation_due(training):  # interrupted during this validation
                 progress = self.validate_and_save(state, progress, log)
             meter.resume()

@@ -4,7 +4,7 @@ import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,11 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from data.batch import BOS, PAD, UNK
+from data.batch import BOS, EOS, PAD, UNK
 from data.errors import InputError
 from transformer.decoding import STRATEGIES, Hypotheses, Request, SearchPlan, Stepper
 from transformer.decoding.batches import AHEAD, IN_FLIGHT, make_batches
-from transformer.decoding.request import stack
+from transformer.decoding.request import make_request, stack
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.stepper import NEVER, Cache
 from transformer.model import Assembly, Parameters, merge
@@ -38,6 +38,19 @@ class Ensemble(NamedTuple):
         graphs, parameters = zip(*models, strict=True)
         mesh = Mesh(np.array(devices or jax.local_devices()[:1]), ("rows",))
         return cls(graphs, jax.device_put(parameters, NamedSharding(mesh, WHOLE)), mesh)
+
+    @classmethod
+    def of_shapes(cls, *models: tuple[nnx.GraphDef, Parameters], devices: Sequence[jax.Device] = ()) -> "Ensemble":
+        """As `of`, with the shapes and types of parameters instead of their values: enough for `compile_search`."""
+        graphs, shapes = zip(*models, strict=True)
+        mesh = Mesh(np.array(devices or jax.local_devices()[:1]), ("rows",))
+        return cls(graphs, shapes_on(mesh, WHOLE, shapes), mesh)
+
+
+def shapes_on(mesh: Mesh, spec: PartitionSpec, arrays: Any) -> Any:
+    """The shapes and types of arrays, as if they were on the devices of the mesh."""
+    sharding = NamedSharding(mesh, spec)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), arrays)
 
 
 class Hypothesis(NamedTuple):
@@ -111,6 +124,19 @@ def search_sentences(
             yield collect(*pending.popleft())
     while pending:
         yield collect(*pending.popleft())
+
+
+def compile_search(ensemble: Ensemble, plan: SearchPlan, bucket: int) -> None:
+    """Compiles the program for sources of a bucket, so that `search_sentences` finds it ready.
+
+    It may run in a thread of its own. The ensemble may be one `of_shapes`.
+    """
+    plan, mesh = replace(plan, bucket=bucket), ensemble.mesh
+    empty = stack([make_request(plan, [EOS])], plan, rows=plan.slots * IN_FLIGHT * mesh.size)
+    request = shapes_on(mesh, BY_ROWS, empty)
+    search_rows.lower(
+        ensemble.graphs, ensemble.parameters, request, plan=plan, mesh=mesh, make_stepper=ensemble_stepper
+    ).compile()
 
 
 @functools.partial(jax.jit, static_argnames=("graphs", "plan", "mesh", "make_stepper"))

@@ -174,9 +174,11 @@ class MeshStrategy:
 
     def lower(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Lowered:
         """The update for a batch of this shape, traced but not compiled; `parameters` are shapes."""
-        row = jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=NamedSharding(self.mesh, BY_ROW))
-        batch = Batch._make([row] * len(Batch._fields))
-        return self._train.lower(self._layout(parameters), batch, jax.random.key(0))
+        return self._train.lower(self._layout(parameters), self._rows(rows, length), jax.random.key(0))
+
+    def compile_eval(self, parameters: Parameters, rows: int, length: int) -> jax.stages.Compiled:
+        """The program of `eval_step` for a batch of this shape, compiled; `parameters` are shapes."""
+        return self._evaluate.lower(self._layout(parameters).parameters, self._rows(rows, length)).compile()
 
     def eval_step(self, state: TrainState, batch: Batch) -> Sums:
         """The loss of a batch, without dropout or label smoothing."""
@@ -185,6 +187,11 @@ class MeshStrategy:
     def saved(self, state: TrainState) -> TrainState:
         """The state as checkpoints store it: tables have their true size."""
         return jax.tree.map(resized, state, self.template(state.parameters))
+
+    def _rows(self, rows: int, length: int) -> Batch:
+        """The shapes of a batch on the mesh."""
+        row = jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=NamedSharding(self.mesh, BY_ROW))
+        return Batch._make([row] * len(Batch._fields))
 
     def _layout(self, parameters: Parameters) -> TrainState:
         """Shapes, types and shardings of a state on the mesh."""

@@ -1,0 +1,76 @@
+"""Compiles the programs of validation in a thread, so that the devices need not wait for them later."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import jax
+
+from data.batch import Batch
+from data.vocabulary.tokenizer import Tokenizer
+from dragoman.messages import warn
+from dragoman.training.plan import Plan
+from dragoman.translation.line_search import source_parts
+from dragoman.translation.translator import Translator
+from transformer.decoding.batches import bucket_of
+from transformer.decoding.searcher import Ensemble, compile_search
+from transformer.devices.mesh import MeshStrategy
+
+Compile = Callable[[], object]
+
+
+def is_wanted(plan: Plan) -> bool:
+    """Whether the recipe asks for it; "auto" does on accelerators."""
+    choice = plan.config.devices.compile_ahead
+    return choice == "on" or (choice == "auto" and jax.default_backend() != "cpu")
+
+
+def programs_of_validation(
+    plan: Plan, tokenizer: Tokenizer, sources: Sequence[str], batches: Sequence[Batch]
+) -> list[Compile]:
+    """A function for each program that validation needs, which compiles it: those of the loss, then of the search.
+
+    Under pmap those of the loss are left out, because pmap does not find what was compiled ahead.
+    """
+    strategy, shapes = plan.strategy, plan.abstract_parameters
+    programs: list[Compile] = []
+    if isinstance(strategy, MeshStrategy):
+        programs += [
+            partial(strategy.compile_eval, shapes, rows * strategy.row_share[1], length)
+            for rows, length in dict.fromkeys(batch.source.shape for batch in batches)
+        ]
+    ensemble = Ensemble.of_shapes((plan.graph, shapes), devices=jax.local_devices())
+    translator = Translator(ensemble, plan.config, tokenizer)
+    parts = source_parts(translator, sources)
+    lengths = {len(row) for rows in parts for row in rows}
+    buckets = sorted({bucket_of(length, translator.plan.maximum_length) for length in lengths})
+    return programs + [partial(compile_search, ensemble, translator.plan, bucket) for bucket in buckets]
+
+
+@contextlib.contextmanager
+def compiling(programs: Sequence[Compile]) -> Iterator[threading.Thread]:
+    """A context in which a thread, its value, compiles programs one after the other.
+
+    On leaving the context, programs whose turn has not come are left out. A failure is a warning: whoever needs the
+    program compiles it then, and reports its own error.
+    """
+    stop = threading.Event()
+
+    def work() -> None:
+        for compile_ in programs:
+            if stop.is_set():
+                return
+            try:
+                compile_()
+            except Exception as error:
+                warn(f"a program of validation could not be compiled ahead: {' '.join(str(error).split())[:200]}")
+                return
+
+    thread = threading.Thread(target=work, name="compile ahead")
+    thread.start()
+    try:
+        yield thread
+    finally:
+        stop.set()
+        thread.join()
