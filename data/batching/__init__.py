@@ -2,7 +2,9 @@
 
 filters      which pairs are dropped, and why
 order        the order in which training pairs are drawn
-packing      pairs to rows, and rows to a Batch
+permutation  a shuffle of any size, computed for any part of it
+packing      pairs to rows
+layout       rows to a Batch
 blocks       the endless stream of training batches, and its position
 pipeline     what training calls: `training_batches` and `evaluation_batches`
 description  the size of a training set

@@ -11,26 +11,41 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import grain
+import numpy as np
+from jaxtyping import Int
 
 from data.batch import Batch, Pair, TokenPair
-from data.batching.filters import keep_pairs, sides
-from data.batching.order import Draw, Order, derive_seed
-from data.batching.packing import Row, Share, emptiest_last, group_rows, make_share
+from data.batching.filters import Sizes, keep_pairs
+from data.batching.layout import make_share
+from data.batching.order import Draws, Order, derive_seed
+from data.batching.packing import Share, emptiest_last, group_rows
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources.corpus import Corpus
+from data.tokens.ragged import PairTokens, Ragged
 from data.vocabulary.tokenizer import Tokenizer
 
 
-class Block(NamedTuple):
-    """A block's token pairs, its full batches as (length, rows), and the draws left over."""
+class Drawn(NamedTuple):
+    """The draws that the filters keep. The tokens of draw n are those at `indices[n]`."""
 
-    pairs: list[TokenPair]
-    batches: list[tuple[int, list[Row]]]
+    draws: Draws
+    tokens: PairTokens
+    indices: Int[np.ndarray, " n"]
+
+
+class Block(NamedTuple):
+    """A block's drawn pairs, its full batches as (length, rows), and the draws left over.
+
+    Rows hold indices into the drawn tokens.
+    """
+
+    drawn: Drawn
+    batches: list[tuple[int, Ragged]]
     carried: "Carried"
 
 
-class Carried(list[Draw]):
+class Carried(list[tuple[int, int]]):
     """Draws carried into the next block. The list never changes, so copies of a state share it."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Carried":
@@ -64,39 +79,50 @@ class TrainingBatches(grain.IterDataset[Batch]):
     def __iter__(self) -> "BatchIterator":
         return BatchIterator(self)
 
-    def tokenize(self, draws: Sequence[Draw]) -> tuple[list[Draw], list[TokenPair]]:
-        """The draws that the filters keep, and their tokens. Subword sampling never changes which draws are kept."""
-        texts = self.order.read([draw.pair for draw in draws])
+    def draw(self, draws: Draws) -> Drawn:
+        """The draws that the filters keep, with their tokens. Subword sampling never changes which draws are kept."""
+        texts = self.order.read(draws.pairs.tolist())
         pairs = self.tokenizer.encode_pairs(texts)
-        kept, _ = keep_pairs(pairs, self.config)
-        draws = [draws[index] for index in kept]
+        tokens = PairTokens.of(pairs)
+        kept, _ = keep_pairs(tokens.sizes(np.arange(len(pairs))), self.config)
+        draws = draws.take(kept)
         if not self.config.subword_sampling:
-            return draws, [pairs[index] for index in kept]
+            return Drawn(draws, tokens, kept)
         sampled = self._sample([texts[index] for index in kept], draws)
         limit = self.config.maximum_tokens
-        return draws, [new if max(sides(new)) <= limit else pairs[n] for n, new in zip(kept, sampled, strict=True)]
+        chosen = [
+            new if len(new.source) <= limit and len(new.target) < limit else pairs[n]
+            for n, new in zip(kept, sampled, strict=True)
+        ]
+        return Drawn(draws, PairTokens.of(chosen), np.arange(len(chosen)))
 
-    def _sample(self, texts: Sequence[Pair], draws: Sequence[Draw]) -> list[TokenPair]:
+    def _sample(self, texts: Sequence[Pair], draws: Draws) -> list[TokenPair]:
         rate = self.config.subword_sampling
-        seeds = [[derive_seed(self.seed, *draw, side) for draw in draws] for side in (0, 1)]
+        seeds = [[derive_seed(self.seed, *draw, side) for draw in draws.listed()] for side in (0, 1)]
         sources = self.tokenizer.encode_source([text.source for text in texts], sampling=rate, seeds=seeds[0])
         targets = self.tokenizer.encode_target([text.target for text in texts], sampling=rate, seeds=seeds[1])
         return [TokenPair(*pair) for pair in zip(sources, targets, strict=True)]
 
-    def block(self, number: int, carried: Sequence[Draw]) -> Block:
+    def block(self, number: int, carried: Sequence[tuple[int, int]]) -> Block:
         """The batches of a block, in order."""
-        draws, pairs = self.tokenize([*carried, *self.order.draws(number)])
-        batches: list[tuple[int, list[Row]]] = []
-        left: list[Draw] = []
-        for length, rows in group_rows(pairs, self.config).items():
+        drawn = self.draw(Draws.of(carried).followed_by(self.order.draws(number)))
+        batches, left = self.plan(drawn.tokens.sizes(drawn.indices))
+        batches = [(length, Ragged(drawn.indices[rows.values], rows.starts)) for length, rows in batches]
+        shuffled = sorted(range(len(batches)), key=lambda index: derive_seed(self.seed, number, index))
+        return Block(drawn, [batches[index] for index in shuffled], Carried(drawn.draws.take(left).listed()))
+
+    def plan(self, sizes: Sizes) -> tuple[list[tuple[int, Ragged]], Int[np.ndarray, " left"]]:
+        """Full batches as (length, rows), and the pairs in no full batch, from the sizes of a block's pairs."""
+        batches: list[tuple[int, Ragged]] = []
+        left = [np.zeros(0, np.int64)]
+        for length, rows in group_rows(sizes, self.config).items():
             count = self.rows_of[length]
             full = len(rows) // count * count
             if self.config.batching == "packed":
-                rows = emptiest_last(rows, pairs, len(rows) - full)
-            batches += [(length, rows[start : start + count]) for start in range(0, full, count)]
-            left += [draws[index] for row in rows[full:] for index in row]
-        shuffled = sorted(range(len(batches)), key=lambda index: derive_seed(self.seed, number, index))
-        return Block(pairs, [batches[index] for index in shuffled], Carried(left))
+                rows = rows.take(emptiest_last(rows, sizes, len(rows) - full))
+            batches += [(length, rows.slice(start, start + count)) for start in range(0, full, count)]
+            left.append(rows.slice(full, len(rows)).values)
+        return batches, np.concatenate(left)
 
 
 class BatchIterator(grain.DatasetIterator[Batch]):
@@ -119,11 +145,11 @@ class BatchIterator(grain.DatasetIterator[Batch]):
             self._advance(block)
         length, rows = block.batches[self._next]
         self._next += 1
-        return make_share([[block.pairs[n] for n in row] for row in rows], self._dataset.share, length=length)
+        return make_share(rows, block.drawn.tokens, self._dataset.share, length=length)
 
     def _advance(self, block: Block) -> None:
         """Moves to the next block. Raises InputError after an epoch in which the filters kept nothing."""
-        self._idle = 0 if block.pairs else self._idle + 1
+        self._idle = 0 if len(block.drawn.indices) else self._idle + 1
         if self._idle >= self._dataset.order.blocks_per_epoch:
             raise InputError("no training pair passes the filters: see data.maximum_tokens and data.maximum_side_ratio")
         self._number, self._next, self._carried, self._block = self._number + 1, 0, block.carried, None
@@ -147,4 +173,4 @@ class BatchIterator(grain.DatasetIterator[Batch]):
                 f"{found.get(key)}, now {expected.get(key)}): resume with the original ones, or start a new run"
             )
         self._number, self._next, self._block = state["block"], state["next"], None
-        self._carried = Carried(Draw(*draw) for draw in state["carried"])
+        self._carried = Carried((epoch, pair) for epoch, pair in state["carried"])

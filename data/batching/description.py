@@ -4,10 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from data.batching.filters import keep_pairs, sides
+import numpy as np
+
+from data.batching.filters import keep_pairs
 from data.batching.order import Order
 from data.config import DataConfig
 from data.sources.corpus import Corpus
+from data.tokens.ragged import PairTokens
 from data.vocabulary.tokenizer import Tokenizer
 
 CHUNK = 20000  # pairs tokenised at once
@@ -36,9 +39,10 @@ def describe(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig
     dropped = sum((Counter(corpus.dropped) for corpus in corpora), Counter(duplicate=order.duplicates))
     totals = Counter[str]()
     for start in range(0, len(order.chosen), CHUNK):
-        pairs = tokenizer.encode_pairs(order.read(order.chosen[start : start + CHUNK].tolist()))
-        kept, reasons = keep_pairs(pairs, config)
+        pairs = PairTokens.of(tokenizer.encode_pairs(order.read(order.chosen[start : start + CHUNK].tolist())))
+        sizes = pairs.sizes(np.arange(len(pairs.source)))
+        kept, reasons = keep_pairs(sizes, config)
         dropped += reasons
-        sizes = [sides(pairs[index]) for index in kept]
-        totals.update(pairs=len(kept), source=sum(size[0] for size in sizes), target=sum(size[1] for size in sizes))
+        source, target = sizes[kept].sum(axis=0).tolist()
+        totals.update(pairs=len(kept), source=source, target=target)
     return Description(totals["pairs"], totals["source"], totals["target"], dict(dropped))

@@ -2,61 +2,57 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import numpy as np
+from jaxtyping import Bool, Int
 
-from data.batch import Pair, TokenPair
+from data.batch import Pair
 from data.config import DataConfig
 
-
-def is_empty(pair: TokenPair, config: DataConfig) -> bool:
-    """True if a side has no tokens, not counting the source's EOS."""
-    return len(pair.source) < 2 or not pair.target
+Sizes: TypeAlias = Int[np.ndarray, "n 2"]
+"""The positions that pairs take on each side, including EOS."""
 
 
-def is_too_long(pair: TokenPair, config: DataConfig) -> bool:
-    """True if a side has more than `maximum_tokens` tokens, including EOS."""
-    return max(sides(pair)) > config.maximum_tokens
+def is_empty(sizes: Sizes, config: DataConfig) -> Bool[np.ndarray, " n"]:
+    """True where a side has no tokens but EOS."""
+    return sizes.min(axis=1) < 2
 
 
-def is_unbalanced(pair: TokenPair, config: DataConfig) -> bool:
-    """True if the ratio of the sides' tokens, including EOS, is above `maximum_side_ratio`."""
-    return config.maximum_side_ratio > 0 and max(sides(pair)) > config.maximum_side_ratio * min(sides(pair))
+def is_too_long(sizes: Sizes, config: DataConfig) -> Bool[np.ndarray, " n"]:
+    """True where a side has more than `maximum_tokens` tokens, including EOS."""
+    return sizes.max(axis=1) > config.maximum_tokens
 
 
-FILTERS: dict[str, Callable[[TokenPair, DataConfig], bool]] = {
+def is_unbalanced(sizes: Sizes, config: DataConfig) -> Bool[np.ndarray, " n"]:
+    """True where the ratio of the sides' tokens, including EOS, is above `maximum_side_ratio`."""
+    if not config.maximum_side_ratio:
+        return np.zeros(len(sizes), np.bool_)
+    return sizes.max(axis=1) > config.maximum_side_ratio * sizes.min(axis=1)
+
+
+FILTERS: dict[str, Callable[[Sizes, DataConfig], Bool[np.ndarray, " n"]]] = {
     "empty side": is_empty,
     "too long": is_too_long,
     "unbalanced": is_unbalanced,
 }
 
 
-def sides(pair: TokenPair) -> tuple[int, int]:
-    """The positions that the pair takes on each side, including EOS: ([a, b, EOS], [x]) -> (3, 2)."""
-    return len(pair.source), len(pair.target) + 1
-
-
-def keep_pairs(pairs: Sequence[TokenPair], config: DataConfig) -> tuple[list[int], Counter[str]]:
+def keep_pairs(sizes: Sizes, config: DataConfig) -> tuple[Int[np.ndarray, " kept"], Counter[str]]:
     """Indices of the pairs that no filter drops, and the number that each filter drops."""
-    kept: list[int] = []
+    is_kept = np.ones(len(sizes), np.bool_)
     dropped: Counter[str] = Counter()
-    for index, pair in enumerate(pairs):
-        reason = next((name for name, drops in FILTERS.items() if drops(pair, config)), None)
-        if reason is None:
-            kept.append(index)
-        else:
-            dropped[reason] += 1
-    return kept, dropped
+    for reason, drops in FILTERS.items():
+        is_dropped = is_kept & drops(sizes, config)
+        is_kept &= ~is_dropped
+        if count := int(is_dropped.sum()):
+            dropped[reason] = count
+    return np.flatnonzero(is_kept), dropped
 
 
 def first_occurrences(pairs: Iterable[Pair]) -> np.ndarray:
     """Indices of the pairs without duplicates, of which the first is kept: [ab, cd, ab] -> [0, 1]."""
-    seen: set[bytes] = set()
-    indices = []
-    for index, pair in enumerate(pairs):
-        digest = hashlib.blake2b("\n".join(pair).encode(), digest_size=16).digest()
-        if digest not in seen:
-            seen.add(digest)
-            indices.append(index)
-    return np.array(indices, np.int64)
+    digests = b"".join(hashlib.blake2b("\n".join(pair).encode(), digest_size=16).digest() for pair in pairs)
+    _, indices = np.unique(np.frombuffer(digests, "S16"), return_index=True)
+    return np.sort(indices)

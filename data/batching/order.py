@@ -5,23 +5,40 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import grain
 import numpy as np
+from jaxtyping import Int
 
 from data.batch import Pair
 from data.batching.filters import first_occurrences
+from data.batching.permutation import permute
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources.corpus import Corpus
 
-ROUNDS = 4
 
+class Draws(NamedTuple):
+    """Drawn pairs: of each, the number of the pass over its corpus, and its index in the concatenated corpora."""
 
-class Draw(NamedTuple):
-    """A drawn pair: the number of the pass over its corpus, and its index in the concatenated corpora."""
+    epochs: Int[np.ndarray, " n"]
+    pairs: Int[np.ndarray, " n"]
 
-    epoch: int
-    pair: int
+    @classmethod
+    def of(cls, listed: Iterable[Sequence[int]]) -> "Draws":
+        """The draws of a list of [epoch, pair]."""
+        columns = np.array(list(listed), np.int64).reshape(-1, 2)
+        return cls(columns[:, 0], columns[:, 1])
+
+    def listed(self) -> list[tuple[int, int]]:
+        """The draws as tuples (epoch, pair)."""
+        return list(zip(self.epochs.tolist(), self.pairs.tolist(), strict=True))
+
+    def take(self, indices: Int[np.ndarray, " n"]) -> "Draws":
+        """The draws at these indices."""
+        return Draws(self.epochs[indices], self.pairs[indices])
+
+    def followed_by(self, other: "Draws") -> "Draws":
+        """These draws and then the others."""
+        return Draws(*(np.concatenate(both) for both in zip(self, other, strict=True)))
 
 
 class Order:
@@ -48,25 +65,25 @@ class Order:
         self._is_weighted = bool(weights)
         self.blocks_per_epoch = -(-max(map(len, self._parts)) // config.shuffle_block)
 
-    def draws(self, block: int) -> list[Draw]:
+    def draws(self, block: int) -> Draws:
         """The draws of a block. With weights, they are grouped by corpus; batches are shuffled later."""
         if self._is_weighted:
-            return [
-                self._draw(part, position)
-                for part, share in enumerate(self._shares)
-                for position in range(block * share, (block + 1) * share)
-            ]
+            parts = [self._draw(part, block * share, (block + 1) * share) for part, share in enumerate(self._shares)]
+            return functools.reduce(Draws.followed_by, parts)
         epoch, part = divmod(block, self.blocks_per_epoch)
         size = len(self.chosen)
         first, last = (size * n // self.blocks_per_epoch for n in (part, part + 1))
-        return [self._draw(0, epoch * size + position) for position in range(first, last)]
+        return self._draw(0, epoch * size + first, epoch * size + last)
 
-    def _draw(self, part: int, position: int) -> Draw:
-        epoch, offset = divmod(position, len(self._parts[part]))
-        place = grain.experimental.index_shuffle(
-            offset, max_index=len(self._parts[part]) - 1, seed=derive_seed(self._seed, part, epoch), rounds=ROUNDS
-        )
-        return Draw(epoch, int(self._parts[part][place]))
+    def _draw(self, part: int, first: int, last: int) -> Draws:
+        """The draws at these positions of a part's own endless order."""
+        chosen = self._parts[part]
+        epochs, offsets = np.divmod(np.arange(first, last), len(chosen))
+        pairs = np.empty(len(epochs), np.int64)
+        for epoch in np.unique(epochs).tolist():
+            seed = derive_seed(self._seed, part, epoch)
+            pairs[epochs == epoch] = chosen[permute(offsets[epochs == epoch], len(chosen), seed)]
+        return Draws(epochs, pairs)
 
     def read(self, indices: Sequence[int]) -> list[Pair]:
         """The text of the pairs at these indices of the concatenated corpora."""

@@ -1,20 +1,18 @@
-"""Rows of token pairs, and rows as a Batch. Packed rows hold several pairs; bucketed rows hold one, in few lengths."""
+"""Rows of pairs, from their sizes alone. Packed rows hold several pairs; bucketed rows hold one, in few lengths."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
-from data.batch import BOS, EOS, PAD, Batch, TokenPair
-from data.batching.filters import sides
+from data.batching.filters import Sizes
 from data.config import DataConfig
 from data.errors import InputError
+from data.tokens.ragged import Ragged, starts_of
 
 SHORTEST = 8
 OPEN_ROWS = 64
-
-Row = list[int]
 
 
 def bucket_lengths(row_length: int) -> list[int]:
@@ -25,37 +23,71 @@ def bucket_lengths(row_length: int) -> list[int]:
     return [length for length in lengths if length < row_length] + [row_length]
 
 
-def bucket_of(pair: TokenPair, lengths: Sequence[int]) -> int:
-    """The shortest of the lengths that fits both sides: lengths 8, 12 and sides of 5 and 9 -> 12."""
-    return lengths[bisect_left(lengths, max(sides(pair)))]
-
-
-def pack(pairs: Sequence[TokenPair], row_length: int) -> list[Row]:
+def pack(sizes: Sizes, row_length: int) -> Ragged:
     """Rows of indices. Each pair joins the first open row with room on both sides, or else opens a new one.
 
-    At most 64 rows are open; beyond that, the fullest is closed. Sides of (3, 2), (4, 4), (2, 2) in rows of 5:
+    At most 64 rows are open; beyond that, the fullest is closed. Sizes of (3, 2), (4, 4), (2, 2) in rows of 5:
 
         [[0, 2], [1]]
     """
-    rows: list[Row] = []
-    open_rows: list[Row] = []
-    room = np.zeros((0, 2), np.int64)
-    for index, pair in enumerate(pairs):
-        size = np.array(sides(pair))
-        fits = np.all(room >= size, axis=1)
-        place = int(fits.argmax()) if len(room) else 0
-        if not len(room) or not fits[place]:
-            if len(room) == OPEN_ROWS:
-                fullest = int(room.min(axis=1).argmin())
-                del open_rows[fullest]
-                room = np.delete(room, fullest, axis=0)
-            rows.append([])
-            open_rows.append(rows[-1])
-            room = np.append(room, [[row_length, row_length]], axis=0)
-            place = len(room) - 1
-        open_rows[place].append(index)
-        room[place] -= size
-    return rows
+    rows = OpenRows(row_length)
+    number_of = np.array([rows.place(source, target) for source, target in sizes.tolist()], np.int64)
+    return Ragged(np.argsort(number_of, kind="stable"), starts_of(np.bincount(number_of, minlength=rows.opened)))
+
+
+class OpenRows:
+    """The rows that are open, and the room in them.
+
+    The room of all open rows is also kept in one integer for each side, in lanes of bits, the first row lowest. Above
+    the room, each lane has a guard bit. One subtraction then compares a size with every row: the guard bits that are
+    left mark the rows with room. For so few rows, this is many times as fast as a search in a NumPy array.
+    """
+
+    def __init__(self, row_length: int):
+        self.row_length, self.opened = row_length, 0
+        self._width = row_length.bit_length() + 1
+        ones = sum(1 << lane * self._width for lane in range(OPEN_ROWS))
+        self._guards = ones << self._width - 1
+        self._sizes = [size * ones for size in range(row_length + 1)]  # a size in every lane
+        self._source = self._target = self._guards
+        self._room: list[tuple[int, int]] = []
+        self._least_room: list[int] = []
+        self._numbers: list[int] = []  # of the open rows, in the order of opening
+
+    def place(self, source: int, target: int) -> int:
+        """The number of the row that a pair of these sizes joins."""
+        fits = (self._source - self._sizes[source]) & (self._target - self._sizes[target]) & self._guards
+        if not fits:
+            return self._open(source, target)
+        shift = (fits & -fits).bit_length() - self._width
+        self._source -= source << shift
+        self._target -= target << shift
+        lane = shift // self._width
+        before = self._room[lane]
+        room = self._room[lane] = (before[0] - source, before[1] - target)
+        self._least_room[lane] = min(room)
+        return self._numbers[lane]
+
+    def _open(self, source: int, target: int) -> int:
+        if len(self._numbers) == OPEN_ROWS:
+            self._close(self._least_room.index(min(self._least_room)))
+        lane = len(self._numbers)
+        room = (self.row_length - source, self.row_length - target)
+        self._source += room[0] << lane * self._width
+        self._target += room[1] << lane * self._width
+        self._room.append(room)
+        self._least_room.append(min(room))
+        self._numbers.append(self.opened)
+        self.opened += 1
+        return self.opened - 1
+
+    def _close(self, lane: int) -> None:
+        """Removes a row. The lanes above it move down, and the last one is empty again."""
+        shift = lane * self._width
+        below, last = (1 << shift) - 1, 1 << OPEN_ROWS * self._width - 1
+        self._source = self._source & below | self._source >> shift + self._width << shift | last
+        self._target = self._target & below | self._target >> shift + self._width << shift | last
+        del self._room[lane], self._least_room[lane], self._numbers[lane]
 
 
 def batch_shapes(config: DataConfig, *, batch_tokens: int) -> list[tuple[int, int, int]]:
@@ -91,54 +123,23 @@ def empty_share(shapes: Sequence[tuple[int, int, int]], row_multiple: int) -> fl
     return max((-rows % row_multiple) / (rows + -rows % row_multiple) for rows, _, _ in shapes)
 
 
-def group_rows(pairs: Sequence[TokenPair], config: DataConfig) -> dict[int, list[Row]]:
-    """Rows of indices into the pairs, by row length. Packed rows have one length; bucketed rows hold one pair each."""
+def group_rows(sizes: Sizes, config: DataConfig) -> dict[int, Ragged]:
+    """Rows of indices into the pairs, by row length. Packed rows have one length; bucketed rows hold one pair each.
+
+    A bucketed row has the shortest of the lengths that holds both sides: of 8 and 12, sizes of (5, 9) take 12.
+    """
     if config.batching == "packed":
-        return {config.row_length: pack(pairs, config.row_length)}
+        return {config.row_length: pack(sizes, config.row_length)}
     lengths = bucket_lengths(config.row_length)
-    groups: dict[int, list[Row]] = {length: [] for length in lengths}
-    for index, pair in enumerate(pairs):
-        groups[bucket_of(pair, lengths)].append([index])
-    return groups
+    bucket_of = np.searchsorted(lengths, sizes.max(axis=1))
+    groups = [np.flatnonzero(bucket_of == number) for number in range(len(lengths))]
+    return {length: Ragged(group, np.arange(len(group) + 1)) for length, group in zip(lengths, groups, strict=True)}
 
 
-def emptiest_last(rows: list[Row], pairs: Sequence[TokenPair], spare: int) -> list[Row]:
-    """The rows in order, with the `spare` emptiest moved to the end, where repacking them gains most."""
-    filled = [sum(max(sides(pairs[index])) for index in row) for row in rows]
-    emptiest = set(np.argsort(filled, kind="stable")[:spare].tolist())
-    return [row for n, row in enumerate(rows) if n not in emptiest] + [rows[n] for n in sorted(emptiest)]
-
-
-def make_share(rows: Sequence[Sequence[TokenPair]], share: Share, *, length: int) -> Batch:
-    """The share's rows of a batch, as arrays."""
-    mine = share.rows(len(rows))
-    return make_batch(rows[mine.start : mine.stop], source_length=length, target_length=length, rows_count=len(mine))
-
-
-def make_batch(
-    rows: Sequence[Sequence[TokenPair]], *, source_length: int, target_length: int, rows_count: int
-) -> Batch:
-    """The rows as arrays, padded with empty rows to `rows_count`; Batch shows an example."""
-    source = _lay_out([[pair.source for pair in row] for row in rows], source_length, rows_count)
-    labels = _lay_out([[[*pair.target, EOS] for pair in row] for row in rows], target_length, rows_count)
-    inputs, segments, positions = np.full_like(labels[0], PAD), labels[1], labels[2]
-    inputs[:, 1:] = labels[0][:, :-1]
-    inputs[(positions == 0) & (segments > 0)] = BOS
-    inputs[segments == 0] = PAD
-    return Batch(*source, inputs, labels[0], segments, positions)
-
-
-def _lay_out(
-    rows: Sequence[Sequence[Sequence[int]]], length: int, rows_count: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens, segments and positions of rows, each of which concatenates sentences."""
-    tokens, segments, positions = np.zeros((3, rows_count, length), np.int32)
-    for n, row in enumerate(rows):
-        start = 0
-        for segment, sentence in enumerate(row, start=1):
-            place = slice(start, start + len(sentence))
-            tokens[n, place] = sentence
-            segments[n, place] = segment
-            positions[n, place] = np.arange(len(sentence))
-            start = place.stop
-    return tokens, segments, positions
+def emptiest_last(rows: Ragged, sizes: Sizes, spare: int) -> Int[np.ndarray, " rows"]:
+    """The order of rows in which the `spare` emptiest come last, where repacking them gains most."""
+    longest = starts_of(sizes[rows.values].max(axis=1))
+    filled = longest[rows.starts[1:]] - longest[rows.starts[:-1]]
+    is_spare = np.zeros(len(rows), np.bool_)
+    is_spare[np.argsort(filled, kind="stable")[:spare]] = True
+    return np.concatenate([np.flatnonzero(~is_spare), np.flatnonzero(is_spare)])

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import grain
+import numpy as np
 
 from data.batch import Batch, Pair
 from data.batching.blocks import TrainingBatches
 from data.batching.filters import keep_pairs
-from data.batching.packing import Share, batch_shapes, group_rows, make_share
+from data.batching.layout import make_share
+from data.batching.packing import Share, batch_shapes, group_rows
 from data.config import DataConfig
 from data.sources.corpus import Corpus
+from data.tokens.ragged import PairTokens, Ragged
 from data.vocabulary.tokenizer import Tokenizer
 
 PREFETCH = 64
@@ -59,17 +62,17 @@ def evaluation_batches(
     Empty rows fill the last batch of each shape. Each process gets its share of the rows of every batch. Only pairs
     with an empty side, or too long for any row, are left out.
     """
-    tokens = tokenizer.encode_pairs(pairs)
+    tokens = PairTokens.of(tokenizer.encode_pairs(pairs))
+    sizes = tokens.sizes(np.arange(len(pairs)))
     kept, dropped = keep_pairs(
-        tokens, config.model_copy(update={"maximum_tokens": config.row_length, "maximum_side_ratio": 0.0})
+        sizes, config.model_copy(update={"maximum_tokens": config.row_length, "maximum_side_ratio": 0.0})
     )
-    tokens = [tokens[index] for index in kept]
     batches = []
-    groups = group_rows(tokens, config)
+    groups = group_rows(sizes[kept], config)
     for count, length, _ in batch_shapes(config, batch_tokens=batch_tokens):
-        rows = [[tokens[index] for index in row] for row in groups[length]]
-        rows += [[]] * (-len(rows) % count)
+        rows = Ragged(kept[groups[length].values], groups[length].starts).padded(count)
         batches += [
-            make_share(rows[start : start + count], share, length=length) for start in range(0, len(rows), count)
+            make_share(rows.slice(start, start + count), tokens, share, length=length)
+            for start in range(0, len(rows), count)
         ]
     return EvaluationBatches(batches, dict(dropped))

@@ -5,7 +5,7 @@ import numpy as np
 from flax import nnx
 
 from data.batch import EOS, Batch, TokenPair
-from data.batching.packing import make_batch
+from data.batching.layout import make_batch
 from data.config import DataConfig
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices import STRATEGIES

@@ -5,93 +5,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.batch import BOS, EOS, Batch, Pair, TokenPair
-from data.batching.filters import first_occurrences, keep_pairs, sides
 from data.batching.packing import (
     Share,
     batch_shapes,
     bucket_lengths,
-    bucket_of,
     emptiest_last,
     empty_share,
     group_rows,
-    make_batch,
     pack,
 )
 from data.config import DataConfig
 from data.errors import InputError
+from tests.support import plain_batching
+from tests.support.ragged import lists
+
+SIZES = st.lists(st.tuples(st.integers(2, 20), st.integers(2, 20)), max_size=300)
 
 
-def pair_of(source, target, token=10):
-    """A pair that takes `source` and `target` positions, EOS counted."""
-    return TokenPair([*range(token, token + source - 1), EOS], list(range(token, token + target - 1)))
+def array_of(sizes):
+    return np.array(sizes, np.int64).reshape(-1, 2)
 
 
-PAIRS = st.lists(st.builds(pair_of, st.integers(2, 20), st.integers(2, 20), st.integers(10, 99)), max_size=200)
+@given(SIZES)
+def test_packed_rows_hold_every_pair_once_and_none_overflows(sizes):
+    rows = lists(pack(array_of(sizes), 20))
+    assert sorted(index for row in rows for index in row) == list(range(len(sizes)))
+    assert all(sum(side) <= 20 for row in rows for side in zip(*(sizes[index] for index in row), strict=True))
 
 
-def read_back(batch: Batch) -> list[tuple[list[int], list[int]]]:
-    """The pairs of a batch, by its segments alone."""
-    pairs = []
-    for n in range(len(batch.source)):
-        for segment in range(1, batch.source_segments[n].max() + 1):
-            source = batch.source[n][batch.source_segments[n] == segment]
-            labels = batch.target_labels[n][batch.target_segments[n] == segment]
-            pairs.append((source.tolist(), labels.tolist()))
-    return pairs
+@given(SIZES, st.sampled_from([20, 31, 32, 33, 64]))
+def test_rows_are_those_of_plain_first_fit(sizes, row_length):
+    assert lists(pack(array_of(sizes), row_length)) == plain_batching.pack(sizes, row_length)
 
 
-def test_the_example_of_batch_is_what_make_batch_makes():
-    a, b = TokenPair([11, 12, EOS], [21, 22]), TokenPair([13, EOS], [23])
-    batch = make_batch([[a, b]], source_length=6, target_length=6, rows_count=2)
-    first = Batch(*(array[0].tolist() for array in batch))
-    assert first.source == [11, 12, EOS, 13, EOS, 0]
-    assert first.source_segments == [1, 1, 1, 2, 2, 0]
-    assert first.source_positions == [0, 1, 2, 0, 1, 0]
-    assert first.target_inputs == [BOS, 21, 22, BOS, 23, 0]
-    assert first.target_labels == [21, 22, EOS, 23, EOS, 0]
-    assert first.target_segments == [1, 1, 1, 2, 2, 0]
-    assert first.target_positions == [0, 1, 2, 0, 1, 0]
-    assert not any(array[1].any() for array in batch)
-    assert {array.dtype for array in batch} == {np.dtype(np.int32)}
-
-
-@given(PAIRS)
-def test_packed_rows_hold_every_pair_once_and_none_overflows(pairs):
-    rows = pack(pairs, 20)
-    assert sorted(index for row in rows for index in row) == list(range(len(pairs)))
-    for row in rows:
-        assert all(sum(side) <= 20 for side in zip(*(sides(pairs[index]) for index in row), strict=True))
-    batch = make_batch(
-        [[pairs[i] for i in row] for row in rows], source_length=20, target_length=20, rows_count=len(rows)
-    )
-    packed = sorted((pair.source, [*pair.target, EOS]) for pair in pairs)
-    assert sorted(read_back(batch)) == packed
-
-
-@given(PAIRS)
-def test_target_inputs_are_the_labels_shifted_within_each_sentence(pairs):
-    batch = make_batch([[pair] for pair in pairs], source_length=20, target_length=20, rows_count=len(pairs))
-    for n, pair in enumerate(pairs):
-        length = len(pair.target) + 1
-        assert batch.target_inputs[n, :length].tolist() == [BOS, *pair.target]
-        assert not batch.target_inputs[n, length:].any()
+@pytest.mark.parametrize(("row_length", "longest"), [(128, 40), (128, 128), (512, 90), (4096, 3000)])
+def test_rows_are_those_of_plain_first_fit_when_many_have_closed(row_length, longest):
+    sizes = np.random.default_rng(row_length).integers(2, longest + 1, (3000, 2))
+    assert lists(pack(sizes, row_length)) == plain_batching.pack(sizes.tolist(), row_length)
 
 
 def test_first_fit_takes_the_first_row_with_room_on_both_sides():
-    assert pack([pair_of(3, 2), pair_of(4, 4), pair_of(2, 2)], 5) == [[0, 2], [1]]
-    assert pack([pair_of(4, 2), pair_of(2, 2), pair_of(2, 2)], 5) == [[0], [1, 2]]
-    assert pack([], 5) == []
+    assert lists(pack(array_of([(3, 2), (4, 4), (2, 2)]), 5)) == [[0, 2], [1]]
+    assert lists(pack(array_of([(4, 2), (2, 2), (2, 2)]), 5)) == [[0], [1, 2]]
+    assert lists(pack(array_of([]), 5)) == []
 
 
 def test_packing_wastes_little():
     generator = np.random.default_rng(1)
-    pairs = [
-        pair_of(int(n), int(n) + int(d))
-        for n, d in zip(generator.integers(5, 30, 3000), generator.integers(0, 4, 3000), strict=False)
-    ]
-    rows = pack(pairs, 128)
-    assert sum(sides(pair)[1] for pair in pairs) > 0.9 * 128 * len(rows)
+    source = generator.integers(5, 30, 3000)
+    sizes = np.stack([source, source + generator.integers(0, 4, 3000)], axis=1)
+    assert sizes[:, 1].sum() > 0.9 * 128 * len(pack(sizes, 128))
 
 
 @pytest.mark.parametrize("row_length", [4, 8, 50, 64, 128, 512])
@@ -102,21 +65,21 @@ def test_buckets_grow_in_small_steps_to_the_row_length(row_length):
     assert len(lengths) < 30
 
 
-def test_a_bucket_is_the_shortest_that_holds_both_sides():
-    assert bucket_of(pair_of(5, 9), [8, 12]) == 12
-    assert bucket_of(pair_of(8, 2), [8, 12]) == 8
-
-
-@given(PAIRS)
-def test_bucketed_groups_hold_every_pair_once(pairs):
-    groups = group_rows(pairs, DataConfig(row_length=32))
-    assert sorted(index for rows in groups.values() for (index,) in rows) == list(range(len(pairs)))
-    assert all(max(sides(pairs[index])) <= length for length, rows in groups.items() for (index,) in rows)
+@given(SIZES)
+def test_a_bucket_is_the_shortest_that_holds_both_sides(sizes):
+    groups = group_rows(array_of(sizes), DataConfig(row_length=32))
+    buckets = {index: length for length, rows in groups.items() for (index,) in lists(rows)}
+    assert sorted(buckets) == list(range(len(sizes)))
+    for index, length in buckets.items():
+        assert max(sizes[index]) <= length
+        assert all(shorter < max(sizes[index]) for shorter in bucket_lengths(32) if shorter < length)
 
 
 def test_the_emptiest_rows_go_last_and_the_others_keep_their_order():
-    pairs = [pair_of(9, 9), pair_of(2, 2), pair_of(8, 8), pair_of(3, 3)]
-    assert emptiest_last([[0], [1], [2], [3]], pairs, 2) == [[0], [2], [1], [3]]
+    sizes = array_of([(9, 9), (2, 2), (8, 8), (3, 3)])
+    rows = group_rows(sizes, DataConfig(row_length=16, batching="bucketed"))[8].take(np.array([0, 2, 1]))
+    assert lists(rows) == [[1], [3], [2]]
+    assert emptiest_last(rows, sizes, 2).tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize("batching", ["packed", "bucketed"])
@@ -148,16 +111,3 @@ def test_shares_together_are_the_rows_and_then_empty_ones(total, count, row_mult
     assert list(Share(1, 2, 4).rows(6)) == [4, 5, 6, 7]
     assert empty_share([(6, 16, 16), (8, 12, 12)], 4) == 0.25
     assert empty_share([(6, 16, 16)], 1) == 0
-
-
-def test_filters_count_what_they_drop():
-    pairs = [pair_of(3, 3), pair_of(1, 3), pair_of(3, 1), pair_of(5, 3), pair_of(3, 5), pair_of(4, 2)]
-    kept, dropped = keep_pairs(pairs, DataConfig(maximum_tokens=4, maximum_side_ratio=1.5))
-    assert kept == [0]
-    assert dropped == {"empty side": 2, "too long": 2, "unbalanced": 1}
-    assert keep_pairs(pairs, DataConfig(maximum_tokens=4))[0] == [0, 5]
-
-
-def test_the_first_of_equal_pairs_stays():
-    pairs = [Pair("a", "b"), Pair("c", "d"), Pair("a", "b"), Pair("a", "d")]
-    assert first_occurrences(pairs).tolist() == [0, 1, 3]

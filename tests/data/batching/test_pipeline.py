@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data.batch import EOS
+from data.batch import EOS, Pair
 from data.batching.description import describe
 from data.batching.order import Order
 from data.batching.packing import Share, batch_shapes
@@ -15,7 +15,9 @@ from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora
 from data.vocabulary.tokenizer import learn_tokenizer
+from tests.support import plain_batching
 from tests.support.paths import ROOT
+from tests.support.ragged import lists
 
 KNOBS = {
     "corpus": "toy",
@@ -122,13 +124,9 @@ def test_every_pair_comes_once_an_epoch_and_the_rest_is_carried(knobs):
         seen.update(pairs_of(next(iterator)))
     iterator.close()
     order = Order(corpora, config, seed=1)
-    drawn = [draw for block in range(9) for draw in order.draws(block)]
-    assert (
-        Counter(draw.pair for draw in drawn[:150])
-        == Counter(range(150))
-        == Counter(draw.pair for draw in drawn[150:300])
-    )
-    assert drawn[:150] != [draw._replace(epoch=0) for draw in drawn[150:300]]
+    drawn = [pair for block in range(9) for pair in order.draws(block).pairs.tolist()]
+    assert sorted(drawn[:150]) == list(range(150)) == sorted(drawn[150:300])
+    assert drawn[:150] != drawn[150:300]
     expected = expected_pairs(corpora, tokenizer)
     assert all(abs(seen[pair] - 3 * expected[pair]) <= 2 * expected[pair] for pair in expected)
     assert seen.keys() <= expected.keys()
@@ -141,17 +139,46 @@ def test_what_blocks_emit_and_carry_is_what_they_draw(batching):
     carried = []
     for number in range(6):
         block = engine.block(number, carried)
-        emitted = Counter(
-            (tuple(block.pairs[n].source), tuple(block.pairs[n].target))
-            for _, rows in block.batches
-            for row in rows
-            for n in row
-        )
-        left = engine.tokenize(block.carried)[1]
-        before = engine.tokenize([*carried, *engine.order.draws(number)])[1]
-        emitted.update((tuple(pair.source), tuple(pair.target)) for pair in left)
-        assert emitted == Counter((tuple(pair.source), tuple(pair.target)) for pair in before)
+        taken = [index for _, rows in block.batches for index in rows.values.tolist()]
+        listed = block.drawn.draws.listed()
+        emitted = [listed[place] for place in np.searchsorted(block.drawn.indices, taken).tolist()]
+        assert Counter(emitted + block.carried) == Counter([*carried, *engine.order.draws(number).listed()])
         carried = block.carried
+
+
+PLAIN = {
+    "packed": {"batching": "packed"},
+    "bucketed": {"batching": "bucketed"},
+    "sampled": {"batching": "packed", "subword_sampling": 0.3, "toy_symbols": 3, "vocabulary_size": 11},
+    "filtered": {"batching": "packed", "maximum_tokens": 9, "drop_duplicates": True, "toy_length": 5},
+    "unbalanced": {"batching": "bucketed", "maximum_side_ratio": 1.5},
+    "weighted": {"batching": "packed", "drop_duplicates": True},
+}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", PLAIN)
+def test_batches_and_positions_are_those_of_the_plain_stream(name, seed):
+    corpora, tokenizer, config = setup(config_of(**PLAIN[name]))
+    (corpus,) = corpora
+    longer = [Pair(pair.source, pair.target + " a a" * (n % 3)) for n, pair in enumerate(corpus.pairs)]
+    corpora = [corpus._replace(pairs=longer)]
+    if name == "weighted":
+        corpus = corpora[0]
+        parts = [corpus.pairs[:20], corpus.pairs[10:149], corpus.pairs[149:]]
+        weights = (3.0, 1.0, 0.1)
+        corpora = [corpus._replace(pairs=part, weight=weight) for part, weight in zip(parts, weights, strict=True)]
+    share = Share(seed - 1, 2, 4)
+    rows_of = {length: rows for rows, length, _ in batch_shapes(config, batch_tokens=192)}
+    plain = plain_batching.PlainBatches(corpora, tokenizer, config, rows_of=rows_of, seed=seed, share=share)
+    iterator = iter(stream(corpora, tokenizer, config, seed=seed, share=share))
+    for _ in range(40):
+        assert digest(next(iterator)) == digest(next(plain))
+        state = json.loads(json.dumps(iterator.get_state()))
+        del state["signature"]
+        assert state == plain.state
+    assert state["block"] > 3
+    iterator.close()
 
 
 def test_batches_have_the_announced_shapes_and_order_follows_the_seed():
@@ -192,10 +219,10 @@ def test_weights_decide_how_often_a_corpus_is_drawn_from():
         corpus._replace(pairs=corpus.pairs[20:], weight=1.0),
     )
     order = Order([small, large], config, seed=1)
-    draws = [draw for block in range(8) for draw in order.draws(block)]
-    share = np.mean([draw.pair < 20 for draw in draws])
+    draws = [draw for block in range(8) for draw in order.draws(block).listed()]
+    share = np.mean([pair < 20 for _, pair in draws])
     assert abs(share - 0.75) < 0.01
-    visits = Counter(draw.pair for draw in draws if draw.pair < 20)
+    visits = Counter(pair for _, pair in draws if pair < 20)
     assert max(visits.values()) - min(visits.values()) <= 1
     assert len(set(draws)) == len(draws)
     tokenizer = learn_tokenizer(config, [corpus])
@@ -206,13 +233,15 @@ def test_subword_sampling_differs_from_epoch_to_epoch_and_drops_nothing():
     knobs = {"batching": "packed", "toy_symbols": 3, "toy_length": 9, "maximum_tokens": 20, "row_length": 20}
     corpora, tokenizer, config = setup(config_of(**knobs, subword_sampling=0.5, vocabulary_size=11))
     engine = stream(corpora, tokenizer, config)._parent
-    first, second = ([draw._replace(epoch=epoch) for draw in engine.order.draws(0)] for epoch in (0, 1))
-    kept, sampled = engine.tokenize(first)
-    assert kept == first
-    assert sampled == engine.tokenize(first)[1] != engine.tokenize(second)[1]
-    assert all(len(pair.source) <= 20 and len(pair.target) < 20 for pair in sampled)
-    texts = engine.order.read([draw.pair for draw in first])
-    assert tokenizer.decode([pair.target for pair in sampled]) == [text.target for text in texts]
+    first = engine.order.draws(0)
+    second = first._replace(epochs=first.epochs + 1)
+    drawn = engine.draw(first)
+    assert drawn.draws.listed() == first.listed()
+    targets = [lists(engine.draw(draws).tokens.target) for draws in (first, first, second)]
+    assert targets[0] == targets[1] != targets[2]
+    assert drawn.tokens.sizes(drawn.indices).max() <= 20
+    texts = engine.order.read(first.pairs.tolist())
+    assert tokenizer.decode(targets[0]) == [text.target for text in texts]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from data.batch import Batch, TokenPair
-from data.batching.packing import make_batch
+from data.batching.layout import make_batch
 from dragoman.training.meter import Meter
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices.flops import known_peak, update_flops

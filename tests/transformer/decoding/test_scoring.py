@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from data.batch import BOS, EOS, PAD, UNK, Batch, TokenPair
-from data.batching.packing import make_batch
+from data.batching.layout import make_batch
 from data.errors import InputError
 from dragoman.translation.alignment import AlignmentLayer, Link, align_words, choose_layer, usual_alignment_layer
 from tests.transformer.model.test_encoder_decoder import ARCHITECTURES, VOCABULARY, build

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from data.batch import BOS, EOS, Batch, TokenPair
-from data.batching.packing import make_batch
+from data.batching.layout import make_batch
 from transformer.config import ModelConfig
 from transformer.model import abstract, merge, split
 from transformer.model.dropout import DropoutKey

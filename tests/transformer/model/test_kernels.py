@@ -10,7 +10,7 @@ from flax import nnx
 from jax._src.cudnn import fused_attention_stablehlo
 
 from data.batch import EOS, TokenPair
-from data.batching.packing import make_batch
+from data.batching.layout import make_batch
 from transformer.config import Config, DevicesConfig, ModelConfig
 from transformer.devices import STRATEGIES
 from transformer.devices.agreement import Size, build_trial, disagreement

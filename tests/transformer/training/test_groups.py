@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from data.batch import TokenPair
-from data.batching.packing import make_batch
+from data.batching.layout import make_batch
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices.mesh import MeshStrategy
 from transformer.model import build, split
