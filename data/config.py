@@ -127,6 +127,15 @@ class DataConfig(Knobs):
         0.9995, gt=0.0, le=1.0, description="fraction of the text's characters that get their own pieces"
     )
     normalization: Literal["identity", "nfkc", "nmt_nfkc"] = Field("identity", description="Unicode normalisation")
+    # Older runs learned from their text as it was. Lines that they translate are cleaned all the same.
+    cleaning: Literal["all", "translation", "none"] = knob(
+        "all",
+        description="remove spaces and invisible characters that carry no meaning; all: from both sides of the "
+        "training text and from lines to translate; translation: from lines to translate only",
+        orders_batches=True,
+        changes_translation=True,
+        before="translation",
+    )
 
     maximum_tokens: int = knob(
         128,

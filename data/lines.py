@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import hashlib
 import lzma
-import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from data.errors import InputError
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
-LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
 class LineFile(Sequence[str]):
@@ -109,8 +107,3 @@ def find_file(path: str | Path) -> Path:
     if found is None:
         raise InputError(f"{path}: no such file (nor with .gz or .xz)")
     return found
-
-
-def one_line(text: str) -> str:
-    """The text with a space for anything that a program may take for a line break: "a\\u2028b" -> "a b"."""
-    return LINE_BREAKS.sub(" ", text)

@@ -262,6 +262,21 @@ class DecodingConfig(Knobs):
         2.0, ge=0.0, description="longest output: this times the source's tokens ...", export="carried"
     )
     maximum_extra: int = knob(16, ge=0, description="... plus this many tokens", export="carried")
+    # Older runs translate rough text in the new way too; their clean text is translated as before.
+    sentences: Literal["auto", "always", "never"] = knob(
+        "auto",
+        description="split lines into sentences, translate each, and join them; auto: unless a tenth of the training "
+        "lines hold several sentences",
+        export="carried",
+        before="auto",
+    )
+    capitals: Literal["upper", "usual", "keep"] = knob(
+        "upper",
+        description="lines in capitals or Title Case are translated through their usual form; upper: translations of "
+        "lines in capitals are put in capitals; usual: they are not; keep: lines are translated as they are",
+        export="carried",
+        before="upper",
+    )
     rows: int = knob(
         0,
         ge=0,

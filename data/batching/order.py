@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from data.batching.filters import first_occurrences
 from data.batching.permutation import permute
 from data.config import DataConfig
 from data.errors import InputError
-from data.sources.corpus import Corpus
+from data.sources.corpus import Corpus, fetch
 
 
 class Draws(NamedTuple):
@@ -97,12 +97,6 @@ class Order:
             ):
                 result[place] = pair
         return result
-
-
-def fetch(pairs: Sequence[Pair], indices: Iterable[int]) -> Sequence[Pair]:
-    """The pairs at the indices, read in one call if the sequence supports that."""
-    many = getattr(pairs, "__getitems__", None)
-    return many(list(indices)) if many else [pairs[index] for index in indices]
 
 
 @functools.lru_cache(1024)

@@ -12,7 +12,7 @@ from data.batching.filters import keep_pairs
 from data.batching.layout import make_share
 from data.batching.packing import Share, batch_shapes, group_rows
 from data.config import DataConfig
-from data.sources.corpus import Corpus
+from data.sources.corpus import Corpus, clean_pair
 from data.tokens.ragged import PairTokens, Ragged
 from data.vocabulary.tokenizer import Tokenizer
 
@@ -62,6 +62,8 @@ def evaluation_batches(
     Empty rows fill the last batch of each shape. Each process gets its share of the rows of every batch. Only pairs
     with an empty side, or too long for any row, are left out.
     """
+    if config.cleaning == "all":
+        pairs = [clean_pair(pair) for pair in pairs]
     tokens = PairTokens.of(tokenizer.encode_pairs(pairs))
     sizes = tokens.sizes(np.arange(len(pairs)))
     kept, dropped = keep_pairs(

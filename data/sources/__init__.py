@@ -5,7 +5,7 @@ from collections.abc import Callable
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources.bible import load_bible
-from data.sources.corpus import Corpus, Split
+from data.sources.corpus import CleanPairs, Corpus, Split
 from data.sources.files import load_files
 from data.sources.tfds import load_tfds
 from data.sources.toy import load_toy
@@ -21,7 +21,10 @@ SOURCES: dict[str, Callable[[DataConfig, Split], list[Corpus]]] = {
 
 
 def load_corpora(config: DataConfig, split: Split) -> list[Corpus]:
-    """The corpora of a split, in the order in which the recipe names them."""
+    """The corpora of a split, in the order in which the recipe names them. References are never cleaned."""
     if config.train_weights and config.corpus != "files":
         raise InputError(f'data.train_weights: weights are for corpus "files", and data.corpus is "{config.corpus}"')
-    return SOURCES[config.corpus](config, split)
+    corpora = SOURCES[config.corpus](config, split)
+    if split == "train" and config.cleaning == "all":
+        return [corpus._replace(pairs=CleanPairs(corpus.pairs)) for corpus in corpora]
+    return corpora

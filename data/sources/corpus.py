@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, overload
 import numpy as np
 
 from data.batch import Pair
+from data.text.cleaning import clean
 
 Split = Literal["train", "validation", "test"]
 
@@ -43,6 +44,40 @@ class LazyPairs(Sequence[Pair]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         return self._read(int(self._indices[index]))
+
+
+class CleanPairs(Sequence[Pair]):
+    """Pairs, both sides cleaned when they are read: see data/text/cleaning.py."""
+
+    def __init__(self, pairs: Sequence[Pair]):
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+        if isinstance(index, slice):
+            return [clean_pair(pair) for pair in self._pairs[index]]
+        return clean_pair(self._pairs[index])
+
+    def __getitems__(self, indices: list[int]) -> list[Pair]:
+        """The pairs at the indices, read in one call if the source supports that."""
+        return [clean_pair(pair) for pair in fetch(self._pairs, indices)]
+
+
+def clean_pair(pair: Pair) -> Pair:
+    """The pair with both sides cleaned."""
+    return Pair(clean(pair.source), clean(pair.target))
+
+
+def fetch(pairs: Sequence[Pair], indices: Iterable[int]) -> Sequence[Pair]:
+    """The pairs at the indices, read in one call if the sequence supports that."""
+    many = getattr(pairs, "__getitems__", None)
+    return many(list(indices)) if many else [pairs[index] for index in indices]
 
 
 def has_text(pair: Pair) -> bool:

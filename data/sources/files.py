@@ -7,8 +7,9 @@ from pathlib import Path
 from data.batch import Pair
 from data.config import DataConfig
 from data.errors import InputError
-from data.lines import LineFile, find_file, one_line, read_lines
+from data.lines import LineFile, find_file, read_lines
 from data.sources.corpus import Corpus, LazyPairs, Split, fingerprint_of, has_text
+from data.text.cleaning import one_line
 
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 BLANK = Pair("", "")

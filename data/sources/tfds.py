@@ -16,8 +16,8 @@ from typing import Any, overload
 from data.batch import Pair
 from data.config import DataConfig
 from data.errors import InputError
-from data.lines import one_line
 from data.sources.corpus import Corpus, Split, fingerprint_of
+from data.text.cleaning import one_line
 
 DEFAULT_DIRECTORY = "~/tensorflow_datasets"
 FORMAT = "array_record"

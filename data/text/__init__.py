@@ -1,4 +1,9 @@
 """Text before tokenisation. These modules need only the standard library: an exported program carries copies of them.
 
-long_lines  splits a line that is too long for one search
+cleaning     removes what carries no meaning: odd spaces, invisible characters
+sentences    splits lines into sentences; `abbreviations` has what it knows of languages
+casing       lines in capitals and in Title Case, and their usual form
+statistics   what a run remembers of its source text
+preparation  all of that for a line to translate
+long_lines   splits a line that is too long for one search
 """

@@ -106,7 +106,7 @@ def new_trainer(
         seed=config.training.seed,
         share=plan.share,
     )
-    validation = Validation(plan, start.tokenizer, text.validation, held_out, stop)
+    validation = Validation(plan, start.tokenizer, text.validation, held_out, stop, run.load_statistics())
     sources = [pair.source for pair in text.validation]
     ahead = programs_of_validation(plan, start.tokenizer, sources, held_out) if is_wanted(plan) else []
     return Trainer(plan, run, iter(stream), validation, checkpointer, stop, ahead)

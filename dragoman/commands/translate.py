@@ -59,7 +59,7 @@ class Job:
             self.search_again(first, lines, prefixes, found, flagged)
         self.count(lines, found, flagged)
         unfinished = sum(not ranks[0].is_finished for ranks in found)
-        return Written(self.show(first, lines, found, flagged), unfinished, [ranks[0].parts for ranks in found])
+        return Written(self.show(first, lines, found, flagged), unfinished, [cuts(ranks[0]) for ranks in found])
 
     def flags_of(self, line: str, text: str) -> tuple[str, ...]:
         """The guard's flags for a translation."""
@@ -115,6 +115,11 @@ class Job:
         if self.options.guard:
             each = ", ".join(f"{name} {count}" for name, count in sorted(self.flags.items()) if name != "any")
             tell(f"guard: {self.flags['any']} lines flagged" + (f": {each}" if each else ""))
+
+
+def cuts(one: Translation) -> int:
+    """The number of parts of a translation if a sentence of its line was too long for one search, else 0."""
+    return one.parts if one.parts > one.sentences else 0
 
 
 def main(arguments: list[str]) -> int | None:

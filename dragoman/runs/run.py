@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
+from data.text.statistics import SOURCE_TEXT, SourceStatistics
 from data.vocabulary.pieces import TOKENIZER_FILES
 from dragoman.files import write_atomically
 from dragoman.runs.recipe import NO_OVERRIDES, read_stored, toml_text
@@ -44,6 +45,17 @@ class Run:
         if not self.config_path.exists():
             raise InputError(f"{self.path}: not a run: it holds no {self.config_path.name}")
         return read_stored(self.config_path, overrides)
+
+    def save_statistics(self, statistics: SourceStatistics) -> None:
+        """Write what the run remembers of its source text."""
+        write_atomically(self.path / SOURCE_TEXT, statistics.as_json().encode())
+
+    def load_statistics(self) -> SourceStatistics:
+        """What the run remembers of its source text: nothing if an earlier version made it. InputError if damaged."""
+        try:
+            return SourceStatistics.load(self.path / SOURCE_TEXT)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.path / SOURCE_TEXT}: cannot be used ({error}): restore or remove it") from None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -13,7 +13,10 @@ from flax import nnx
 
 from data.batching.description import describe
 from data.errors import InputError
+from data.languages import language_of
 from data.sources import Corpus
+from data.sources.corpus import fetch
+from data.text.statistics import SourceStatistics, measure
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from data.vocabulary.vectors import read_vectors
 from dragoman.messages import say, warn
@@ -28,6 +31,8 @@ from transformer.config import Config
 from transformer.devices.processes import on_first
 from transformer.model import Parameters, build, split
 from transformer.training.step import TrainState
+
+STATISTICS_LINES = 100_000  # about five seconds
 
 
 class Start(NamedTuple):
@@ -49,8 +54,16 @@ def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:
     """Learns the vocabulary, saves it in the run, and prints the size of the training text in its tokens."""
     tokenizer = learn_tokenizer(config.data, train)
     tokenizer.save(run.path)
+    run.save_statistics(source_statistics(config, train))
     for line in describe(train, tokenizer, config.data).lines():
         say(line)
+
+
+def source_statistics(config: Config, train: Sequence[Corpus]) -> SourceStatistics:
+    """What the run remembers of its source text, from lines spread evenly over the corpora."""
+    step = max(1, sum(len(corpus.pairs) for corpus in train) // STATISTICS_LINES)
+    lines = (pair.source for corpus in train for pair in fetch(corpus.pairs, range(0, len(corpus.pairs), step)))
+    return measure(lines, language_of(config.data.source_language).primary)
 
 
 def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:

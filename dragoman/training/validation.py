@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from data.batch import Batch, Pair
 from data.batching.pipeline import evaluation_batches
 from data.errors import InputError
+from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.evaluation.metrics import METRICS, Score
 from dragoman.messages import warn
 from dragoman.runs.storage import whole
 from dragoman.signals import SharedStop
 from dragoman.training.plan import Plan
+from dragoman.translation.loaded import NO_STATISTICS
 from dragoman.translation.translator import Translator
 from transformer.config import Config
 from transformer.model import Parameters
@@ -27,6 +29,7 @@ class Validation:
     pairs: Sequence[Pair]
     batches: Sequence[Batch]
     stop: SharedStop
+    statistics: SourceStatistics = NO_STATISTICS
 
     def scores(self, state: TrainState) -> dict[str, float]:
         """The loss and the scores of translations. Raises Interrupted after a request to stop."""
@@ -40,7 +43,9 @@ class Validation:
 
     def translation_scores(self, parameters: Parameters) -> dict[str, float]:
         """The scores of translations, using the same search as `dragoman translate`."""
-        translator = Translator.of(self.plan.graph, parameters, self.plan.config, self.tokenizer)
+        translator = Translator.of(
+            self.plan.graph, parameters, self.plan.config, self.tokenizer, statistics=self.statistics
+        )
         sources = [pair.source for pair in self.pairs]
         hypotheses = translator.translate_together(sources, self.stop, label="validate")
         scores = score_translations(self.plan.config, hypotheses, [pair.target for pair in self.pairs])

@@ -6,6 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from data.errors import InputError
+from data.languages import join_texts
+from data.text.cleaning import one_line
+from data.text.preparation import prepare
 from dragoman.translation.alignment import usual_alignment_layer
 from dragoman.translation.loaded import LoadedModel
 from dragoman.translation.record import Details, Part, details_of
@@ -31,22 +34,29 @@ def details_of_lines(
     return [
         [
             details_of(
-                model.tokenizer.source_words(line),
-                model.tokenizer.target_words(one.text),
+                model.tokenizer.source_words(source.text),
+                model.tokenizer.target_words(searched_text(model, one) if source.in_capitals else one.text),
                 [next(remaining) for _ in one.ids],
                 shift=at.shift,
             )
             for one in ranks
         ]
-        for line, ranks in zip(lines, found, strict=True)
+        for source, ranks in zip([prepare(line, model.rules) for line in lines], found, strict=True)
     ]
+
+
+def searched_text(model: LoadedModel, one: Translation) -> str:
+    """The text that a translation has in the search, which is not in capitals."""
+    texts = [one_line(text) for text in model.tokenizer.decode([ids.target for ids in one.ids])]
+    return join_texts(texts, model.config.data.target_language)
 
 
 def score_lines(
     model: LoadedModel, lines: Sequence[str], translations: Sequence[str], *, first: int
 ) -> list[list[Translation]]:
     """The given translations with their log-probabilities. InputError names a line that is too long for the model."""
-    sources, targets = model.tokenizer.encode_source(lines), model.tokenizer.encode_target(translations)
+    sources = model.tokenizer.encode_source([prepare(line, model.rules).text for line in lines])
+    targets = model.tokenizer.encode_target(translations)
     pairs = [forced_pair(source, target) for source, target in zip(sources, targets, strict=True)]
     longest = model.plan.maximum_length
     for number, pair in enumerate(pairs, first):

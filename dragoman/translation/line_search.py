@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from data.batch import EOS
 from data.errors import InputError
-from data.lines import one_line
+from data.text.cleaning import one_line
 from data.text.long_lines import encode_parts
+from data.text.preparation import SourceLine, as_source, prepare
 from dragoman.messages import ProgressBar
 from dragoman.signals import Interrupted
 from dragoman.translation.consensus import by_expected_utility
@@ -33,10 +34,11 @@ def search_lines(
     `first` is the number of the first line; line numbers and `decoding.seed` determine samples. `prefixes`, if given,
     are the beginnings of the translations.
     """
-    parts = source_parts(model, lines)
+    sources = [prepare(line, model.rules) for line in lines]
+    parts = source_parts(model, sources)
     plan = replace(model.plan, capacities=model.plan.capacities._replace(prefixes=bool(prefixes)))
-    requests = list(line_requests(model, plan, lines, parts, first=first, prefixes=prefixes))
-    sources = [row for rows in parts for row in rows]
+    requests = list(line_requests(model, plan, sources, parts, first=first, prefixes=prefixes))
+    rows = [row for rows in parts for row in rows]
     owners = [line for line, rows in enumerate(parts) for _ in rows]
     waiting = [len(rows) for rows in parts]
     progress.add(lines=waiting.count(0))
@@ -45,27 +47,37 @@ def search_lines(
         if is_stopping():
             raise Interrupted
         for index, hypotheses in zip(indices, batch, strict=True):
-            found[index] = read(model, sources[index], hypotheses)
+            found[index] = read(model, rows[index], hypotheses)
             waiting[owners[index]] -= 1
             progress.add(lines=int(waiting[owners[index]] == 0), tokens=found[index][0].tokens)
     in_order = (found[index] for index in range(len(owners)))
     language = model.config.data.target_language
-    return [join([next(in_order) for _ in rows], language) for rows in parts]
+    joined = [join([next(in_order) for _ in rows], language) for rows in parts]
+    return [finish(model, source, ranks) for source, ranks in zip(sources, joined, strict=True)]
 
 
-def source_parts(model: LoadedModel, lines: Sequence[str]) -> list[list[list[int]]]:
-    """The parts of each line that are searched one by one, as ids that end with EOS."""
+def finish(model: LoadedModel, source: SourceLine, ranks: list[Translation]) -> list[Translation]:
+    """The translations of a line as its writer sees them: in capitals if the line was."""
+    return [
+        one._replace(text=as_source(one.text, source, model.rules), sentences=len(source.sentences)) for one in ranks
+    ]
+
+
+def source_parts(model: LoadedModel, sources: Sequence[SourceLine]) -> list[list[list[int]]]:
+    """The parts of each line that are searched one by one, as ids that end with EOS: sentences, long ones in parts."""
 
     def encode(texts: Sequence[str]) -> list[list[int]]:
         return [row[:-1] for row in model.tokenizer.encode_source(texts)]
 
-    return [[[*row, EOS] for row in rows] for rows in encode_parts(lines, encode, room=model.limit - 1)]
+    sentences = [sentence for source in sources for sentence in source.sentences]
+    parts = iter(encode_parts(sentences, encode, room=model.limit - 1))
+    return [[[*row, EOS] for _ in source.sentences for row in next(parts)] for source in sources]
 
 
 def line_requests(
     model: LoadedModel,
     plan: SearchPlan,
-    lines: Sequence[str],
+    lines: Sequence[SourceLine],
     parts: Sequence[Sequence[Sequence[int]]],
     *,
     first: int,
@@ -78,7 +90,7 @@ def line_requests(
     begun = model.tokenizer.encode_target(prefixes) if prefixes else [[] for _ in lines]
     for number, (line, rows, prefix) in enumerate(zip(lines, parts, begun, strict=True), first):
         for part, row in enumerate(rows):
-            text = line if len(rows) == 1 else model.tokenizer.decode_source([row])[0]
+            text = line.text if len(rows) == 1 else model.tokenizer.decode_source([row])[0]
             own = prefix if part == 0 else []
             check_prefix(own, plan.limit(len(row)), line=number)
             terms = required_terms(model, text, line=number)

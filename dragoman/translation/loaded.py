@@ -8,6 +8,9 @@ import jax
 from flax import nnx
 
 from data.errors import InputError
+from data.languages import language_of
+from data.text.preparation import SourceRules
+from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.translation.glossary import Term, spellings
 from transformer.config import Config
@@ -25,6 +28,8 @@ class Demands(NamedTuple):
 
 
 NO_DEMANDS = Demands()
+NO_STATISTICS = SourceStatistics()
+MULTI_SENTENCE = 0.1  # of the training lines: from there on, the model knows lines of several sentences
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +42,7 @@ class LoadedModel:
     ensemble: Ensemble
     config: Config
     tokenizer: Tokenizer
+    statistics: SourceStatistics = NO_STATISTICS
     n_best: int = 1
     demands: Demands = NO_DEMANDS
     run: str = ""
@@ -44,6 +50,7 @@ class LoadedModel:
     step: int = 0
     parameters_sha256: str = ""
     plan: SearchPlan = field(init=False)  # of the search for lines without prefixes
+    rules: SourceRules = field(init=False)  # how lines are prepared
 
     def __post_init__(self) -> None:
         decoding = self.config.decoding
@@ -60,6 +67,7 @@ class LoadedModel:
             capacities=Capacities(terms=bool(self.demands.terms)),
         )
         object.__setattr__(self, "plan", plan)
+        object.__setattr__(self, "rules", source_rules(self.config, self.statistics))
 
     @property
     def limit(self) -> int:
@@ -76,6 +84,20 @@ class LoadedModel:
         """The parameters of the first model, on the first device."""
         first: Parameters = jax.tree.map(lambda array: array.addressable_data(0), self.ensemble.parameters[0])
         return first
+
+
+def source_rules(config: Config, statistics: SourceStatistics) -> SourceRules:
+    """How a run prepares the lines that it translates."""
+    several = statistics.several_sentences
+    knows_sentences = {"always": True, "never": False, "auto": several is None or several < MULTI_SENTENCE}
+    return SourceRules(
+        cleans=config.data.cleaning != "none",
+        splits=knows_sentences[config.decoding.sentences],
+        capitals=config.decoding.capitals,
+        language=language_of(config.data.source_language).primary,
+        target_language=language_of(config.data.target_language).primary,
+        usual=statistics.usual,
+    )
 
 
 def spell(words: Sequence[str], tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from flax import nnx
 
 from data.errors import InputError
+from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.files import file_hash
 from dragoman.runs.checkpoint import restore_parameters
@@ -24,6 +25,7 @@ class Member(NamedTuple):
     parameters: Parameters
     config: Config
     tokenizer: Tokenizer
+    statistics: SourceStatistics
     run: str
     checkpoint: str
     step: int
@@ -44,6 +46,7 @@ def load_member(run: str | Path, checkpoint: str = "best", decoding: Mapping[str
         parameters=restore_parameters(directory, template),
         config=config,
         tokenizer=tokenizer,
+        statistics=home.load_statistics(),
         run=str(run),
         checkpoint=directory.name,
         step=manifest.step,

@@ -27,6 +27,7 @@ class Translation(NamedTuple):
     is_finished: bool  # False: the length limit came before the end of the sentence
     parts: int  # 1 for most lines, 0 for a blank one
     ids: tuple[PartIds, ...] = ()
+    sentences: int = 1  # of the line; more parts than sentences: one was too long for one search
 
 
 BLANK = Translation("", 0.0, 0.0, tokens=0, is_finished=True, parts=0)
@@ -57,7 +58,8 @@ def show_json(number: int, found: Sequence[Translation], details: Sequence[Detai
     """The JSON for a line: its number, counted from 1, and its translations, best first. Flags belong to the best.
 
     In addition to the keys of `translation_record`: tokens, the number of pieces without </s>; is_finished, false if
-    the length limit came before the end; parts, above 1 if the line was too long for one search.
+    the length limit came before the end; parts, above 1 if the line has several sentences or was too long for one
+    search.
     """
     translations = []
     for rank, (one, detail) in enumerate(zip(found, details, strict=True)):

@@ -4,6 +4,7 @@ Validation, `dragoman translate` and `dragoman evaluate` use it too.
 """
 
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,15 @@ import jax
 from flax import nnx
 
 from data.errors import InputError
+from data.sources.corpus import fingerprint_of
+from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.messages import ProgressBar
 from dragoman.runs.loading import with_decoding
 from dragoman.signals import SharedStop
 from dragoman.translation.details import details_of_lines, score_lines
 from dragoman.translation.line_search import search_lines
-from dragoman.translation.loaded import NO_DEMANDS, Demands, LoadedModel
+from dragoman.translation.loaded import NO_DEMANDS, NO_STATISTICS, Demands, LoadedModel
 from dragoman.translation.members import load_member, shared_config
 from dragoman.translation.output.shards import Shard
 from dragoman.translation.record import Details
@@ -71,6 +74,7 @@ class Translator(LoadedModel):
             Ensemble.of(*((one.graph, one.parameters) for one in members), devices=jax.local_devices()),
             config,
             first.tokenizer,
+            statistics=first.statistics,
             n_best=n_best,
             demands=demands,
             run=first.run,
@@ -81,11 +85,18 @@ class Translator(LoadedModel):
 
     @classmethod
     def of(
-        cls, graph: nnx.GraphDef, parameters: Parameters, config: Config, tokenizer: Tokenizer, *, n_best: int = 1
+        cls,
+        graph: nnx.GraphDef,
+        parameters: Parameters,
+        config: Config,
+        tokenizer: Tokenizer,
+        *,
+        statistics: SourceStatistics = NO_STATISTICS,
+        n_best: int = 1,
     ) -> "Translator":
         """The translator of a model in memory, given as `split` returns it."""
         ensemble = Ensemble.of((graph, parameters), devices=jax.local_devices())
-        return cls(ensemble, config, tokenizer, n_best=n_best)
+        return cls(ensemble, config, tokenizer, statistics=statistics, n_best=n_best)
 
     def with_(
         self,
@@ -116,7 +127,8 @@ class Translator(LoadedModel):
             "device": f"{device.platform} {device.device_kind}",
             "precision": precision,
         }
-        return {"parameters": self.parameters_sha256, "tokenizer": self.tokenizer.sha256, **config, **computing}
+        text = {"text": fingerprint_of([json.dumps(self.rules._replace(usual={})), *self.rules.usual.values()])}
+        return {"parameters": self.parameters_sha256, "tokenizer": self.tokenizer.sha256, **text, **config, **computing}
 
     def translate(self, lines: Sequence[str], *, label: str = "", is_stopping: Callable[[], bool] = never) -> list[str]:
         """The best translation of each line. `label` names the progress bar; without a label there is no bar."""

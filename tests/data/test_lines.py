@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.lines import one_line, read_lines
+from data.lines import read_lines
+from data.text.cleaning import one_line
 
 ODD = ["\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\0", "\u2581", "\ufeff", "\t", "\u200b"]
 

@@ -15,7 +15,7 @@ class Written(NamedTuple):
 
     texts: Sequence[str]  # output lines, without line breaks
     unfinished: int  # translations that met the length limit
-    parts: Sequence[int]  # the number of parts that each line was translated in
+    cuts: Sequence[int]  # the number of parts of each line with a sentence that was too long for one search, else 0
 
 
 # The output for a chunk: from the number of its first line, counted from 1, its lines, and the lines of companions.
@@ -60,8 +60,8 @@ def write_translations(
                 "".join(text + "\n" for text in written.texts).encode(),
                 Done(output.done.lines + len(taken), unfinished, lines.sha256.hexdigest()),
             )
-            for number, parts in enumerate(written.parts, first):
-                if parts > 1:
+            for number, parts in enumerate(written.cuts, first):
+                if parts:
                     tell(
                         f"warning: {lines.name}, line {number}: longer than {limit} tokens, the longest in training: "
                         f"translated in {parts} parts"

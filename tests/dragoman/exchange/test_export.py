@@ -15,8 +15,8 @@ import pytest
 
 from data.batch import Batch
 from data.errors import InputError
-from data.lines import one_line
 from data.sources import load_corpora
+from data.text.cleaning import one_line
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.commands import export as program
 from dragoman.exchange import FORMATS, Trained, ctranslate2_model

@@ -1,0 +1,57 @@
+"""What becomes of a line before it is translated: cleaned, split into sentences, each in its usual form."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from data.text.casing import shape_of, upper, usual_form
+from data.text.cleaning import clean
+from data.text.sentences import split_sentences
+
+Capitals = Literal["upper", "usual", "keep"]
+
+
+class SourceRules(NamedTuple):
+    """How the lines of a source language are prepared. Languages are two-letter codes."""
+
+    cleans: bool = True
+    splits: bool = True  # into sentences
+    capitals: Capitals = "upper"  # of translations of lines in capitals; keep: such lines are translated as they are
+    language: str = ""
+    target_language: str = ""
+    usual: Mapping[str, str] = MappingProxyType({})  # the usual form of words, by their lower case
+
+
+class SourceLine(NamedTuple):
+    """A prepared line. Its sentences are translated one by one."""
+
+    text: str  # all of it, as it is translated
+    sentences: tuple[str, ...]  # without the spaces between them; none for a blank line
+    in_capitals: bool  # so should its translation be
+
+
+def prepare(line: str, rules: SourceRules) -> SourceLine:
+    """The line as it is translated.
+
+    " A MAN\\tRUNS. HE IS LATE."  ->  "A man runs. He is late.", sentences "A man runs." and "He is late.", in capitals
+    """
+    text = clean(line) if rules.cleans else line
+    sentences = split_sentences(text, rules.language)
+    in_capitals = False
+    if rules.capitals != "keep":
+        whole = shape_of(text, rules.language)
+        shapes = [whole if whole != "usual" else shape_of(one, rules.language) for one in sentences]
+        in_capitals = rules.capitals == "upper" and whole == "capitals"
+        sentences = [
+            one if shape == "usual" else usual_form(one, shape, rules.usual, rules.language)
+            for one, shape in zip(sentences, shapes, strict=True)
+        ]
+    if not rules.splits:
+        sentences = ["".join(sentences)]
+    parts = sentences if len(sentences) == 1 else [one.strip() for one in sentences]
+    return SourceLine("".join(sentences), tuple(part for part in parts if part.strip()), in_capitals)
+
+
+def as_source(translation: str, line: SourceLine, rules: SourceRules) -> str:
+    """The translation of a line, in capitals if the line was."""
+    return upper(translation, rules.target_language) if line.in_capitals else translation

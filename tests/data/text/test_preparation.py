@@ -1,0 +1,41 @@
+"""A line is cleaned, split into sentences, and brought into its usual form; a clean line stays as it is."""
+
+import pytest
+
+from data.text.preparation import SourceRules, as_source, prepare
+
+RULES = SourceRules(language="en", target_language="de", usual={"man": "man", "runs": "runs", "york": "York"})
+
+
+def test_a_clean_sentence_is_left_alone():
+    line = prepare("A man from York runs.", RULES)
+    assert line.text == line.sentences[0] == "A man from York runs."
+    assert not line.in_capitals
+
+
+def test_a_rough_line_becomes_sentences_in_their_usual_form():
+    line = prepare(" A MAN\tRUNS.\u00a0 HE IS LATE.", RULES)
+    assert line.text == "A man runs. He is late."
+    assert line.sentences == ("A man runs.", "He is late.")
+    assert as_source("Ein Mann.", line, RULES) == "EIN MANN."
+    assert as_source("Ein Mann.", line, RULES._replace(capitals="usual")) == "EIN MANN."
+
+
+def test_one_sentence_in_capitals_does_not_put_the_translation_in_capitals():
+    line = prepare("A man runs. THE MAN RUNS.", RULES)
+    assert line.sentences == ("A man runs.", "The man runs.")
+    assert as_source("Ein Mann.", line, RULES) == "Ein Mann."
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t", "\u00a0 \u3000", "\u200b", "\ufeff"])
+def test_a_blank_line_has_no_sentence(blank):
+    assert prepare(blank, RULES).sentences == ()
+
+
+def test_every_step_can_be_left_out():
+    line = " A MAN\tRUNS. HE IS LATE. "
+    kept = prepare(line, SourceRules(cleans=False, splits=False, capitals="keep"))
+    assert kept.text == kept.sentences[0] == line
+    assert prepare(line, RULES._replace(splits=False)).sentences == ("A man runs. He is late.",)
+    assert prepare(line, RULES._replace(capitals="keep")).sentences == ("A MAN RUNS.", "HE IS LATE.")
+    assert not prepare(line, RULES._replace(capitals="usual")).in_capitals
