@@ -13,7 +13,7 @@ from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from data.config import DataConfig
 from data.errors import InputError
-from data.scripts import FULL_WIDTH, UNSPACED
+from data.text.joining import join_parts
 
 UNSPACED_SCRIPTS = frozenset(
     (
@@ -35,8 +35,6 @@ NAMES = {
     **{"ukrainian": "uk", "urdu": "ur", "vietnamese": "vi", "deutsch": "de", "francais": "fr", "espanol": "es"},
 }
 """The codes of languages that people are likely to name in full."""
-
-NO_SPACE = re.compile(f"[{UNSPACED}{FULL_WIDTH}]")
 
 
 class Language(NamedTuple):
@@ -120,16 +118,5 @@ def are_same(one: str, other: str) -> bool:
 
 
 def join_texts(texts: Sequence[str], code: str) -> str:
-    """The parts of a text on one line: with a space between them, or none in a language without spaces.
-
-    In other languages too there is none between two characters of scripts without spaces, should the code be wrong.
-
-        ["So it is.", "Yes."], "en"  ->  "So it is. Yes."            ["你好。", "再见。"], "zh"  ->  "你好。再见。"
-    """
-    if not language_of(code).has_spaces:
-        return "".join(texts)
-    joined = ""
-    for text in filter(None, texts):
-        is_unspaced = NO_SPACE.match(joined[-1:]) and NO_SPACE.match(text)
-        joined += text if is_unspaced or not joined else f" {text}"
-    return joined
+    """The parts of a text on one line, as their language joins them: see data/text/joining.py."""
+    return join_parts(texts, has_spaces=language_of(code).has_spaces)

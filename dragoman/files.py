@@ -73,7 +73,8 @@ def begin_directory(path: Path) -> Path:
     """
     if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
         raise InputError(f"{path}: exists already, expected a new or empty directory: choose another, or remove it")
-    partial = path.with_name(path.name + ".partial")
+    home = path.resolve()  # "." has no name
+    partial = home.with_name(home.name + ".partial")
     with writing(partial):
         if partial.exists():
             shutil.rmtree(partial)
@@ -82,10 +83,18 @@ def begin_directory(path: Path) -> Path:
 
 
 def finish_directory(partial: Path, path: Path) -> None:
-    """Flush a complete directory to the disk, then give it its final name."""
+    """Flush a complete directory to the disk, then give it its final name.
+
+    If a shell stands in an empty directory of that name, as after `export RUN .`, it gets the files instead.
+    """
     with writing(path):
         flush_tree(partial)
-        partial.replace(path)
+        if not (path.is_dir() and path.samefile(Path.cwd())):
+            partial.replace(path)
+            return
+        for entry in sorted(partial.iterdir()):
+            entry.replace(path / entry.name)
+        partial.rmdir()
 
 
 def read_bytes(path: Path) -> bytes:

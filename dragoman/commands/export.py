@@ -111,6 +111,7 @@ def as_trained(translator: Translator) -> Trained:
         parameters=jax.device_get(translator.parameters),
         source_vocabulary=translator.tokenizer.source_vocabulary(),
         target_vocabulary=translator.tokenizer.target_vocabulary(),
+        rules=translator.rules,
         tokenizers=home.tokenizer_paths(translator.config),
         run=home.path.name,
         step=translator.step,

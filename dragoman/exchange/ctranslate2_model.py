@@ -17,9 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from data import text
 from data.batch import BOS, EOS, UNK
 from data.errors import InputError
 from data.languages import language_of
+from data.text.statistics import SOURCE_TEXT, SourceStatistics
 from dragoman.exchange import readme
 from dragoman.exchange.trained import Trained, require
 from dragoman.runs.recipe import toml_value
@@ -39,6 +41,10 @@ POSITIONS: dict[str, dict[str, Any]] = {
 }
 QUANTIZATIONS = ("float32", "float16", "int16", "int8", "int8_float32", "int8_float16")
 STANDALONE = Path(__file__).with_name("standalone.py")
+DATA = Path(text.__file__).parents[1]
+TEXT_MODULES = (DATA / "__init__.py", DATA / "scripts.py", *sorted((DATA / "text").glob("*.py")))
+"""The modules that standalone.py imports: an export carries copies, so that both prepare text in the same way."""
+
 SHORTEST_TABLE = 1024  # rows of sinusoids: as many as the longest source that CTranslate2 reads by default
 
 
@@ -57,9 +63,14 @@ def write_ctranslate2(trained: Trained, directory: Path, *, quantization: str = 
     about = standalone_settings(trained) | {"quantization": quantization}
     (directory / "dragoman.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     shutil.copy(STANDALONE, directory / "translate.py")
+    (directory / SOURCE_TEXT).write_text(SourceStatistics(usual=trained.rules.usual).as_json(), encoding="utf-8")
+    for path in TEXT_MODULES:
+        copy = directory / "data" / path.relative_to(DATA)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
     tokenizers = ", ".join(f"`{path.name}`" for path in trained.tokenizers)
-    text = readme.CTRANSLATE2.format(**about, tokenizers=tokenizers, formula=readme.PENALTIES[about["penalty"]])
-    (directory / "README.md").write_text(text, encoding="utf-8")
+    about_it = readme.CTRANSLATE2.format(**about, tokenizers=tokenizers, formula=readme.PENALTIES[about["penalty"]])
+    (directory / "README.md").write_text(about_it, encoding="utf-8")
 
 
 def standalone_settings(trained: Trained) -> dict[str, Any]:
@@ -71,7 +82,8 @@ def standalone_settings(trained: Trained) -> dict[str, Any]:
         "step": trained.step,
         "source_language": data.source_language,
         "target_language": data.target_language,
-        "between_parts": " " if language_of(data.target_language).has_spaces else "",
+        "has_spaces": language_of(data.target_language).has_spaces,
+        "source": {name: value for name, value in trained.rules._asdict().items() if name != "usual"},
         "source_tokenizer": trained.tokenizers[0].name,
         "target_tokenizer": trained.tokenizers[-1].name,
         "maximum_tokens": min(data.maximum_tokens, model.maximum_length),

@@ -21,9 +21,11 @@ Exported from the run `{run}`, step {step}, weights in {quantization}. Needs `pi
 | {tokenizers} | the SentencePiece vocabulary: one file if joint, else one for each language |
 | `dragoman.json` | the run's beam, length penalty and length limits, which translate.py uses |
 | `translate.py` | translates standard input, line by line |
+| `data/`, `source_text.json` | what translate.py prepares lines with, as the run does: spaces, capitals, sentences |
 
 If you call CTranslate2 yourself:
 
+- Prepare each line first, as translate.py does: `prepare` of `data/text/preparation.py` gives its sentences.
 - Source tokens are SentencePiece pieces without `</s>`, which CTranslate2 adds.
 - Suppress `<pad>`, `<unk>` and `<s>`, and set `min_decoding_length=0`, as translate.py does.
 - Use no more than {maximum_length} tokens on either side, including `</s>`: set `max_decoding_length` and

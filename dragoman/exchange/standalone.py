@@ -2,21 +2,33 @@
 
     python translate.py < input.txt > output.txt
 
-Needs ctranslate2 and sentencepiece, and the directory that this file was exported to. Hypotheses are ranked by
-the run's own length penalty. Translations can still differ from the run's because of rounding, and because CTranslate2
-redistributes the probability of the three tokens that are never written.
+Needs ctranslate2 and sentencepiece, and the directory that this file was exported to, whose folder data/ has the
+modules that prepare text. Hypotheses are ranked by the run's own length penalty. Translations can still differ from the
+run's because of rounding, and because CTranslate2 redistributes the probability of the three tokens that are never
+written.
 """
 
 import argparse
+import itertools
 import json
+import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ctranslate2
 import sentencepiece
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))  # python -I leaves it out
+
+from data.text.cleaning import one_line
+from data.text.joining import join_parts
+from data.text.long_lines import encode_parts
+from data.text.preparation import SourceRules, as_source, prepare
+from data.text.statistics import SOURCE_TEXT, SourceStatistics
 
 # The search ranks hypotheses by plain sums, and ends when as many as the beam have ended. With a penalty of exactly 0,
 # CTranslate2 ends at another point; with this one it divides by length ** 1e-30, which is 1.
@@ -24,6 +36,7 @@ NO_PENALTY = 1e-30
 NEVER_WRITTEN = [["<pad>"], ["<unk>"], ["<s>"]]
 END = "</s>"
 SMALLEST_BUCKET = 16
+CHUNK = 1024  # lines that are sorted by length, searched and written together
 
 # The base that is raised to the penalty, for a hypothesis of this length including its end. "gnmt" is equation 14 of
 # Wu et al. 2016.
@@ -31,7 +44,7 @@ BASES: dict[str, Callable[[int], float]] = {"gnmt": lambda length: (5 + length) 
 
 # SentencePiece writes a space as U+2581, so a real U+2581 in the text is escaped.
 ESCAPES = {"\ufdd0": "\ufdd00", "\u2581": "\ufdd01"}
-LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Hypothesis(NamedTuple):
@@ -56,6 +69,7 @@ class Translator:
     ):
         home = Path(directory)
         self.about = json.loads((home / "dragoman.json").read_text(encoding="utf-8"))
+        self.rules = SourceRules(**self.about["source"], usual=SourceStatistics.load(home / SOURCE_TEXT).usual)
         self.model = ctranslate2.Translator(
             str(home), compute_type=compute_type, inter_threads=inter_threads, intra_threads=intra_threads
         )
@@ -74,7 +88,7 @@ class Translator:
         """The text of each row of pieces, on one line."""
         texts = [self.target.decode_pieces(list(row)) for row in rows]
         texts = [re.sub("\ufdd0[01]", lambda match: "\ufdd0\u2581"[int(match.group()[1])], text) for text in texts]
-        return [LINE_BREAKS.sub(" ", text) for text in texts]
+        return [one_line(text) for text in texts]
 
     def longest_output(self, length: int) -> int:
         """The length limit of the translation of `length` pieces; both lengths include </s>."""
@@ -143,18 +157,27 @@ class Translator:
         length_penalty: float | None = None,
         batch_size: int = 32,
     ) -> list[str]:
-        """The best translation of each line. A line that is too long for the model is translated in parts."""
-        room = self.about["maximum_tokens"] - 1
-        parts: list[list[str]] = []
-        counts = []
-        for line, row in zip(lines, self.encode(lines), strict=True):
-            own = [row[first : first + room] for first in range(0, len(row), room)] if line.strip() else []
-            parts += own
-            counts.append(len(own))
-        found = self.search(parts, beam=beam, length_penalty=length_penalty, batch_size=batch_size)
+        """The best translation of each line: of its sentences, and of the parts of those that are too long."""
+        found = self.translate_parts(lines, beam=beam, length_penalty=length_penalty, batch_size=batch_size)
+        return [text for text, _ in found]
+
+    def translate_parts(
+        self, lines: Sequence[str], *, beam: int | None, length_penalty: float | None, batch_size: int
+    ) -> list[tuple[str, bool]]:
+        """The best translation of each line, and whether a sentence of it was too long for one search."""
+        sources = [prepare(line, self.rules) for line in lines]
+        sentences = [sentence for source in sources for sentence in source.sentences]
+        parts = encode_parts(sentences, self.encode, room=self.about["maximum_tokens"] - 1)
+        rows = [row for part in parts for row in part]
+        found = self.search(rows, beam=beam, length_penalty=length_penalty, batch_size=batch_size)
         texts = iter(self.decode([hypothesis.pieces for hypothesis in found]))
-        between = self.about.get("between_parts", " ")  # none in a language without spaces
-        return [between.join(next(texts) for _ in range(count)) for count in counts]
+        numbers = iter(map(len, parts))
+        translated = []
+        for source in sources:
+            counts = list(itertools.islice(numbers, len(source.sentences)))
+            text = join_parts(itertools.islice(texts, sum(counts)), has_spaces=self.about["has_spaces"])
+            translated.append((as_source(text, source, self.rules), any(count > 1 for count in counts)))
+        return translated
 
 
 def best(
@@ -169,8 +192,42 @@ def best(
     return max(found, key=lambda hypothesis: (hypothesis.is_finished, hypothesis.score))
 
 
-def main() -> None:
-    """The command line."""
+def read_chunks(stream: Iterable[bytes], size: int) -> Iterator[list[str]]:
+    """The lines of a stream, `size` at a time. ValueError names a line that is not UTF-8, after the lines before it."""
+    chunk: list[str] = []
+    for number, line in enumerate(stream, 1):
+        content = line.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            chunk.append((content.removeprefix(BYTE_ORDER_MARK) if number == 1 else content).decode())
+        except UnicodeDecodeError as error:
+            yield chunk
+            byte = content[error.start]
+            raise ValueError(f"line {number}: not UTF-8 (byte 0x{byte:02x}): convert the text to UTF-8") from None
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    yield chunk
+
+
+def run(options: argparse.Namespace) -> None:
+    """Translate standard input. ValueError for a line that cannot be read."""
+    translator = Translator(Path(__file__).parent, compute_type=options.compute_type)
+    size = 1 if sys.stdin.isatty() else CHUNK
+    first = 1
+    for lines in read_chunks(iter(sys.stdin.buffer.readline, b""), size):
+        translated = translator.translate_parts(
+            lines, beam=options.beam, length_penalty=options.length_penalty, batch_size=options.batch_size
+        )
+        sys.stdout.buffer.write("".join(text + "\n" for text, _ in translated).encode())
+        sys.stdout.buffer.flush()
+        for number, (_, is_cut) in enumerate(translated, first):
+            if is_cut:
+                print(f"warning: line {number} has a sentence too long for one search", file=sys.stderr)
+        first += len(lines)
+
+
+def main() -> int:
+    """The exit status of the command line: 2 for bad input, and that of a signal if the output is closed."""
     parser = argparse.ArgumentParser(description="Translate with this model: one output line for each input line.")
     parser.add_argument("--beam", type=int, metavar="N", help="hypotheses kept; 1: greedy (default: the run's)")
     parser.add_argument("--length-penalty", type=float, metavar="X", help="exponent; 0: none (default: the run's)")
@@ -179,17 +236,18 @@ def main() -> None:
     )
     parser.add_argument("--compute-type", default="default", help="int8, float32, ... (default: as exported)")
     options = parser.parse_args()
-    translator = Translator(Path(__file__).parent, compute_type=options.compute_type)
-    lines = [line.removesuffix("\r") for line in sys.stdin.buffer.read().decode("utf-8-sig").split("\n")]
-    lines = lines[:-1] if lines[-1] == "" else lines
-    for number, row in enumerate(translator.encode(lines), 1):
-        if len(row) >= translator.about["maximum_tokens"]:
-            print(f"warning: line {number} is too long for one search: translated in parts", file=sys.stderr)
-    translated = translator.translate(
-        lines, beam=options.beam, length_penalty=options.length_penalty, batch_size=options.batch_size
-    )
-    sys.stdout.buffer.write("".join(line + "\n" for line in translated).encode())
+    try:
+        run(options)
+    except BrokenPipeError:  # the reader, such as head, has what it needs
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

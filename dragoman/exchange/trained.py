@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import InputError
+from data.text.preparation import SourceRules
 from transformer.config import Config
 from transformer.model import Parameters
 
@@ -17,6 +18,7 @@ class Trained(NamedTuple):
     parameters: Parameters
     source_vocabulary: Sequence[str]
     target_vocabulary: Sequence[str]
+    rules: SourceRules
     tokenizers: Sequence[Path]  # the joint one, or the source's and the target's
     run: str
     step: int

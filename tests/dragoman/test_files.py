@@ -1,6 +1,7 @@
 """Files: a replacement is complete or absent, and a file that cannot be written is reported in one line."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,19 @@ def test_a_closed_pipe_is_not_an_input_error_and_other_errors_name_the_file():
     message = r"^standard output: cannot be written: No space left on device$"
     with pytest.raises(InputError, match=message), writing("standard output"):
         raise OSError(28, "No space left on device")
+
+
+def test_an_empty_working_directory_gets_the_files(tmp_path, monkeypatch):
+    """As after `mkdir model && cd model && dragoman export RUN .`: the shell must not stand in a removed directory."""
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path / "model")
+    before = os.stat(".").st_ino
+    partial = begin_directory(Path("."))
+    (partial / "data").mkdir()
+    (partial / "model.bin").write_text("complete")
+    finish_directory(partial, Path("."))
+    assert (sorted(os.listdir(".")), os.stat(".").st_ino) == (["data", "model.bin"], before)
+    assert os.listdir(tmp_path) == ["model"]
 
 
 def test_a_directory_gets_its_name_once_it_is_complete(tmp_path):

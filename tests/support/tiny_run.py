@@ -8,6 +8,7 @@ from flax import nnx
 from data.batch import EOS
 from data.config import DataConfig
 from data.sources import load_corpora
+from data.text.statistics import measure
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.files import file_hash
 from dragoman.runs.checkpoint import Checkpointer
@@ -56,8 +57,10 @@ def make_run(
     """A run with a checkpoint for each step in `bleu`, its validation BLEU. Weights differ between steps."""
     run = Run(directory)
     run.save_config(config)
-    tokenizer = learn_tokenizer(config.data, load_corpora(config.data, "train"))
+    corpora = load_corpora(config.data, "train")
+    tokenizer = learn_tokenizer(config.data, corpora)
     tokenizer.save(directory)
+    run.save_statistics(measure(pair.source for pair in corpora[0].pairs))
     hashes = {"config": config_hash(config), "tokenizer": file_hash(run.tokenizer_paths(config)), "data": "0" * 64}
     with Checkpointer(run.checkpoints, keep_last=9, keep_best=9, hashes=hashes) as checkpointer:
         for step, score in (bleu or {10: 1.0}).items():

@@ -1,5 +1,6 @@
 """Exports: another program computes what the run computes, for every architecture; differences are reported."""
 
+import ast
 import json
 import re
 import shutil
@@ -17,10 +18,11 @@ from data.batch import Batch
 from data.errors import InputError
 from data.sources import load_corpora
 from data.text.cleaning import one_line
+from data.text.preparation import SourceRules
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.commands import export as program
 from dragoman.exchange import FORMATS, Trained, ctranslate2_model
-from dragoman.exchange.ctranslate2_model import QUANTIZATIONS, write_ctranslate2
+from dragoman.exchange.ctranslate2_model import DATA, QUANTIZATIONS, TEXT_MODULES, write_ctranslate2
 from dragoman.exchange.safetensors_file import read_safetensors
 from dragoman.files import begin_directory, write_json
 from dragoman.translation.translator import Translator
@@ -95,6 +97,7 @@ def random_model(directory: Path, config: Config, seed: int = 6) -> tuple[Traine
         parameters=parameters,
         source_vocabulary=tokenizer.source_vocabulary(),
         target_vocabulary=tokenizer.target_vocabulary(),
+        rules=SourceRules(),
         tokenizers=sorted(directory.glob("tokenizer*.model")),
         run="random",
         step=1,
@@ -257,7 +260,58 @@ def test_the_exported_program_warns_of_lines_in_parts_and_has_options(exported):
     )
     assert done.stdout.count(b"\n") == 3
     assert done.stdout.startswith(b"\n")
-    assert done.stderr.decode() == "warning: line 2 is too long for one search: translated in parts\n"
+    assert done.stderr.decode() == "warning: line 2 has a sentence too long for one search\n"
+
+
+ROUGH = [" ab\u00a0\tcd ", "AB CD EF GH", "ab cd. Ef gh! Ij", "\u200b", "\ufeffab", "ab " * 60 + ". Cd"]
+
+
+def test_the_exported_program_prepares_lines_as_the_run_does(run, exported):
+    """It carries copies of the modules that do it, and what the run remembers of its source text."""
+    from dragoman.exchange import standalone
+
+    rules, translator = standalone.Translator(exported).rules, Translator.load(run)
+    assert rules == translator.rules
+    assert rules.usual
+    for path in TEXT_MODULES:
+        assert (exported / "data" / path.relative_to(DATA)).read_bytes() == path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-I", exported / "translate.py"],
+        input="".join(f"{line}\r\n" for line in ROUGH).encode(),
+        capture_output=True,
+        check=True,
+    )
+    found = done.stdout.decode().split("\n")[:-1]
+    expected = [ranks[0].text for ranks in translator.search(ROUGH)]
+    assert len(found) == len(expected)
+    assert [text == "" for text in found] == [text == "" for text in expected]
+    assert sum(one == other for one, other in zip(found, expected, strict=True)) >= len(ROUGH) - 2
+
+
+def test_the_modules_in_an_export_need_only_the_standard_library():
+    for path in TEXT_MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                own = (DATA / "/".join(name.split(".")[1:])).with_suffix(".py")
+                assert name.partition(".")[0] in sys.stdlib_module_names or own in TEXT_MODULES, f"{path}: {name}"
+
+
+def test_the_exported_program_reports_what_is_not_utf8_in_one_line(exported):
+    command = [sys.executable, exported / "translate.py", "--beam", "1"]
+    done = subprocess.run(command, input=b"ab\n\r\n\ncaf\xe9\nab\n", capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode() == "error: line 4: not UTF-8 (byte 0xe9): convert the text to UTF-8\n"
+    assert done.stdout.count(b"\n") == 3
+    assert done.stdout.endswith(b"\n\n\n")
+
+
+def test_the_exported_program_ends_quietly_when_its_reader_does(exported):
+    command = f"yes ab | head -n 3000 | {sys.executable} {exported}/translate.py --beam 1 | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+    assert done.stdout.count(b"\n") == 1
+    assert done.stderr == b""
 
 
 def test_pieces_are_escaped_and_read_back_as_in_the_run(run, exported):
