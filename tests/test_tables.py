@@ -34,8 +34,9 @@ TABLES = {
 """The table of each knob that has one."""
 
 WITHOUT_TABLE = {
-    *("data.toy_task", "data.subword_model", "data.normalization", "data.batching"),
-    *("model.norm_position", "model.tied", "model.precision", "model.layer_loop", "decoding.penalty"),
+    *("data.toy_task", "data.subword_model", "data.normalization", "data.cleaning", "data.batching"),
+    *("model.norm_position", "model.tied", "model.precision", "model.layer_loop"),
+    *("decoding.penalty", "decoding.sentences", "decoding.capitals"),
     "devices.compile_ahead",
 }
 """Knobs without a table, whose few values the code compares by name."""

@@ -106,9 +106,10 @@ def new_trainer(
         seed=config.training.seed,
         share=plan.share,
     )
-    validation = Validation(plan, start.tokenizer, text.validation, held_out, stop, run.load_statistics())
+    statistics = run.load_statistics()
+    validation = Validation(plan, start.tokenizer, text.validation, held_out, stop, statistics)
     sources = [pair.source for pair in text.validation]
-    ahead = programs_of_validation(plan, start.tokenizer, sources, held_out) if is_wanted(plan) else []
+    ahead = programs_of_validation(plan, start.tokenizer, sources, held_out, statistics) if is_wanted(plan) else []
     return Trainer(plan, run, iter(stream), validation, checkpointer, stop, ahead)
 
 

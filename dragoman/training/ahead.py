@@ -8,10 +8,13 @@ from functools import partial
 import jax
 
 from data.batch import Batch
+from data.text.preparation import prepare
+from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.messages import warn
 from dragoman.training.plan import Plan
 from dragoman.translation.line_search import source_parts
+from dragoman.translation.loaded import NO_STATISTICS
 from dragoman.translation.translator import Translator
 from transformer.decoding.batches import bucket_of
 from transformer.decoding.searcher import Ensemble, compile_search
@@ -27,7 +30,11 @@ def is_wanted(plan: Plan) -> bool:
 
 
 def programs_of_validation(
-    plan: Plan, tokenizer: Tokenizer, sources: Sequence[str], batches: Sequence[Batch]
+    plan: Plan,
+    tokenizer: Tokenizer,
+    sources: Sequence[str],
+    batches: Sequence[Batch],
+    statistics: SourceStatistics = NO_STATISTICS,
 ) -> list[Compile]:
     """A function for each program that validation needs, which compiles it: those of the loss, then of the search.
 
@@ -41,8 +48,8 @@ def programs_of_validation(
             for rows, length in dict.fromkeys(batch.source.shape for batch in batches)
         ]
     ensemble = Ensemble.of_shapes((plan.graph, shapes), devices=jax.local_devices())
-    translator = Translator(ensemble, plan.config, tokenizer)
-    parts = source_parts(translator, sources)
+    translator = Translator(ensemble, plan.config, tokenizer, statistics)
+    parts = source_parts(translator, [prepare(line, translator.rules) for line in sources])
     lengths = {len(row) for rows in parts for row in rows}
     buckets = sorted({bucket_of(length, translator.plan.maximum_length) for length in lengths})
     return programs + [partial(compile_search, ensemble, translator.plan, bucket) for bucket in buckets]

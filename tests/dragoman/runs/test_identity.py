@@ -131,7 +131,7 @@ def test_a_knob_of_a_later_version_is_reported_in_one_line(tmp_path: Path) -> No
 
 def test_a_renamed_knob_goes_by_its_former_name_with_a_note(tmp_path: Path) -> None:
     path, notes = tmp_path / "x.toml", list[str]()
-    path.write_text("[data]\nmaximum_ratio = 3.0\n[decoding]\nmaximum_ratio = 1.5\n")
+    path.write_text('[data]\nmaximum_ratio = 3.0\ncleaning = "all"\n[decoding]\nmaximum_ratio = 1.5\n')
     found = read_recipe(path, note=notes.append)
     assert (found.data.maximum_side_ratio, found.decoding.maximum_ratio) == (3.0, 1.5)
     assert notes == [f"{path}: data.maximum_ratio is now called data.maximum_side_ratio"]
