@@ -1,19 +1,23 @@
-"""Lines on standard output and standard error, and a progress bar that they do not garble."""
+"""Lines on standard output and standard error, and a report of progress that they do not garble."""
 
 import functools
 import sys
+import time
 from types import TracebackType
 
 import jax
 from tqdm import tqdm
 
-MANY = 2000  # with at least so many lines, show progress even if standard error is not a terminal
-PATIENCE = 10.0  # seconds between updates of the bar in that case, and before the first if the total is unknown
+PATIENCE = 10.0
+"""Seconds before the first line on progress where standard error is not a terminal. Each interval doubles the one
+before, up to LONGEST_PATIENCE, so that the log of a long job stays short."""
+
+LONGEST_PATIENCE = 640.0
 
 
 def say(text: str) -> None:
     """Print one line of a report on standard output. In a job, only process 0 prints."""
-    if jax.process_index() == 0:
+    if jax.process_index() == 0 and sys.stdout is not None:
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
@@ -32,27 +36,35 @@ def warn_once(text: str) -> None:
 
 def tell(text: str) -> None:
     """Print one line on standard error, in every process."""
-    tqdm.write(text, file=sys.stderr)
+    if sys.stderr is not None:
+        tqdm.write(text, file=sys.stderr)
+
+
+def is_watched() -> bool:
+    """Whether standard error is a terminal, where a progress bar can be drawn over itself."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def show_seconds(seconds: float) -> str:
+    """Seconds as people say them: 45 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class ProgressBar:
-    """A progress bar with lines done, lines and tokens a second, and the time left if the total is known.
+    """Lines done, lines and tokens a second, and the time left if the total is known.
 
-    Without a label there is no bar."""
+    At a terminal this is a bar. Elsewhere, such as in a log file, it is a line now and then. Without a label there is
+    neither.
+    """
 
     def __init__(self, label: str, *, total: int | None, done: int = 0):
-        is_watched = sys.stderr is not None and sys.stderr.isatty()
-        is_hidden = not label or not (is_watched or total is None or total >= MANY)
-        self._tokens = 0
-        self._bar = tqdm(
-            total=total,
-            initial=done,
-            desc=label,
-            unit="line",
-            disable=is_hidden,
-            mininterval=1.0 if is_watched else PATIENCE,
-            delay=0 if is_watched or total is not None else PATIENCE,
-        )
+        self._label, self._total, self._start, self._tokens = label, total, time.monotonic(), 0
+        self._before, self._done = done, 0
+        self._wait, self._due = PATIENCE, self._start + PATIENCE
+        self._is_bar = bool(label) and is_watched()
+        self._bar = tqdm(total=total, initial=done, desc=label, unit="line", disable=not self._is_bar, mininterval=1.0)
 
     def __enter__(self) -> "ProgressBar":
         return self
@@ -65,8 +77,23 @@ class ProgressBar:
     def add(self, *, lines: int = 0, tokens: int = 0) -> None:
         """Count lines as done, and the tokens of their translations."""
         self._tokens += tokens
-        if not self._bar.disable:
-            self._bar.set_postfix_str(
-                f"{self._tokens / max(self._bar.format_dict['elapsed'], 1e-3):.0f} tokens/s", refresh=False
-            )
+        self._done += lines
+        now = time.monotonic()
+        if self._is_bar:
+            self._bar.set_postfix_str(f"{self._tokens / max(now - self._start, 1e-3):.0f} tokens/s", refresh=False)
             self._bar.update(lines)
+        elif self._label and now >= self._due:
+            tell(self._line(now - self._start))
+            self._wait = min(2 * self._wait, LONGEST_PATIENCE)
+            self._due = now + self._wait
+
+    def _line(self, seconds: float) -> str:
+        """The progress in a line, after so many seconds."""
+        total = f" of {self._total:,}" if self._total is not None else ""
+        left = ""
+        if self._total is not None and self._done:
+            left = f", {show_seconds((self._total - self._before - self._done) * seconds / self._done)} left"
+        return (
+            f"{self._label}: {self._before + self._done:,}{total} lines, {self._done / seconds:.1f} lines/s, "
+            f"{self._tokens / seconds:.0f} tokens/s{left}"
+        )

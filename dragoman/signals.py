@@ -1,19 +1,29 @@
-"""Graceful stopping: SIGTERM and SIGINT set a flag, which loops check at points where stopping loses nothing."""
+"""Graceful stopping: a signal sets a flag, which loops check at points where stopping loses nothing."""
 
 import contextlib
+import os
+import select
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from dragoman.messages import tell
 from transformer.devices.processes import gather
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ALWAYS = (signal.SIGTERM, signal.SIGINT)
+UNLESS_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""What a lost terminal sends, and what clusters send before a job's time is over. `nohup` ignores SIGHUP."""
+
+APART = 2.0
+"""Seconds between two signals that count as two requests: `timeout` and terminals may send one request twice."""
 
 
 class Interrupted(Exception):
@@ -21,17 +31,22 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """A context in which SIGTERM and SIGINT only set `requested`. The old handlers are restored at its end.
+    """A context in which a signal to stop only sets `requested`. The old handlers are restored at its end.
 
     with StopRequest() as stop:
         while not stop.requested: ...
     return stop.exit_status
+
+    A second signal of the same kind ends the process at once. Python runs signal handlers only between calls of
+    compiled code, which may take minutes, so a thread watches for signals as well.
     """
 
     def __init__(self) -> None:
         self.signal_number = 0
-        self._is_interrupting = False
+        self._is_interrupting = self._is_ending_at_once = False
         self._previous: dict[signal.Signals, Any] = {}
+        self._pipe = (-1, -1)
+        self._previous_pipe = -1
 
     @property
     def requested(self) -> bool:
@@ -54,8 +69,24 @@ class StopRequest:
         finally:
             self._is_interrupting = False
 
+    @contextlib.contextmanager
+    def ending_at_once(self) -> Iterator[None]:
+        """A context in which a signal, even an earlier one, ends the process: while there is nothing to save yet."""
+        before, self._is_ending_at_once = self._is_ending_at_once, True
+        try:
+            if self.requested:
+                end(self.signal_number, "nothing was left to save")
+            yield
+        finally:
+            self._is_ending_at_once = before
+
     def __enter__(self) -> "StopRequest":
-        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._pipe = os.pipe()
+        os.set_blocking(self._pipe[1], False)
+        self._previous_pipe = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, args=(self._pipe[0],), name="signals", daemon=True).start()
+        heeded = [n for n in UNLESS_IGNORED if signal.getsignal(n) is not signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._note) for number in (*ALWAYS, *heeded)}
         return self
 
     def __exit__(
@@ -63,6 +94,8 @@ class StopRequest:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._previous_pipe)
+        os.close(self._pipe[1])  # which ends the thread
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
@@ -70,6 +103,33 @@ class StopRequest:
         if self._is_interrupting:
             self._is_interrupting = False  # once is enough
             raise Interrupted
+
+    def _watch(self, pipe: int) -> None:
+        """Ends the process at once where nothing can be lost, or after a second signal; until the pipe is closed."""
+        arrived: dict[int, float] = {}
+        is_told = False
+        while True:
+            if not select.select([pipe], [], [], APART if arrived and not is_told else None)[0]:
+                is_told = True
+                name = signal.Signals(max(arrived, key=lambda number: arrived[number])).name
+                tell(f"{name}: stopping as soon as nothing is lost by it; a second {name} ends the program at once")
+                continue
+            if not (received := os.read(pipe, 1)):
+                os.close(pipe)
+                return
+            if (number := received[0]) not in self._previous:
+                continue
+            if self._is_ending_at_once:
+                end(number, "nothing was left to save")
+            if time.monotonic() - arrived.setdefault(number, time.monotonic()) >= APART:
+                end(number, "what was not saved yet is lost")
+
+
+def end(number: int, consequence: str) -> NoReturn:
+    """Ends the process at once, whatever its other threads are doing, with a line and the status of the signal."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"\nstopped by {signal.Signals(number).name}: {consequence}; run the same command again\n".encode())
+    os._exit(128 + number)
 
 
 class SharedStop:

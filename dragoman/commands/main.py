@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from dragoman import __version__
 from dragoman.commands.huge_pages import HUGE_PAGES, KEPT_PAGES, use_huge_pages
+from dragoman.streams import keep_reporting
 
 
 class Command(NamedTuple):
@@ -22,10 +23,11 @@ class Command(NamedTuple):
     summary: str
     allocator: Sequence[str] = HUGE_PAGES
     has_device_per_core: bool = False  # makes each CPU core a separate device, which is faster for search
+    prints_reports: bool = False  # what it prints reports on its work, which goes on when nobody can read it any more
 
 
 COMMANDS = {
-    "train": Command("dragoman.commands.train", "train a model, or resume a run", KEPT_PAGES),
+    "train": Command("dragoman.commands.train", "train a model, or resume a run", KEPT_PAGES, prints_reports=True),
     "translate": Command("dragoman.commands.translate", "translate text, line by line", has_device_per_core=True),
     "evaluate": Command("dragoman.commands.evaluate", "score runs on a test set", has_device_per_core=True),
     "cache": Command("dragoman.commands.cache", "list, check or clear the cache of prepared text"),
@@ -65,6 +67,7 @@ def run(name: str) -> NoReturn:
     """Run one command on the arguments of this process, and exit with its status."""
     command = COMMANDS[name]
     use_huge_pages(command.allocator)
+    keep_reporting(output=command.prints_reports)
     with exiting_on_interrupt():
         from dragoman.commands.options import run_main
         from transformer.devices.compilation import use_cores

@@ -140,7 +140,8 @@ def run_main(main: Callable[[list[str]], int | None]) -> NoReturn:
     """Run a program and exit: 2 after bad input, printed in one line; 130 after an interrupt; 141 on a closed pipe."""
     try:
         status = main(sys.argv[1:]) or 0
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except InputError as error:
         tell(f"error: {one_line(error)}")
         status = 2

@@ -120,9 +120,11 @@ def fit_with_retries(
     while True:
         for line in plan.notes:
             say(line)
-        trainer = new_trainer(plan, run, text, start, checkpointer, stop)
+        with stop.request.ending_at_once():
+            trainer = new_trainer(plan, run, text, start, checkpointer, stop)
+            state, progress = first_state(trainer, start)
         try:
-            return trainer, trainer.fit(*first_state(trainer, start))
+            return trainer, trainer.fit(state, progress)
         except OutOfMemory:
             plan = plan.in_more_parts()
         say(
@@ -156,14 +158,16 @@ def train(config: Config, run: Run) -> int:
     check_same([str(run.path), config.model_dump()], "recipe, option or run directory")
     with contextlib.ExitStack() as stack:
         on_first(lambda: stack.enter_context(run.lock()))
-        if (stored := stored_config(run)) is not None:
-            config = keep_resolved(config, stored, where=run.config_path, note=say)
-        check_languages(config, is_new=stored is None)
-        text = read_text(config)
-        start = from_scratch(config, run, text.train, is_new=stored is None)
-        plan = make_plan(config, start.tokenizer.source_size, start.tokenizer.target_size)
-        on_first(lambda: run.save_config(plan.config))
-        stop, training = SharedStop(stack.enter_context(StopRequest())), plan.config.training
+        stop = SharedStop(stack.enter_context(StopRequest()))
+        with stop.request.ending_at_once():
+            if (stored := stored_config(run)) is not None:
+                config = keep_resolved(config, stored, where=run.config_path, note=say)
+                check_languages(config, is_new=stored is None)
+                text = read_text(config)
+            start = from_scratch(config, run, text.train, is_new=stored is None)
+            plan = make_plan(config, start.tokenizer.source_size, start.tokenizer.target_size)
+            on_first(lambda: run.save_config(plan.config))
+        training = plan.config.training
         with Checkpointer(
             run.checkpoints,
             keep_last=training.keep_last,

@@ -1,4 +1,4 @@
-"""Reports of training: metrics.jsonl, TensorBoard, a progress bar, and lines on standard output."""
+"""Reports of training: metrics.jsonl, TensorBoard, a progress bar or lines instead, and lines on standard output."""
 
 import contextlib
 import time
@@ -9,7 +9,7 @@ import jax
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from dragoman.messages import say
+from dragoman.messages import is_watched, say, show_seconds, tell
 from dragoman.runs.run import Run
 from dragoman.training.progress import Progress
 from dragoman.training.validation import show_scores
@@ -21,18 +21,42 @@ class Log(NamedTuple):
     run: Run
     writer: SummaryWriter
     bar: tqdm
+    steps: int
 
-    def training(self, record: dict[str, Any]) -> None:
-        """Writes the meter's record of the updates since the last one."""
+    def training(self, record: dict[str, Any], *, seconds_per_update: float) -> None:
+        """Writes the meter's record of the updates since the last one.
+
+        At a terminal, it appears beside the progress bar, and elsewhere as a line.
+        """
         self.append(record)
         for name, value in record.items():
             if name not in ("step", "time"):
                 self.writer.add_scalar(name, value, record["step"])
         share = f" ({record['utilisation']:.0%} of peak)" if "utilisation" in record else ""
-        self.bar.set_postfix_str(
+        text = (
             f"loss {record['loss']:.3f}, {record['target_tokens_per_second']:,.0f} tokens/s, "
             f"{record['device_teraflops']:.3g} TFLOP/s{share}, padding {record['padding']:.0%}"
         )
+        self.bar.set_postfix_str(text)
+        if not is_watched():
+            left = show_seconds((self.steps - record["step"]) * seconds_per_update)
+            self.tell(f"step {record['step']} of {self.steps}: {text}, {left} left")
+
+    @contextlib.contextmanager
+    def compiling(self, what: str) -> Iterator[None]:
+        """A context around work that compiles. Its time does not count for the time left."""
+        if is_watched():
+            self.bar.set_description_str(f"compiling {what}")
+        else:
+            self.tell(f"compiling {what}")
+        yield
+        self.bar.set_description_str("train")
+        self.bar.unpause()
+
+    def tell(self, text: str) -> None:
+        """Prints a line on standard error."""
+        if jax.process_index() == 0:
+            tell(text)
 
     def validation(self, progress: Progress, scores: dict[str, float]) -> None:
         """Writes the scores of the step that has just been validated."""
@@ -53,6 +77,7 @@ class Log(NamedTuple):
 def open_log(run: Run, *, step: int, steps: int) -> Iterator[Log]:
     """The log of a run that continues from a step. TensorBoard records of later steps are dropped."""
     is_first = jax.process_index() == 0
-    bar = tqdm(desc="train", total=steps, initial=step, unit="step", dynamic_ncols=True, disable=not is_first)
+    is_hidden = not (is_first and is_watched())
+    bar = tqdm(desc="train", total=steps, initial=step, unit="step", dynamic_ncols=True, disable=is_hidden)
     with bar, SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1, write_to_disk=is_first) as writer:
-        yield Log(run, writer, bar)
+        yield Log(run, writer, bar, steps)

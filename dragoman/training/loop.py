@@ -21,7 +21,7 @@ from dragoman.training.plan import Plan
 from dragoman.training.progress import Progress
 from dragoman.training.validation import Validation, show_scores
 from transformer.devices.processes import on_first
-from transformer.training.step import TrainState
+from transformer.training.step import Metrics, TrainState
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,22 @@ class Trainer:
             meter.listening(),
             raising_out_of_memory(),
             compiling(self.ahead),
+            contextlib.ExitStack() as nothing_unsaved,  # until the end of the first update, which may take long
         ):
             if progress.is_validation_due(training):  # interrupted during this validation
                 progress = self.validate_and_save(state, progress, log)
             meter.resume()
+            nothing_unsaved.enter_context(self.stop.request.ending_at_once())
             while not progress.is_done(training) and not self.stop.number:
                 batch: Batch = next(self.batches)
-                with meter.update(batch):
-                    state, metrics = self.plan.strategy.train_step(state, batch, key)
+                state, metrics = self.update(state, batch, key, meter, log)
+                nothing_unsaved.close()
                 meter.add(metrics, batch)
                 progress = progress.after_update()
                 self.stop.look()
                 log.bar.update()
                 if progress.step % training.log_every == 0 or progress.step == training.steps:
-                    log.training(meter.record(progress.step))
+                    log.training(meter.record(progress.step), seconds_per_update=meter.seconds_per_update)
                 if progress.is_validation_due(training):
                     meter.pause()
                     progress = self.validate_and_save(state, progress, log)
@@ -73,6 +75,20 @@ class Trainer:
                     self.save(state, progress, None)
         say(meter.summary())
         return progress
+
+    def update(
+        self, state: TrainState, batch: Batch, key: jax.Array, meter: Meter, log: Log
+    ) -> tuple[TrainState, Metrics]:
+        """The state and the metrics after an update. Waits for the first update of each shape, which compiles."""
+        if not meter.is_new(batch):
+            with meter.update(batch):
+                return self.plan.strategy.train_step(state, batch, key)
+        number, (rows, length) = len(meter.compilations.seen) + 1, batch.target_inputs.shape
+        with log.compiling(f"shape {number} of {meter.compilations.shapes}, {rows} rows of {length} tokens"):
+            with meter.update(batch):
+                state, metrics = self.plan.strategy.train_step(state, batch, key)
+            jax.block_until_ready(metrics)
+        return state, metrics
 
     def new_meter(self) -> Meter:
         """A meter for the plan's updates."""

@@ -18,6 +18,17 @@ from transformer.devices.flops import TERA, known_peak, update_flops
 from transformer.model import BatchSize
 from transformer.training.step import Metrics
 
+IN_FLIGHT = 4
+"""Updates that a device may still have to compute when the next one is given to it.
+
+Enough to keep it busy. JAX allows 32 on a CPU, but all of them must end before a request to stop can be obeyed.
+"""
+
+
+def shape_of(batch: Batch) -> tuple[int, ...]:
+    """The rows, source length and target length of a batch."""
+    return (*batch.source.shape, batch.target_inputs.shape[1])
+
 
 def check_finite(metrics: Metrics, step: int) -> None:
     """InputError if the loss or the gradient norm is not finite."""
@@ -51,26 +62,30 @@ class Meter:
         self.compilations = Compilations("train_step", shapes, warn=warn)
         self.pending: list[tuple[Metrics, int, int]] = []  # with the lengths of source and target rows
         self.seconds, self.start, self.compiled = 0.0, time.perf_counter(), 0.0
+        self.seconds_per_update = 0.0  # of the updates in the last record
 
     def listening(self) -> contextlib.AbstractContextManager[None]:
         """A context around all updates that counts compilations."""
         return self.compilations.listening()
 
+    def is_new(self, batch: Batch) -> bool:
+        """Whether no update of this batch's shape has been computed, so that the next one compiles its program."""
+        return shape_of(batch) not in self.compilations.seen
+
     @contextlib.contextmanager
     def update(self, batch: Batch) -> Iterator[None]:
         """A context around one update that excludes compilation from training time. Afterwards, `add` its metrics."""
-        shape = (*batch.source.shape, batch.target_inputs.shape[1])
-        if (
-            shape not in self.compilations.seen
-        ):  # otherwise earlier updates would run during the compilation and seem faster
+        if self.is_new(batch):  # otherwise earlier updates would run during the compilation and seem faster
             self.pause()
             self.resume()
-        with self.compilations.call(shape):
+        with self.compilations.call(shape_of(batch)):
             yield
 
     def add(self, metrics: Metrics, batch: Batch) -> None:
-        """Keeps the metrics of an update, still on the device."""
+        """Keeps the metrics of an update, still on the device. Waits while more than IN_FLIGHT are unfinished."""
         self.pending.append((metrics, batch.source.shape[1], batch.target_inputs.shape[1]))
+        if len(self.pending) > IN_FLIGHT:
+            jax.block_until_ready(self.pending[-1 - IN_FLIGHT][0])
 
     def pause(self) -> None:
         """Waits for all updates so far, then stops the clock, because validation is not training time."""
@@ -90,6 +105,7 @@ class Meter:
         compiling, self.compiled = self.compilations.seconds - self.compiled, self.compilations.seconds
         teraflops = self.flops(rows) / TERA / self.devices / (self.seconds - compiling)
         seconds, self.seconds, self.pending = self.seconds - compiling, 0.0, []
+        self.seconds_per_update = seconds / len(rows)
         self.resume()
         tokens, padded = sum(row.tokens for row in rows), sum(row.padded_tokens for row in rows)
         return {
