@@ -100,8 +100,10 @@ class DataConfig(Knobs):
         '.gz or .xz; empty: train.LANGUAGE in the directory; tfds: splits, such as [["train[1%:]"]]',
     )
     train_weights: list[float] = Field([], description="files: how often to draw from each corpus; empty: by size")
-    validation: list[list[str]] = Field([], description="as train; empty: validation, valid, val or dev")
-    test: list[list[str]] = Field([], description="as train; empty: test")
+    validation: list[list[str]] = knob(
+        [], description="as train; empty: validation, valid, val or dev", on_resume="free"
+    )
+    test: list[list[str]] = knob([], description="as train; empty: test", on_resume="free")
     dataset: str = Field("", description="tfds: name and config, such as wmt14_translate/de-en")
     source_version: str = Field("k", description="bible: key of the source version")
     target_version: str = Field("e", description="bible: key of the target version")

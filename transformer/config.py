@@ -161,20 +161,28 @@ class TrainingConfig(Knobs):
     label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="probability spread evenly over the vocabulary (V)")
     log_every: int = knob(100, ge=1, description="updates between lines in metrics.jsonl", on_resume="free")
     save_every: int = knob(1000, ge=1, description="updates between checkpoints", on_resume="free")
-    validate_every: int = Field(1000, ge=1, description="updates between validations, each followed by a checkpoint")
+    validate_every: int = knob(
+        1000, ge=1, description="updates between validations, each followed by a checkpoint", on_resume="free"
+    )
     metric: Literal["bleu", "chrf", "ter", "bleu_lowercased_tokenized"] = knob(
         "bleu",
         description="validation score that selects checkpoints to keep and average, and decides early stopping",
+        on_resume="free",
         before="bleu",
     )
     patience: int = knob(
-        0, ge=0, description="stop after this many validations without a better score; 0: never", on_resume="free"
+        0,
+        ge=0,
+        description="stop after this many validations in a row with neither a better score nor a lower loss; 0: never",
+        on_resume="free",
     )
     keep_last: int = knob(2, ge=1, description="number of newest checkpoints to keep", on_resume="free")
     keep_best: int = knob(
         5, ge=0, description="number of best checkpoints to keep, and to average at the end", on_resume="free"
     )
-    validation_sentences: int = Field(0, ge=0, description="validate on the first pairs only, this many; 0: all")
+    validation_sentences: int = knob(
+        0, ge=0, description="validate on the first pairs only, this many; 0: all", on_resume="free"
+    )
 
     @model_validator(mode="after")
     def check(self) -> "TrainingConfig":

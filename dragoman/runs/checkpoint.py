@@ -32,7 +32,7 @@ import numpy as np
 from data.errors import InputError
 from dragoman.files import flush
 from dragoman.runs.manifest import FORMAT, Manifest, list_files, read_manifest, verify, write_manifest
-from dragoman.runs.selection import AVERAGE, first_good, goodness, steps
+from dragoman.runs.selection import AVERAGE, current_set, first_good, goodness, is_comparable, steps
 from dragoman.runs.storage import (
     Arrays,
     Tree,
@@ -85,14 +85,27 @@ class Checkpointer:
         *,
         progress: dict[str, Any],
         validation: dict[str, float] | None = None,
+        validation_set: str | None = None,
     ) -> None:
-        """Copy the arrays, then write them in the background; the originals may be donated when this returns."""
-        arrays = {"parameters": to_host(parameters), "optimizer": to_host(optimizer)}
-        self._start(str(step), arrays, {"step": step, "averaged": [], "progress": progress, "validation": validation})
+        """Copy the arrays, then write them in the background; the originals may be donated when this returns.
 
-    def save_average(self, parameters: Tree, *, steps: Sequence[int], validation: dict[str, float] | None) -> None:
+        `validation_set` is a hash of what the validation scores are measured on.
+        """
+        arrays = {"parameters": to_host(parameters), "optimizer": to_host(optimizer)}
+        about = {"step": step, "averaged": [], "progress": progress, "validation": validation}
+        self._start(str(step), arrays, about | {"validation_set": validation_set})
+
+    def save_average(
+        self,
+        parameters: Tree,
+        *,
+        steps: Sequence[int],
+        validation: dict[str, float] | None,
+        validation_set: str | None = None,
+    ) -> None:
         """As `save`, for the only average of several steps. It is never pruned, and training cannot resume from it."""
         about = {"step": max(steps), "averaged": sorted(steps), "progress": {}, "validation": validation}
+        about["validation_set"] = validation_set
         self._start(AVERAGE, {"parameters": to_host(parameters)}, about)
 
     def wait(self) -> None:
@@ -171,18 +184,24 @@ class Checkpointer:
 
     def _prune(self, newest: int) -> None:
         """Delete all steps except the newest and those with the best validation scores; damaged ones stay."""
-        scores = {step: score for step in steps(self.directory) if (score := self._score(step)) is not None}
-        known = [step for step in scores if step <= newest]  # later ones are damaged, and training will overwrite them
-        by_score = sorted((step for step in known if scores[step] > -math.inf), key=lambda step: (-scores[step], -step))
+        manifests = {step: found for step in steps(self.directory) if (found := self._manifest(step)) is not None}
+        known = [step for step in manifests if step <= newest]  # later ones are damaged: training will overwrite them
+        current = current_set([manifests[step] for step in known])
+        ranks = {
+            step: (is_comparable(manifests[step], current), goodness(manifests[step], self.metric), step)
+            for step in known
+        }
+        scored = [step for step in known if ranks[step][1] > -math.inf]
+        by_score = sorted(scored, key=lambda step: ranks[step], reverse=True)  # those of another validation set last
         kept = {newest, *known[-self.keep_last :], *by_score[: self.keep_best]}
         for step in known:
             if step not in kept:
                 self._remove(self.directory / str(step))
 
-    def _score(self, step: int) -> float | None:
-        """The `goodness` of a step, or None if its manifest is damaged."""
+    def _manifest(self, step: int) -> Manifest | None:
+        """The manifest of a step, or None if it is damaged."""
         try:
-            return goodness(read_manifest(self.directory / str(step)), self.metric)
+            return read_manifest(self.directory / str(step))
         except InputError:
             return None
 

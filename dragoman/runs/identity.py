@@ -42,6 +42,33 @@ def check_planned_steps(manifest: Manifest, config: Config, *, where: Path) -> N
     check_config(config.with_training({"steps": planned}), config, where=where)
 
 
+def fixed_knobs(config: Config) -> dict[str, Any]:
+    """The value of each knob that must not change when a run resumes, by its first dotted name."""
+    values = flatten(config)
+    return {first_name(key): values[key] for key in KNOBS if why_fixed(key, config) is not None}
+
+
+def first_name(key: str) -> str:
+    """The first dotted name of a knob, which stored states use."""
+    section, name = key.split(".")
+    return f"{section}.{SECTIONS[section].facts()[name].get('formerly', name)}"
+
+
+def check_knobs(manifest: Manifest, config: Config, *, where: Path) -> None:
+    """InputError names the first fixed knob that differs from the one a checkpoint was trained with.
+
+    This detects a knob edited in the run's own config.toml. Checkpoints of version 0.1.0 do not record knobs.
+    """
+    trained, now = manifest.progress.get("knobs", {}), fixed_knobs(config)
+    for key in KNOBS:
+        name = first_name(key)
+        if name in now and trained.get(name, now[name]) != now[name]:
+            raise InputError(
+                f"{where}: was trained with {key} {quote(trained[name])}, found {quote(now[name])}: "
+                f"{why_fixed(key, config)}set it back, or start another run with --run"
+            )
+
+
 def flatten(config: Config) -> dict[str, Any]:
     """The value of each knob, by its dotted key."""
     return {

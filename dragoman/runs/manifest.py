@@ -39,6 +39,9 @@ class Manifest(Section):
     parameters_sha256: str = Field(description="SHA-256 over path, dtype, shape and bytes of each parameter, by path")
     optimizer_sha256: str | None = Field(description="the same for the optimizer state; null if there is none")
     validation: dict[str, float] | None = Field(description="validation scores, by metric; null if not validated")
+    validation_set: str | None = Field(
+        default=None, description="hash of what the scores are measured on; null in runs of earlier versions"
+    )
     progress: dict[str, Any] = Field(description="the position in the data and whatever else training needs to resume")
     files: list[File] = Field(description="every file of the checkpoint except the manifest")
 

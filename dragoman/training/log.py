@@ -63,7 +63,7 @@ class Log(NamedTuple):
         self.append({"step": progress.step, "time": time.time(), **scores})
         for name, value in scores.items():
             self.writer.add_scalar(f"validation/{name}", value, progress.step)
-        marker = "" if progress.stale else "  (best)"
+        marker = "  (best)" if progress.is_best else ""
         say(f"step {progress.step}: validation loss {scores['loss']:.3f}, {show_scores(scores)}{marker}")
         self.bar.unpause()
 

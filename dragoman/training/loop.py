@@ -10,6 +10,7 @@ import jax
 from data.batch import Batch
 from dragoman.messages import say, warn
 from dragoman.runs.checkpoint import Checkpointer, average
+from dragoman.runs.identity import fixed_knobs
 from dragoman.runs.run import Run
 from dragoman.runs.selection import best_steps
 from dragoman.signals import Interrupted, SharedStop
@@ -74,6 +75,8 @@ class Trainer:
                 elif progress.step % training.save_every == 0 or self.stop.number:
                     self.save(state, progress, None)
         say(meter.summary())
+        if why := progress.why_ended(training):
+            say(why)
         return progress
 
     def update(
@@ -110,18 +113,24 @@ class Trainer:
             scores = self.validation.scores(state)
         if scores is not None:
             training = self.plan.config.training
-            progress = progress.after_validation(scores[training.metric], training)
+            progress = progress.after_validation(scores, training)
             log.validation(progress, scores)
         self.save(state, progress, scores)
         return progress
 
     def save(self, state: TrainState, progress: Progress, validation: dict[str, float] | None) -> None:
         """Saves the state, with the matching position in the data."""
-        saved = self.plan.strategy.saved(state)
-        remembered = {"data": self.batches.get_state(), "best": progress.best, "stale": progress.stale}
-        remembered["planned_steps"] = self.plan.config.training.steps
+        saved, config = self.plan.strategy.saved(state), self.plan.config
+        remembered = {name: value for name, value in progress._asdict().items() if name not in ("step", "is_validated")}
+        remembered |= {"data": self.batches.get_state(), "metric": config.training.metric}
+        remembered |= {"planned_steps": config.training.steps, "knobs": fixed_knobs(config)}
         self.checkpointer.save(
-            progress.step, saved.parameters, saved.optimizer, progress=remembered, validation=validation
+            progress.step,
+            saved.parameters,
+            saved.optimizer,
+            progress=remembered,
+            validation=validation,
+            validation_set=self.validation.identity,
         )
 
     def average_best(self) -> None:
@@ -132,7 +141,12 @@ class Trainer:
             return
         parameters = average(kept)
         scores = self.validation.translation_scores(parameters)
-        self.checkpointer.save_average(parameters, steps=[int(path.name) for path in kept], validation=scores)
+        self.checkpointer.save_average(
+            parameters,
+            steps=[int(path.name) for path in kept],
+            validation=scores,
+            validation_set=self.validation.identity,
+        )
         names = ", ".join(path.name for path in kept)
         say(f"average of steps {names}: validation {show_scores(scores)}")
 

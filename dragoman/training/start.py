@@ -21,8 +21,8 @@ from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from data.vocabulary.vectors import read_vectors
 from dragoman.messages import say, warn
 from dragoman.runs.checkpoint import restore_optimizer, restore_parameters
-from dragoman.runs.identity import check_hashes, check_planned_steps
-from dragoman.runs.manifest import read_manifest, verify
+from dragoman.runs.identity import check_hashes, check_knobs, check_planned_steps
+from dragoman.runs.manifest import Manifest, read_manifest, verify
 from dragoman.runs.run import Run
 from dragoman.runs.selection import latest, steps
 from dragoman.training.loop import Trainer
@@ -100,17 +100,32 @@ def first_state(trainer: Trainer, start: Start) -> tuple[TrainState, Progress]:
     directory = run.checkpoints / name
     # Process 0 has just verified every file, in `find_checkpoint`.
     manifest = verify(directory) if jax.process_index() else read_manifest(directory)
-    check_hashes(manifest, trainer.checkpointer.hashes, where=directory)
     check_planned_steps(manifest, trainer.plan.config, where=directory)
+    check_knobs(manifest, trainer.plan.config, where=directory)
+    check_hashes(manifest, trainer.checkpointer.hashes, where=directory)
     template = strategy.template(trainer.plan.abstract_parameters)
     parameters = restore_parameters(directory, template.parameters, verified=manifest)
     optimizer = restore_optimizer(directory, template.optimizer, verified=manifest)
     trainer.batches.set_state(manifest.progress["data"])
-    best, stale = manifest.progress["best"], manifest.progress["stale"]
-    progress = Progress(manifest.step, best, stale, is_validated=manifest.validation is not None)
+    progress = progress_of(manifest, trainer)
     on_first(lambda: run.cut_metrics(progress.step))
     say(f"resuming at step {progress.step}")
     return strategy.restore(parameters, optimizer, progress.step), progress
+
+
+def progress_of(manifest: Manifest, trainer: Trainer) -> Progress:
+    """The progress that a checkpoint records. Its scores are dropped, with a line, if validation has changed since."""
+    names = ("best", "stale", "best_step", "lowest_loss", "lowest_step")
+    recorded = {name: manifest.progress[name] for name in names if name in manifest.progress}
+    progress = Progress(manifest.step, is_validated=manifest.validation is not None, **recorded)
+    metric = trainer.plan.config.training.metric
+    if manifest.validation_set not in (None, trainer.validation.identity):
+        say("the validation set or its search has changed: scores from here on are not compared with earlier ones")
+    elif manifest.progress.get("metric", metric) != metric:
+        say(f"scores are compared by training.metric {metric} from here on")
+    else:
+        return progress
+    return progress.without_scores()
 
 
 def find_checkpoint(run: Run) -> str | None:

@@ -1,11 +1,14 @@
 """Scores a model on held-out pairs: its loss, and the scores of its translations."""
 
+import functools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.batch import Batch, Pair
 from data.batching.pipeline import evaluation_batches
 from data.errors import InputError
+from data.sources.corpus import fingerprint_of
 from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.evaluation.metrics import METRICS, Score
@@ -35,6 +38,15 @@ class Validation:
         """The loss and the scores of translations. Raises Interrupted after a request to stop."""
         parameters = whole(self.plan.strategy.saved(state).parameters)
         return {"loss": self.loss(state), **self.translation_scores(parameters)}
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """A hash of the validation pairs and the search: scores on another set, or by another search, differ."""
+        search = {
+            name: x for name, x in self.plan.config.decoding.identity("changes_translation").items() if name != "rows"
+        }
+        texts = (text for pair in self.pairs for text in pair)
+        return fingerprint_of([json.dumps(search, sort_keys=True), *texts])
 
     def loss(self, state: TrainState) -> float:
         """Cross-entropy in nats per real target token, including EOS."""

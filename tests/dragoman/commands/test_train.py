@@ -190,13 +190,37 @@ def test_after_a_flipped_bit_training_resumes_one_step_earlier_and_translation_i
     assert fingerprints(run)["20"] == fingerprints(finished)["20"]
 
 
-def test_training_stops_when_validation_no_longer_improves(recipe, tmp_path):
+def test_training_stops_when_validation_no_longer_improves(recipe, tmp_path, capsys):
     patient = ["--training.patience", "1", "--training.steps", "400", "--training.validate_every", "4"]
     assert train_command.main([str(recipe), "--run", str(tmp_path / "run"), *patient]) == 0
-    scores = [record["bleu"] for record in Run(tmp_path / "run").read_metrics() if "bleu" in record]
-    assert scores[-1] <= max(scores[:-1])
+    records = [record for record in Run(tmp_path / "run").read_metrics() if "bleu" in record]
+    scores, losses = [[record[name] for record in records] for name in ("bleu", "loss")]
+    improves = [scores[n] > max(scores[:n]) or losses[n] < min(losses[:n]) for n in range(1, len(records))]
+    assert improves == [True] * (len(records) - 2) + [False]
     assert len(scores) < 100
-    assert all(later > max(scores[:n]) for n, later in enumerate(scores[1:-1], start=1))
+    best = scores.index(max(scores))
+    assert f"stopped early at step {records[-1]['step']} of 400: no better BLEU than {scores[best]:.2f} (step " in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_run_goes_on_with_another_validation_to_the_same_parameters(finished, recipe, tmp_path, capsys):
+    """How a run is validated does not change what is learned. Scores of before are of another set."""
+    for language in ("en", "de"):
+        text = (recipe.parent / f"train.{language}").read_text().split("\n")[:6]
+        (tmp_path / f"other.{language}").write_text("\n".join(text) + "\n")
+    command, run = [str(recipe), "--run", str(tmp_path / "run")], Run(tmp_path / "run")
+    assert train_command.main([*command, "--training.steps", "8"]) == 0
+    first = verify(run.checkpoints / "8")
+    other = [["--data.validation", f'[["{tmp_path}/other.en", "{tmp_path}/other.de"]]'], ["--training.metric", "chrf"]]
+    assert train_command.main([*command, "--training.validate_every", "4", *other[0], *other[1]]) == 0
+    assert "the validation set or its search has changed: " in capsys.readouterr().out
+    assert fingerprints(run)["20"] == fingerprints(finished)["20"]
+    last = verify(run.checkpoints / "20")
+    assert first.validation_set != last.validation_set
+    found = {record["step"]: record["chrf"] for record in run.read_metrics() if "bleu" in record}
+    assert list(found) == [8, 12, 16, 20]  # also where training went on
+    assert last.progress["best"] == max(found.values())
 
 
 def test_the_named_metric_is_logged_chooses_checkpoints_and_stops_training(recipe, tmp_path, capsys):

@@ -397,6 +397,37 @@ def test_pruning_keeps_the_newest_the_best_and_the_average(tmp_path: Path) -> No
     assert refusal(restore_optimizer, tmp_path / "average", x) == message
 
 
+def test_scores_on_another_validation_set_are_not_compared(tmp_path: Path) -> None:
+    """The old best ones stay until as many have been scored on the new set, but nothing is chosen from them."""
+    x = {"x": jnp.ones(2)}
+    validations = [
+        (40.0, "old"),
+        (50.0, "old"),
+        (60.0, None),
+        (10.0, "new"),
+        (20.0, "new"),
+        (None, "new"),
+        (15.0, "new"),
+    ]
+    kept, chosen = [], []
+    with Checkpointer(tmp_path, keep_last=1, keep_best=2, hashes=HASHES) as checkpointer:
+        for step, (bleu, name) in enumerate(validations, start=1):
+            validation = None if bleu is None else {"bleu": bleu}
+            checkpointer.save(step, x, x, progress={}, validation=validation, validation_set=name)
+            checkpointer.wait()
+            kept.append(steps(tmp_path))
+            chosen.append(best(tmp_path, metric="bleu", warn=pytest.fail))
+            if step == 2:
+                checkpointer.save_average(x, steps=[1, 2], validation={"bleu": 70.0}, validation_set="old")
+    assert kept == [[1], [1, 2], [2, 3], [3, 4], [3, 5], [3, 5, 6], [3, 5, 7]]
+    # Step 3 is of an earlier version, which did not record the set.
+    assert [path and path.name for path in chosen] == ["1", "2", "average", "3", "3", "3", "3"]
+    assert [path.name for path in best_steps(tmp_path, 9, metric="bleu", warn=pytest.fail)] == ["3", "5", "7"]
+    forge(tmp_path / "3", validation_set="old")
+    assert best(tmp_path, metric="bleu", warn=pytest.fail) == tmp_path / "5"
+    assert [path.name for path in best_steps(tmp_path, 9, metric="bleu", warn=pytest.fail)] == ["5", "7"]
+
+
 def test_a_new_checkpoint_is_kept_even_if_a_later_one_is_damaged(original: Path, tmp_path: Path) -> None:
     for step in ("10", "200"):
         shutil.copytree(original, tmp_path / step)

@@ -1,5 +1,6 @@
 """The identity of a run: knobs declare what they determine, and later versions respect it."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,14 @@ import pytest
 from data.config import Facts, knob
 from data.errors import InputError
 from dragoman.runs import recipe
-from dragoman.runs.identity import check_config, check_hashes, check_planned_steps, config_hash
+from dragoman.runs.identity import (
+    check_config,
+    check_hashes,
+    check_knobs,
+    check_planned_steps,
+    config_hash,
+    fixed_knobs,
+)
 from dragoman.runs.manifest import FORMAT, Manifest, read_manifest
 from dragoman.runs.recipe import KNOBS, RENAMED, SECTIONS, read_recipe, read_stored, toml_text
 from dragoman.runs.run import Run
@@ -162,7 +170,7 @@ def test_a_saved_place_in_the_data_keeps_the_names_of_version_0_1_0() -> None:
     assert {name: signature[name] for name in identity} == identity
 
 
-def planned(steps: dict[str, int]) -> Manifest:
+def planned(steps: dict[str, Any]) -> Manifest:
     golden = read_manifest(GOLDEN / "checkpoints" / "600")
     return golden.model_copy(update={"progress": steps})
 
@@ -185,6 +193,29 @@ def test_steps_may_change_on_resume_except_under_the_cosine_schedule(tmp_path: P
     with pytest.raises(InputError) as caught:
         check_planned_steps(planned({"planned_steps": 9}), cosine[1], where=tmp_path)
     assert str(caught.value) == message
+
+
+def test_a_fixed_knob_edited_in_the_runs_own_config_is_noticed(tmp_path: Path) -> None:
+    """Only the checkpoint reveals it. Free knobs may be edited, and a checkpoint of version 0.1.0 records nothing."""
+    trained = config(training={"schedule": "cosine"}, data={"maximum_side_ratio": 3.0})
+    manifest = planned({"knobs": json.loads(json.dumps(fixed_knobs(trained)))})
+    free = trained.with_training({"validate_every": 5, "log_every": 1, "metric": "chrf", "validation_sentences": 7})
+    free = free.model_copy(update={"data": free.data.model_copy(update={"validation": [["a", "b"]], "test": [["c"]]})})
+    for same in (trained, free):
+        check_knobs(manifest, same, where=tmp_path)
+    check_knobs(planned({}), config(training={"learning_rate": 0.5}), where=tmp_path)
+    edits = {"training": {"learning_rate": 0.5}, "model": {"dropout": 0.3}, "data": {"maximum_side_ratio": 2.0}}
+    for section, changes in edits.items():
+        edited = trained.model_copy(update={section: getattr(trained, section).model_copy(update=changes)})
+        (name, now), before = *changes.items(), getattr(getattr(trained, section), next(iter(changes)))
+        with pytest.raises(InputError) as caught:
+            check_knobs(manifest, edited, where=tmp_path)
+        assert str(caught.value) == (
+            f"{tmp_path}: was trained with {section}.{name} {before}, found {now}: "
+            "set it back, or start another run with --run"
+        )
+    with pytest.raises(InputError, match=r"training\.steps 100000, found 7: the cosine schedule falls to 0 at"):
+        check_knobs(manifest, trained.with_training({"steps": 7}), where=tmp_path)
 
 
 def test_a_run_resumes_with_other_lengths_devices_and_search_only(tmp_path: Path) -> None:

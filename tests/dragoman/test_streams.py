@@ -1,0 +1,104 @@
+"""Reports go on when their terminal, pipe or disk does not, and lines of progress are few where nobody watches."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dragoman import messages
+from dragoman.messages import ProgressBar, show_seconds
+from tests.support.paths import ROOT
+
+TALKATIVE = """
+import sys
+from dragoman.streams import keep_reporting
+keep_reporting(output={output})
+from dragoman.messages import say, tell, warn
+for number in range(3):
+    say(f"{{number}} größer"); tell("told"); warn("warned")
+open(sys.argv[1], "w").write("done")
+"""
+
+
+def talk(tmp_path: Path, *, output: bool = True, **streams: object) -> tuple[int, bool]:
+    """The exit status of a program that reports, and whether it got to its end."""
+    script = TALKATIVE.format(output=output)
+    process = subprocess.Popen([sys.executable, "-c", script, tmp_path / "end"], cwd=ROOT, **streams)  # type: ignore[call-overload]
+    return process.wait(30), (tmp_path / "end").exists()
+
+
+def test_a_report_goes_on_when_its_terminal_is_gone(tmp_path: Path) -> None:
+    main, terminal = os.openpty()
+    os.close(main)
+    assert talk(tmp_path, stdout=terminal, stderr=terminal) == (0, True)
+    os.close(terminal)
+
+
+def test_a_report_goes_on_when_its_reader_or_its_disk_is_gone(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open("/dev/full", "wb") as full:
+        assert talk(tmp_path, stdout=write, stderr=full) == (0, True)
+    os.close(write)
+
+
+def test_output_that_is_no_report_still_fails_when_its_reader_is_gone(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    assert talk(tmp_path, output=False, stdout=write, stderr=subprocess.DEVNULL)[1] is False
+    os.close(write)
+
+
+def test_a_report_is_readable_in_any_locale_and_closed_streams_harm_no_file(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+        assert talk(tmp_path, stdout=out, stderr=subprocess.STDOUT, env=environment) == (0, True)
+    assert (tmp_path / "out").read_text().startswith("0 gr\\xf6\\xdfer\ntold\nwarning: warned\n1 gr")
+    script = TALKATIVE.format(output=True)
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" "$2" <&- >&- 2>&-', sys.executable, script, tmp_path / "closed"],
+        check=False,
+        cwd=ROOT,
+    )
+    assert (done.returncode, (tmp_path / "closed").read_text()) == (0, "done")
+
+
+def test_progress_in_a_log_is_a_few_lines_at_growing_intervals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job of an hour, 10 lines a second: after 10 s, 30 s, 70 s, ..., 1,270 s, and then every 640 s."""
+    now = [0.0]
+    monkeypatch.setattr(messages.time, "monotonic", lambda: now[0])
+    with ProgressBar("translate", total=36000, done=0) as progress:
+        for _ in range(3600):
+            now[0] += 1.0
+            progress.add(lines=10, tokens=200)
+    lines = capsys.readouterr().err.split("\n")[:-1]
+    assert lines[0] == "translate: 100 of 36,000 lines, 10.0 lines/s, 200 tokens/s, 60 min left"
+    assert [int(line.split()[1].replace(",", "")) // 10 for line in lines] == [
+        10,
+        30,
+        70,
+        150,
+        310,
+        630,
+        1270,
+        1910,
+        2550,
+        3190,
+    ]
+    assert not any("\r" in line for line in lines)
+
+
+def test_a_short_job_reports_no_progress_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar("validate", total=5000) as progress:
+        progress.add(lines=5000, tokens=9)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_time_is_shown_as_people_say_it() -> None:
+    assert [show_seconds(seconds) for seconds in (0, 45.4, 89, 90, 720, 5399, 5400, 36000)] == [
+        "0 s", "45 s", "89 s", "2 min", "12 min", "90 min", "1.5 h", "10.0 h",
+    ]  # fmt: skip
