@@ -14,6 +14,7 @@ class Facts(TypedDict, total=False):
     orders_batches: bool  # would a saved position in the training data be wrong under another value?
     export: Literal["carried", "default_only", "unused"]  # of a decoding knob: how exports treat it
     before: Any  # of a knob added after version 0.1.0: the value that runs had in effect before
+    default_before: Any  # of a knob whose default has changed since version 0.1.0: the default until then
     formerly: str  # of a renamed knob: its first name, which recipes may use and stored states always use
 
 
@@ -156,10 +157,18 @@ class DataConfig(Knobs):
     drop_duplicates: bool = knob(False, description="drop duplicate pairs of the training set", orders_batches=True)
 
     batching: Literal["packed", "bucketed"] = knob(
-        "bucketed",
-        description="packed: several pairs a row, one shape (GPU, TPU); bucketed: one pair a row, rows of "
-        "similar length together, few shapes (CPU)",
+        "packed",
+        description="packed: several pairs a row, all rows of one length, so that one program is compiled; bucketed: "
+        "one pair a row, batches of rows of similar length, and a program for each length",
         orders_batches=True,
+        default_before="bucketed",
+    )
+    buckets: int = knob(
+        6,
+        ge=0,
+        description="bucketed: largest number of row lengths; 0: no limit, lengths in steps of at least 4",
+        orders_batches=True,
+        before=0,
     )
     row_length: int = knob(
         128,

@@ -1,5 +1,6 @@
 """Rows of pairs, from their sizes alone. Packed rows hold several pairs; bucketed rows hold one, in few lengths."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,8 +16,15 @@ SHORTEST = 8
 OPEN_ROWS = 64
 
 
-def bucket_lengths(row_length: int) -> list[int]:
-    """The lengths of bucketed rows, in steps of at least 4 that grow: 8 12 16 20 24 28 32 40 ... row_length."""
+def bucket_lengths(row_length: int, count: int) -> list[int]:
+    """At most `count` lengths of bucketed rows, which grow by about the same factor: 4 up to 64 -> 8 16 32 64.
+
+    With a count of 0, in steps of at least 4 that grow: 8 12 16 20 24 28 32 40 ... row_length.
+    """
+    if count:
+        factor = (row_length / SHORTEST) ** (1 / max(1, count - 1))
+        exact = [row_length / factor**n for n in range(1, count)]
+        return sorted({row_length, *(min(row_length, 4 * math.ceil(length / 4 - 1e-9)) for length in exact)})
     lengths = [SHORTEST]
     while lengths[-1] < row_length:
         lengths.append(lengths[-1] + max(4, lengths[-1] // 16 * 4))
@@ -92,7 +100,7 @@ class OpenRows:
 
 def batch_shapes(config: DataConfig, *, batch_tokens: int) -> list[tuple[int, int, int]]:
     """Every (rows, source length, target length) of a batch, with as many rows as fit in `batch_tokens`."""
-    lengths = [config.row_length] if config.batching == "packed" else bucket_lengths(config.row_length)
+    lengths = [config.row_length] if config.batching == "packed" else bucket_lengths(config.row_length, config.buckets)
     if batch_tokens < config.row_length:
         raise InputError(
             f"training.batch_tokens is {batch_tokens}, too few for one row of data.row_length {config.row_length}: "
@@ -130,7 +138,7 @@ def group_rows(sizes: Sizes, config: DataConfig) -> dict[int, Ragged]:
     """
     if config.batching == "packed":
         return {config.row_length: pack(sizes, config.row_length)}
-    lengths = bucket_lengths(config.row_length)
+    lengths = bucket_lengths(config.row_length, config.buckets)
     bucket_of = np.searchsorted(lengths, sizes.max(axis=1))
     groups = [np.flatnonzero(bucket_of == number) for number in range(len(lengths))]
     return {length: Ragged(group, np.arange(len(group) + 1)) for length, group in zip(lengths, groups, strict=True)}

@@ -162,8 +162,8 @@ def train(config: Config, run: Run) -> int:
         with stop.request.ending_at_once():
             if (stored := stored_config(run)) is not None:
                 config = keep_resolved(config, stored, where=run.config_path, note=say)
-                check_languages(config, is_new=stored is None)
-                text = read_text(config)
+            check_languages(config, is_new=stored is None)
+            text = read_text(config)
             start = from_scratch(config, run, text.train, is_new=stored is None)
             plan = make_plan(config, start.tokenizer.source_size, start.tokenizer.target_size)
             on_first(lambda: run.save_config(plan.config))

@@ -18,6 +18,9 @@ from transformer.model import abstract
 RESERVE = 0.1
 """The fraction of a device's memory that "auto" leaves free, for the search during validation and as a margin."""
 
+CERTAIN = 0.25
+"""The fraction of a device's memory up to which a rough estimate of an update decides that it fits."""
+
 GIB = 2**30
 
 ADVICE = "set a shorter data.row_length, a smaller model, devices.fsdp, or model.rematerialize on a GPU or TPU"
@@ -60,11 +63,36 @@ def device_memory() -> int:
 
 
 def available_memory() -> int:
-    """Bytes available without swapping, as estimated by Linux; on other systems, the machine's total memory."""
+    """Bytes available without swapping, as estimated by Linux; on other systems, the machine's total memory.
+
+    In a container or a cluster's job, not more than what its control groups leave.
+    """
     path = Path("/proc/meminfo")
     if path.exists() and (found := re.search(r"MemAvailable:\s*(\d+) kB", path.read_text(encoding="ascii"))):
-        return int(found[1]) * 1024
+        return min(int(found[1]) * 1024, *group_memory())
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[int]:
+    """Bytes that each limited control group (version 2) of this process has left, from the innermost outwards.
+
+    Pages of files count as free, because the kernel drops them when memory is short.
+    """
+    try:
+        found = re.search(r"^0::/(.*)$", own.read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        return []
+    group, left = root / (found[1] if found else ""), []
+    for directory in (group, *group.parents):
+        try:
+            limit = (directory / "memory.max").read_text(encoding="ascii").strip()
+            used = int((directory / "memory.current").read_text(encoding="ascii"))
+            files = re.search(r"^inactive_file (\d+)$", (directory / "memory.stat").read_text("ascii"), re.MULTILINE)
+        except (OSError, ValueError):
+            continue
+        if limit.isdecimal():
+            left.append(max(0, int(limit) - used + int(files[1] if files else 0)))
+    return left
 
 
 def planned_memory(program: jax.stages.Compiled) -> int:
@@ -113,6 +141,62 @@ def largest_update(config: Config, *, source_vocabulary: int, target_vocabulary:
         f"{device_kind()}: an update of one row of data.row_length {length} for each device does not fit its "
         f"{available / GIB:.2f} GiB: {ADVICE}"
     )
+
+
+def check_update(config: Config, *, source_vocabulary: int, target_vocabulary: int, available: int) -> None:
+    """InputError if an update cannot fit the `available` bytes of a device; it says how large an update would.
+
+    A small update passes by a rough estimate. Otherwise the update is compiled; one that is far too large is compiled
+    with fewer rows, from which the memory of all rows follows, because it grows in proportion to them.
+    """
+    graph, parameters = abstract(config.model, source_vocabulary, target_vocabulary)
+    strategy = STRATEGIES[config.devices.strategy](graph, config)
+    fewest, length, tokens = (
+        strategy.row_devices * config.training.accumulation,
+        config.data.row_length,
+        batch_tokens(config),
+    )
+    rows = max(1, tokens // length // fewest) * fewest
+    rough = rough_activations(config) * (rows // fewest) * length
+    if rough <= CERTAIN * available:
+        return
+    fewer = max(1, min(rows // fewest, int(rows // fewest * available / rough))) * fewest
+    try:
+        with raising_out_of_memory():
+            measured = planned_memory(strategy.compile(parameters, fewer, length))
+    except OutOfMemory:
+        measured = available + 1
+    fixed = min(measured, 16 * sum(leaf.size for leaf in jax.tree.leaves(parameters)) // config.devices.fsdp)
+    needed = fixed + (measured - fixed) * rows // fewer
+    if needed <= available:
+        return
+    fitting = int(((1 - RESERVE) * available - fixed) * rows / max(1, needed - fixed)) // fewest * fewest
+    if fitting < fewest:
+        advice = ADVICE
+    else:
+        parts = config.training.accumulation * -(-rows // fitting)
+        advice = (
+            f"set training.batch_tokens to {fitting * length} or less, or training.accumulation to {parts} or more for "
+            "the same update in more parts"
+        )
+    raise InputError(
+        f"training.batch_tokens is {tokens}: an update needs about {needed / GIB:.1f} GiB on each device, and "
+        f"{device_kind()} has {available / GIB:.1f} GiB free: {advice}"
+    )
+
+
+def rough_activations(config: Config) -> int:
+    """Roughly the bytes that an update keeps for each token of a row, on each side, for its gradients."""
+    model, length = config.model, config.data.row_length
+    encoder = 10 * model.width + 3 * model.feed_forward + 2 * model.heads * length
+    decoder = 16 * model.width + 3 * model.feed_forward + 4 * model.heads * length
+    return 4 * (model.encoder_layers * encoder + model.decoder_layers * decoder)
+
+
+def batch_tokens(config: Config) -> int:
+    """Target tokens of an update, once "auto" has been resolved."""
+    assert isinstance(config.training.batch_tokens, int)
+    return config.training.batch_tokens
 
 
 def smallest_memory() -> int:

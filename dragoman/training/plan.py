@@ -11,7 +11,15 @@ from flax import nnx
 
 from data.batching.packing import Share, batch_shapes, empty_share
 from dragoman.runs.identity import check_config
-from dragoman.training.memory import GIB, device_kind, largest_update, more_parts, smallest_memory
+from dragoman.training.memory import (
+    GIB,
+    batch_tokens,
+    check_update,
+    device_kind,
+    largest_update,
+    more_parts,
+    smallest_memory,
+)
 from transformer.config import Config
 from transformer.devices import STRATEGIES
 from transformer.devices.kernels import candidates, choose
@@ -22,6 +30,8 @@ from transformer.model import Parameters, abstract
 from transformer.model.dense import resolve_precision
 
 Strategy = MeshStrategy | PmapStrategy
+
+UNKNOWN = object()
 
 NOTEWORTHY = 0.01
 """Empty rows are reported if they are at least this fraction of a batch."""
@@ -65,6 +75,13 @@ def make_plan(config: Config, source_vocabulary: int, target_vocabulary: int) ->
         tokens, note = find_batch_tokens(config, source_vocabulary, target_vocabulary)
         config = config.with_training({"batch_tokens": tokens})
         notes.append(note)
+    else:
+        check_update(
+            config,
+            source_vocabulary=source_vocabulary,
+            target_vocabulary=target_vocabulary,
+            available=smallest_memory(),
+        )
     kernel, lines = on_first(partial(find_attention_kernel, config))
     config = config.with_model({"attention_kernel": kernel})
     notes += lines
@@ -77,6 +94,7 @@ def keep_resolved(config: Config, stored: Config, *, where: Path, note: Callable
     `note` is called if the precision changes, or differs from what "auto" would choose on this device. InputError
     names a knob that must not change.
     """
+    config = keep_unnamed(config, stored)
     usual = resolve_precision("auto")
     if stored.model.precision == "auto":  # from an earlier version, which resolved it at each start
         stored = stored.with_model({"precision": usual})
@@ -96,6 +114,24 @@ def keep_resolved(config: Config, stored: Config, *, where: Path, note: Callable
             f'model.precision stays {after}, as the run began; on this device "auto" would be {usual}: '
             f"--model.precision {usual} changes it"
         )
+    return config
+
+
+def keep_unnamed(config: Config, stored: Config) -> Config:
+    """The recipe of a resumed run, in which knobs that it does not name keep the default of the run's version.
+
+    This concerns fixed knobs that are newer than the run, or whose default has changed since.
+    """
+    for name, section in config:
+        kept = {
+            knob: getattr(getattr(stored, name), knob)
+            for knob, facts in section.facts().items()
+            if facts["on_resume"] == "fixed"
+            and knob not in section.model_fields_set
+            and getattr(getattr(stored, name), knob)
+            in (facts.get("before", UNKNOWN), facts.get("default_before", UNKNOWN))
+        }
+        config = config.model_copy(update={name: section.model_copy(update=kept)})
     return config
 
 
@@ -119,12 +155,6 @@ def find_attention_kernel(config: Config) -> tuple[str, list[str]]:
         lines = (*choice.refused, f"{choice.kernel} ({choice.reason})")
         return choice.kernel, [f'model.attention_kernel = "auto": {line}' for line in lines]
     return "xla" if config.model.attention_kernel == "auto" else config.model.attention_kernel, []
-
-
-def batch_tokens(config: Config) -> int:
-    """Target tokens of an update, once "auto" has been resolved."""
-    assert isinstance(config.training.batch_tokens, int)
-    return config.training.batch_tokens
 
 
 def lay_out(config: Config, source_vocabulary: int, target_vocabulary: int, *, notes: Sequence[str] = ()) -> Plan:

@@ -129,7 +129,7 @@ def bucket_of(pair, lengths):
 def group_rows(pairs, config):
     if config.batching == "packed":
         return {config.row_length: pack([sides(pair) for pair in pairs], config.row_length)}
-    lengths = bucket_lengths(config.row_length)
+    lengths = bucket_lengths(config.row_length, config.buckets)
     groups = {length: [] for length in lengths}
     for index, pair in enumerate(pairs):
         groups[bucket_of(pair, lengths)].append([index])

@@ -59,20 +59,32 @@ def test_packing_wastes_little():
 
 @pytest.mark.parametrize("row_length", [4, 8, 50, 64, 128, 512])
 def test_buckets_grow_in_small_steps_to_the_row_length(row_length):
-    lengths = bucket_lengths(row_length)
+    lengths = bucket_lengths(row_length, 0)
     assert lengths[-1] == row_length
     assert all(a < b <= max(a + 4, 1.25 * a) for a, b in pairwise(lengths))
     assert len(lengths) < 30
 
 
+@pytest.mark.parametrize("row_length", [4, 8, 50, 64, 128, 512])
+def test_a_limited_number_of_buckets_grows_by_about_the_same_factor_to_the_row_length(row_length):
+    assert bucket_lengths(64, 4) == [8, 16, 32, 64]  # the docstring's example
+    for count in range(1, 12):
+        lengths = bucket_lengths(row_length, count)
+        assert lengths[-1] == row_length
+        assert len(lengths) <= count
+        factor = (row_length / 8) ** (1 / max(1, count - 1))
+        assert all(a < b <= a * factor + 4 for a, b in pairwise(lengths))
+
+
+@pytest.mark.parametrize("buckets", [0, 4])
 @given(SIZES)
-def test_a_bucket_is_the_shortest_that_holds_both_sides(sizes):
-    groups = group_rows(array_of(sizes), DataConfig(row_length=32))
-    buckets = {index: length for length, rows in groups.items() for (index,) in lists(rows)}
-    assert sorted(buckets) == list(range(len(sizes)))
-    for index, length in buckets.items():
+def test_a_bucket_is_the_shortest_that_holds_both_sides(sizes, buckets):
+    groups = group_rows(array_of(sizes), DataConfig(batching="bucketed", row_length=32, buckets=buckets))
+    lengths = {index: length for length, rows in groups.items() for (index,) in lists(rows)}
+    assert sorted(lengths) == list(range(len(sizes)))
+    for index, length in lengths.items():
         assert max(sizes[index]) <= length
-        assert all(shorter < max(sizes[index]) for shorter in bucket_lengths(32) if shorter < length)
+        assert all(shorter < max(sizes[index]) for shorter in bucket_lengths(32, buckets) if shorter < length)
 
 
 def test_the_emptiest_rows_go_last_and_the_others_keep_their_order():

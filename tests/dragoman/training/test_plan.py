@@ -102,6 +102,17 @@ def test_a_run_that_stored_auto_resumes_with_what_this_device_chooses():
     assert kept(recipe(), recipe()) == (recipe(precision=USUAL), [])
 
 
+def test_a_recipe_that_names_no_batching_keeps_that_of_a_run_with_another_default():
+    """A run of version 0.1.0 was bucketed by default, in lengths without a limit."""
+    older = recipe(precision=USUAL)
+    older = older.model_copy(update={"data": older.data.model_copy(update={"batching": "bucketed", "buckets": 0})})
+    config, _ = kept(recipe(), older)
+    assert (config.data.batching, config.data.buckets) == ("bucketed", 0)
+    named = Config.model_validate({"data": {"batching": "packed"}})
+    with pytest.raises(InputError, match=r"data\.batching is 'bucketed' in this run, found 'packed'"):
+        kept(named, Config().model_copy(update={"data": older.data}))
+
+
 def test_a_knob_that_may_not_change_is_refused():
     with pytest.raises(InputError, match=r"run/config\.toml: training\.seed is 1 in this run, found 2"):
         kept(recipe(seed=2), recipe())
