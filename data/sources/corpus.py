@@ -26,6 +26,15 @@ class Corpus(NamedTuple):
     fingerprint: str
 
 
+def draw_shares(corpora: Sequence[Corpus]) -> list[float]:
+    """The share of each corpus in the pairs drawn for training: by weight, or by size if there are no weights.
+
+    Corpora of 300 and 100 pairs -> [0.75, 0.25]; with weights of 1.0 and 3.0 -> [0.25, 0.75].
+    """
+    parts = [len(corpus.pairs) if corpus.weight is None else corpus.weight for corpus in corpora]
+    return [part / sum(parts) for part in parts]
+
+
 class LazyPairs(Sequence[Pair]):
     """The pairs that `read(index)` returns for the kept indices. Only bytes and offsets are in memory, no strings."""
 

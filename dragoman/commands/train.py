@@ -15,6 +15,7 @@ from data.batching.pipeline import training_batches
 from data.errors import InputError
 from data.languages import check_codes
 from data.sources import Corpus, load_corpora
+from data.sources.corpus import draw_shares
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
 from dragoman.evaluation.metrics import METRICS
 from dragoman.files import file_hash
@@ -75,6 +76,13 @@ def read_pairs(config: Config, split: Literal["validation", "test"]) -> list[Pai
     if not pairs:
         raise InputError(f"the {split} set has no pairs: see data.{split} and data.directory")
     return pairs
+
+
+def tell_shares(corpora: Sequence[Corpus]) -> None:
+    """Prints the share of each of several corpora in what is drawn for training."""
+    if len(corpora) > 1:
+        for corpus, share in zip(corpora, draw_shares(corpora), strict=True):
+            say(f"corpus {corpus.name}: {len(corpus.pairs)} pairs, {share:.1%} of those drawn")
 
 
 def stored_config(run: Run) -> Config | None:
@@ -164,6 +172,7 @@ def train(config: Config, run: Run) -> int:
                 config = keep_resolved(config, stored, where=run.config_path, note=say)
             check_languages(config, is_new=stored is None)
             text = read_text(config)
+            tell_shares(text.train)
             start = from_scratch(config, run, text.train, is_new=stored is None)
             plan = make_plan(config, start.tokenizer.source_size, start.tokenizer.target_size)
             on_first(lambda: run.save_config(plan.config))

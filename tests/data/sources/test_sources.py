@@ -7,6 +7,7 @@ from data.batch import Pair
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import SOURCES, load_corpora
+from data.sources.corpus import Corpus, draw_shares
 
 
 def write(directory, **files):
@@ -83,6 +84,14 @@ def test_bad_files_are_refused_with_what_was_found(tmp_path, files, knobs, messa
     write(tmp_path, **files)
     with pytest.raises(InputError, match=message):
         load_corpora(config_of(tmp_path, **knobs), "train")
+
+
+def test_the_share_of_a_corpus_is_by_size_or_by_weight():
+    sizes, weights = (300, 100), (1.0, 3.0)
+    by_size = [Corpus("c", [Pair("a", "b")] * size, None, {}, "") for size in sizes]
+    assert draw_shares(by_size) == [0.75, 0.25]
+    by_weight = [corpus._replace(weight=weight) for corpus, weight in zip(by_size, weights, strict=True)]
+    assert draw_shares(by_weight) == [0.25, 0.75]
 
 
 def test_every_kind_of_corpus_has_a_loader():
