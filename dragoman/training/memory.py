@@ -69,7 +69,7 @@ def available_memory() -> int:
     """
     path = Path("/proc/meminfo")
     if path.exists() and (found := re.search(r"MemAvailable:\s*(\d+) kB", path.read_text(encoding="ascii"))):
-        return min(int(found[1]) * 1024, *group_memory())
+        return min([int(found[1]) * 1024, *group_memory()])
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -1,5 +1,7 @@
 """Memory: "auto" finds the largest update that fits, and running out gives an error of one line or smaller parts."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -8,6 +10,9 @@ from data.config import DataConfig
 from data.errors import InputError
 from dragoman.training.memory import (
     OutOfMemory,
+    available_memory,
+    check_update,
+    group_memory,
     largest_update,
     more_parts,
     planned_memory,
@@ -53,6 +58,47 @@ def test_auto_takes_the_largest_update_that_leaves_a_tenth_of_a_device_free(devi
 def test_auto_stays_below_its_limit_and_fills_every_device_and_part():
     """At most 80 rows, in multiples of six that double from 6: 48."""
     assert largest(recipe(DevicesConfig(data=3), accumulation=2), 2**50).tokens == 48 * LENGTH
+
+
+def test_an_update_that_cannot_fit_is_refused_with_numbers_that_do():
+    """Also from fewer rows than the update has. A quarter of a device is certain by a rough estimate."""
+    config = recipe(DevicesConfig(data=1), batch_tokens=4096 * LENGTH)
+    vocabularies = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY}
+    needed = planned(config, 1024)
+    with pytest.raises(InputError) as caught:
+        check_update(config, **vocabularies, available=needed)
+    found = re.fullmatch(
+        r"training\.batch_tokens is 65536: an update needs about 0\.0 GiB on each device, and cpu has 0\.0 GiB free: set "
+        r"training\.batch_tokens to (\d+) or less, or training\.accumulation to (\d+) or more for the same update in more "
+        r"parts",
+        str(caught.value),
+    )
+    assert found is not None
+    tokens, parts = map(int, found.groups())
+    assert 0.8 * 1024 * LENGTH < tokens <= 1024 * LENGTH
+    assert parts == -(-65536 // tokens)
+    for fitting in ({"batch_tokens": tokens}, {"batch_tokens": 65536, "accumulation": parts}):
+        check_update(config.with_training(fitting), **vocabularies, available=needed)
+    check_update(config, **vocabularies, available=2**40)
+    with pytest.raises(InputError, match=r"on each device, and cpu has 0\.0 GiB free: set a shorter data\.row_length"):
+        check_update(config, **vocabularies, available=10000)
+
+
+def test_memory_is_what_a_container_leaves(tmp_path):
+    """The inner control group leaves 100 - 70 + 30 bytes; the one above has no limit, and the root no files."""
+    inner = tmp_path / "cgroup" / "slurm" / "job"
+    inner.mkdir(parents=True)
+    for directory, limit in ((inner, "100"), (inner.parent, "max")):
+        (directory / "memory.max").write_text(limit + "\n")
+        (directory / "memory.current").write_text("70\n")
+        (directory / "memory.stat").write_text("anon 40\ninactive_file 30\n")
+    own = tmp_path / "own"
+    own.write_text("1:name=systemd:/x\n0::/slurm/job\n")
+    assert group_memory(tmp_path / "cgroup", own) == [60]
+    own.write_text("0::/\n")
+    assert group_memory(tmp_path / "cgroup", own) == []
+    assert group_memory(tmp_path / "cgroup", tmp_path / "none") == []
+    assert available_memory() > 2**20
 
 
 def test_an_update_in_twice_as_many_parts_takes_less_memory():
