@@ -99,6 +99,6 @@ def test_a_short_job_reports_no_progress_in_a_log(capsys: pytest.CaptureFixture[
 
 
 def test_a_time_is_shown_as_people_say_it() -> None:
-    assert [show_seconds(seconds) for seconds in (0, 45.4, 89, 90, 720, 5399, 5400, 36000)] == [
+    assert [show_seconds(seconds) for seconds in (0.0, 45.4, 89.0, 90.0, 720.0, 5399.0, 5400.0, 36000.0)] == [
         "0 s", "45 s", "89 s", "2 min", "12 min", "90 min", "1.5 h", "10.0 h",
     ]  # fmt: skip
