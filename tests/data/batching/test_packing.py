@@ -78,7 +78,7 @@ def test_a_limited_number_of_buckets_grows_by_about_the_same_factor_to_the_row_l
 
 @pytest.mark.parametrize("buckets", [0, 4])
 @given(SIZES)
-def test_a_bucket_is_the_shortest_that_holds_both_sides(sizes, buckets):
+def test_a_bucket_is_the_shortest_that_holds_both_sides(buckets, sizes):
     groups = group_rows(array_of(sizes), DataConfig(batching="bucketed", row_length=32, buckets=buckets))
     lengths = {index: length for length, rows in groups.items() for (index,) in lists(rows)}
     assert sorted(lengths) == list(range(len(sizes)))

@@ -248,7 +248,7 @@ def test_subword_sampling_differs_from_epoch_to_epoch_and_drops_nothing():
     ("knobs", "options", "message"),
     [
         ({}, {"seed": 2}, r"different seed \(seed: saved 1, now 2\)"),
-        ({"batching": "packed"}, {}, r"different batching, rows"),
+        ({"batching": "bucketed"}, {}, r"different batching, rows"),
         ({"toy_pairs": 151}, {}, r"different corpora"),
         ({"maximum_tokens": 12}, {}, r"different maximum_tokens \(maximum_tokens: saved 16, now 12\)"),
         ({}, {"batch_tokens": 640}, r"different rows"),
