@@ -52,6 +52,19 @@ def prepare(line: str, rules: SourceRules) -> SourceLine:
     return SourceLine("".join(sentences), tuple(part for part in parts if part.strip()), in_capitals)
 
 
+def with_prefix(line: SourceLine, prefix: str, rules: SourceRules) -> tuple[SourceLine, str]:
+    """The line and the beginning of its translation, as the model continues it.
+
+    A beginning in capitals is brought into its usual form if the translation will be put in capitals. Another beginning
+    shows how the translation is wanted: it is not put in capitals.
+    """
+    if not line.in_capitals or not prefix.strip():
+        return line, prefix
+    if upper(prefix, rules.target_language) == prefix:
+        return line, usual_form(prefix, "capitals", {}, rules.target_language)
+    return line._replace(in_capitals=False), prefix
+
+
 def as_source(translation: str, line: SourceLine, rules: SourceRules) -> str:
     """The translation of a line, in capitals if the line was."""
     return upper(translation, rules.target_language) if line.in_capitals else translation

@@ -7,7 +7,7 @@ from data.batch import EOS
 from data.errors import InputError
 from data.text.cleaning import one_line
 from data.text.long_lines import encode_parts
-from data.text.preparation import SourceLine, as_source, prepare
+from data.text.preparation import SourceLine, as_source, prepare, with_prefix
 from dragoman.messages import ProgressBar
 from dragoman.signals import Interrupted
 from dragoman.translation.consensus import by_expected_utility
@@ -35,6 +35,9 @@ def search_lines(
     are the beginnings of the translations.
     """
     sources = [prepare(line, model.rules) for line in lines]
+    if prefixes:
+        begun = [with_prefix(*pair, model.rules) for pair in zip(sources, prefixes, strict=True)]
+        sources, prefixes = [source for source, _ in begun], [prefix for _, prefix in begun]
     parts = source_parts(model, sources)
     plan = replace(model.plan, capacities=model.plan.capacities._replace(prefixes=bool(prefixes)))
     requests = list(line_requests(model, plan, sources, parts, first=first, prefixes=prefixes))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.text.preparation import SourceRules, as_source, prepare
+from data.text.preparation import SourceRules, as_source, prepare, with_prefix
 
 RULES = SourceRules(language="en", target_language="de", usual={"man": "man", "runs": "runs", "york": "York"})
 
@@ -19,6 +19,14 @@ def test_a_rough_line_becomes_sentences_in_their_usual_form():
     assert line.sentences == ("A man runs.", "He is late.")
     assert as_source("Ein Mann.", line, RULES) == "EIN MANN."
     assert as_source("Ein Mann.", line, RULES._replace(capitals="usual")) == "EIN MANN."
+
+
+def test_a_prefix_says_whether_the_translation_is_in_capitals():
+    line = prepare("A MAN RUNS.", RULES)
+    assert with_prefix(line, "EIN MANN", RULES) == (line, "Ein mann")
+    assert with_prefix(line, "Ein Mann", RULES) == (line._replace(in_capitals=False), "Ein Mann")
+    assert with_prefix(line, "", RULES) == (line, "")
+    assert with_prefix(prepare("A man.", RULES), "EIN", RULES)[1] == "EIN"
 
 
 def test_one_sentence_in_capitals_does_not_put_the_translation_in_capitals():
