@@ -12,7 +12,7 @@ LISTED = {
     "de": """hr hrn fr frl fam dipl ing med phil jur rer nat hc habil bzw ggf evtl vgl sog insb bes bspw zzgl abzgl inkl
         exkl bd bde hrsg hg aufl abb kap abs ziff anm abt str tel geb gest verh mind max min jan feb apr jun jul aug
         sept okt nov dez mo di mi do sa so jh jhd mio mrd std sek entspr allg ehem gem lt mag lic univ kath evang frz
-        engl lat röm dt österr schweiz""",
+        engl lat röm dt österr schweiz fa""",
     "fr": """m mm mme mmes mlle mlles me mgr pr ste sts stes av bd pl chap art p pp éd env janv févr avr juill sept oct
         nov déc tél boul""",
     "es": """sr sra sres sras srta d dña don ud uds vd vds av avda pza núm nro pág págs cap art tel ej aprox gral lic

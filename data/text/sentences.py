@@ -6,6 +6,7 @@ initials, ordinal numbers, and quotations, within which a line is never split.
 
 import functools
 import re
+from bisect import bisect_left
 
 from data.text.abbreviations import ORDINAL_STOP, VOWELLESS_WORDS, abbreviations
 
@@ -18,12 +19,14 @@ SPACE = re.compile(r"\s*")
 IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")  # and kana
 LAST_WORD = re.compile(r"[^\s\"'“”„‘’«»()\[\]]+$")
 NEXT = re.compile(r"[\s\"'“”„‘’«»‹›()\[\]{}「『（【¿¡*•·–—-]*")
-LONGEST_WORD = 40  # characters before a full stop that can be an abbreviation
+NEARBY = 80  # characters before and after a full stop that are looked at
+DEEPEST = 20  # quotation marks and brackets that are open at once
 
 LETTERS = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}|[^\W\d_]")  # "J", "U.S", "z.B"
 ROMAN = re.compile("[IVX]+")
 DIGITS = re.compile(r"\d{1,3}")
 PRONOUN_I = re.compile(r"I\b")
+ENGLISH_START = re.compile(r"(?:A|An|And|At|But|He|I|If|In|It|On|She|So|That|The|Then|There|They|This|We|When|You)\b")
 VOWEL = re.compile("[aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüýÿāăąēėęěīįıőōūůűųаеёиоуыэюяіїєαεηιουωάέήίόύώ]")
 CLOSING = {
     '"': '"',
@@ -50,18 +53,20 @@ def split_sentences(line: str, language: str = "") -> list[str]:
         'He said "Stop! Now." and left. Ah.'     ->  ['He said "Stop! Now." and left. ', "Ah."]
         "Am 3. Oktober, z. B. hier" in German    ->  one sentence
     """
-    body = line.rstrip(STOPS + CLOSERS + " ")
-    if STOP.search(body) is None:
+    marked = line.replace(";", "?") if language == "el" else line
+    if STOP.search(marked.rstrip(STOPS + CLOSERS + " ")) is None:
         return [line] if line else []
     starts = [0]
-    quoted: list[tuple[int, int]] | None = None
-    for match in END.finditer(line):
+    quoted = quotations(line)
+    for match in END.finditer(marked):
         end = SPACE.match(line, match.end()).end()  # type: ignore[union-attr]
         if end == len(line):
             break
-        quoted = quotations(line) if quoted is None else quoted
-        is_quoted = any(first < match.start() and match.end() <= last for first, last in quoted)
-        if not is_quoted and is_boundary(line[starts[-1] : match.start()], match[0], line[match.end() :], language):
+        place = bisect_left(quoted, (match.start(), 0))
+        is_quoted = place > 0 and match.end() <= quoted[place - 1][1]
+        before = line[max(starts[-1], match.start() - NEARBY) : match.start()]
+        after = line[match.end() : match.end() + NEARBY]
+        if not is_quoted and is_boundary(before, match[0], after, language):
             starts.append(end)
     return [line[first:end] for first, end in zip(starts, [*starts[1:], len(line)], strict=True) if first < end]
 
@@ -80,8 +85,12 @@ def is_boundary(before: str, stops: str, after: str, language: str) -> bool:
         return PRONOUN_I.match(following) is None  # "Well... I think so."
     if stops != ".":
         return True
-    word = LAST_WORD.search(before[-LONGEST_WORD:])
-    return word is None or not is_abbreviation(word[0], language, is_first=before.strip() == word[0])
+    word = LAST_WORD.search(before)
+    if word is None:
+        return True
+    if language == "en" and "." in word[0] and ENGLISH_START.match(following):  # "at 5 p.m. She left"
+        return True
+    return not is_abbreviation(word[0], language, is_first=before.strip() == word[0])
 
 
 def is_abbreviation(word: str, language: str, *, is_first: bool) -> bool:
@@ -97,8 +106,8 @@ def is_abbreviation(word: str, language: str, *, is_first: bool) -> bool:
         return True
     if language == "de" and lower.endswith("str"):  # Bahnhofstr.
         return True
-    is_latin = word.isalpha() and word.isascii()
-    return is_latin and not word.isupper() and language not in VOWELLESS_WORDS.split() and not VOWEL.search(lower)
+    is_plain = word.isalpha() and word.isascii() and word[1:].islower()
+    return is_plain and language not in VOWELLESS_WORDS.split() and not VOWEL.search(lower)
 
 
 @functools.cache
@@ -108,7 +117,10 @@ def known(language: str) -> frozenset[str]:
 
 
 def quotations(line: str) -> list[tuple[int, int]]:
-    """The places of matching quotation marks and brackets: 'a "b" (c' -> [(2, 4)]. Unmatched ones are left out."""
+    """The places of matching quotation marks and brackets, without those inside others: 'a "(b)" (c' -> [(2, 6)].
+
+    Unmatched ones are left out.
+    """
     found: list[tuple[int, int]] = []
     open_marks: list[tuple[int, str]] = []
     for match in QUOTES.finditer(line):
@@ -118,5 +130,9 @@ def quotations(line: str) -> list[tuple[int, int]]:
             found.append((open_marks[depth - 1][0], match.start()))
             del open_marks[depth - 1 :]
         elif mark in CLOSING:
-            open_marks.append((match.start(), CLOSING[mark]))
-    return found
+            open_marks = [*open_marks[1 - DEEPEST :], (match.start(), CLOSING[mark])]
+    outermost: list[tuple[int, int]] = []
+    for first, last in sorted(found):
+        if not outermost or first > outermost[-1][1]:
+            outermost.append((first, last))
+    return outermost
