@@ -35,7 +35,8 @@ class Log(NamedTuple):
         share = f" ({record['utilisation']:.0%} of peak)" if "utilisation" in record else ""
         text = (
             f"loss {record['loss']:.3f}, {record['target_tokens_per_second']:,.0f} tokens/s, "
-            f"{record['device_teraflops']:.3g} TFLOP/s{share}, padding {record['padding']:.0%}"
+            f"{record['device_teraflops']:.3g} TFLOP/s{share}, padding {record['padding']:.0%}, "
+            f"waiting for data {record['waiting_for_data']:.0%}"
         )
         self.bar.set_postfix_str(text)
         if not is_watched():

@@ -59,7 +59,7 @@ class Trainer:
             meter.resume()
             nothing_unsaved.enter_context(self.stop.request.ending_at_once())
             while not progress.is_done(training) and not self.stop.number:
-                batch: Batch = next(self.batches)
+                batch = meter.next_batch(self.batches)
                 state, metrics = self.update(state, batch, key, meter, log)
                 nothing_unsaved.close()
                 meter.add(metrics, batch)

@@ -63,6 +63,7 @@ class Meter:
         self.pending: list[tuple[Metrics, int, int]] = []  # with the lengths of source and target rows
         self.seconds, self.start, self.compiled = 0.0, time.perf_counter(), 0.0
         self.seconds_per_update = 0.0  # of the updates in the last record
+        self.waited = 0.0  # of these seconds, those in which the device had nothing to compute
 
     def listening(self) -> contextlib.AbstractContextManager[None]:
         """A context around all updates that counts compilations."""
@@ -80,6 +81,17 @@ class Meter:
             self.resume()
         with self.compilations.call(shape_of(batch)):
             yield
+
+    def next_batch(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch. The device waits for it if all updates so far are done when it arrives.
+
+        The time of the last update is then counted as waiting too: nothing tells when it was done.
+        """
+        start = time.perf_counter()
+        batch = next(batches)
+        if not self.pending or all(number.is_ready() for number in jax.tree.leaves(self.pending[-1][0])):
+            self.waited += time.perf_counter() - start
+        return batch
 
     def add(self, metrics: Metrics, batch: Batch) -> None:
         """Keeps the metrics of an update, still on the device. Waits while more than IN_FLIGHT are unfinished."""
@@ -106,6 +118,7 @@ class Meter:
         teraflops = self.flops(rows) / TERA / self.devices / (self.seconds - compiling)
         seconds, self.seconds, self.pending = self.seconds - compiling, 0.0, []
         self.seconds_per_update = seconds / len(rows)
+        waited, self.waited = self.waited, 0.0
         self.resume()
         tokens, padded = sum(row.tokens for row in rows), sum(row.padded_tokens for row in rows)
         return {
@@ -117,6 +130,7 @@ class Meter:
             "gradient_norm": rows[-1].gradient_norm,
             "target_tokens_per_second": tokens / seconds,
             "padding": 1 - tokens / padded,
+            "waiting_for_data": min(waited / seconds, 1.0),
             "device_teraflops": teraflops,
             **({"utilisation": teraflops / self.peak} if self.peak else {}),
             "compile_seconds": compiling,

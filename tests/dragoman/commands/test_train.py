@@ -135,6 +135,7 @@ def test_a_run_logs_validates_saves_averages_and_prints_the_next_commands(finish
     line = finished.read_metrics()[0]
     assert set(line) == {
         "step", "time", "loss", "learning_rate", "gradient_norm", "target_tokens_per_second", "padding",
+        "waiting_for_data",
         "device_teraflops", "compile_seconds", "peak_memory",
     }  # fmt: skip
     assert 0 < line["padding"] < 1

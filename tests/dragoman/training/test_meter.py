@@ -133,6 +133,41 @@ def test_what_an_objective_sums_besides_the_loss_is_logged_per_token():
     assert course.meter.record(2)["divergence"] == pytest.approx((48 * 2 + 24 * 5) / 72)
 
 
+def test_the_device_waits_for_a_batch_only_when_it_has_nothing_left_to_compute():
+    course = Course()
+    rows = make_rows(4, 16, 12)
+    course.update(rows)
+
+    def batches(*, is_busy: bool):
+        """One batch after a tenth of a second, at whose end the last update is done or is not."""
+        time.sleep(0.1)
+        if is_busy:
+            course.update(rows, 1)
+            course.meter.pending[-1] = (Unfinished(), *course.meter.pending[-1][1:])
+        yield rows
+
+    course.meter.resume()
+    finished = list(course.meter.pending)
+    jax.block_until_ready([metrics for metrics, *_ in finished])
+    course.meter.next_batch(batches(is_busy=False))
+    assert 0.1 <= course.meter.waited < 1
+    waited = course.meter.waited
+    course.meter.next_batch(batches(is_busy=True))
+    assert course.meter.waited == waited
+    course.meter.pending = finished
+    record = course.meter.record(1)
+    assert 0 < record["waiting_for_data"] <= 1
+    course.update(rows)
+    assert course.meter.record(2)["waiting_for_data"] == 0
+
+
+class Unfinished:
+    """A result that the device has not computed yet."""
+
+    def is_ready(self) -> bool:
+        return False
+
+
 def test_without_a_peak_there_is_no_utilisation():
     course = Course()
     course.update(make_rows(4, 16, 12))
