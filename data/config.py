@@ -1,6 +1,6 @@
 """The knobs of the text side (corpus, vocabulary, rows), and the declaration of knobs in general."""
 
-from typing import Any, ClassVar, Literal, TypedDict, Unpack
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,7 @@ class Facts(TypedDict, total=False):
     shapes_parameters: bool  # would saved parameters be invalid under another value?
     changes_translation: bool  # may the same parameters translate differently under another value?
     orders_batches: bool  # would a saved position in the training data be wrong under another value?
+    keeps_text: bool  # of a knob that orders batches: are the texts of pairs the same under every value?
     export: Literal["carried", "default_only", "unused"]  # of a decoding knob: how exports treat it
     before: Any  # of a knob added after version 0.1.0: the value that runs had in effect before
     default_before: Any  # of a knob whose default has changed since version 0.1.0: the default until then
@@ -70,6 +71,11 @@ class DataConfig(Knobs):
 
     usual = Facts(on_resume="fixed", shapes_parameters=False, changes_translation=False)
 
+    def text_identity(self) -> dict[str, Any]:
+        """The values of the knobs that decide how a text is read, besides where it is, to store with its tokens."""
+        apart = {facts.get("formerly", name) for name, facts in self.facts().items() if facts.get("keeps_text")}
+        return {name: value for name, value in self.identity("orders_batches").items() if name not in apart}
+
     corpus: Literal["files", "tfds", "bible", "toy"] = Field("files", description="kind of corpus")
     source_language: str = knob(
         "en",
@@ -124,6 +130,7 @@ class DataConfig(Knobs):
         lt=1.0,
         description="subword regularisation in training; bpe: dropout of merges; unigram: smoothing alpha; 0: off",
         orders_batches=True,
+        keeps_text=True,
     )
     byte_fallback: bool = Field(True, description="spell unknown characters as bytes, so that nothing is unknown")
     character_coverage: float = Field(
@@ -145,6 +152,7 @@ class DataConfig(Knobs):
         ge=2,
         description="longest side of a pair, including EOS; longer pairs are dropped and counted",
         orders_batches=True,
+        keeps_text=True,
         changes_translation=True,
     )
     maximum_side_ratio: float = knob(
@@ -152,15 +160,19 @@ class DataConfig(Knobs):
         ge=0.0,
         description="drop pairs whose sides have a larger ratio of tokens; 0: keep all",
         orders_batches=True,
+        keeps_text=True,
         formerly="maximum_ratio",
     )
-    drop_duplicates: bool = knob(False, description="drop duplicate pairs of the training set", orders_batches=True)
+    drop_duplicates: bool = knob(
+        False, description="drop duplicate pairs of the training set", orders_batches=True, keeps_text=True
+    )
 
     batching: Literal["packed", "bucketed"] = knob(
         "packed",
         description="packed: several pairs a row, all rows of one length, so that one program is compiled; bucketed: "
         "one pair a row, batches of rows of similar length, and a program for each length",
         orders_batches=True,
+        keeps_text=True,
         default_before="bucketed",
     )
     buckets: int = knob(
@@ -168,6 +180,7 @@ class DataConfig(Knobs):
         ge=0,
         description="bucketed: largest number of row lengths; 0: no limit, lengths in steps of at least 4",
         orders_batches=True,
+        keeps_text=True,
         before=0,
     )
     row_length: int = knob(
@@ -175,7 +188,19 @@ class DataConfig(Knobs):
         ge=4,
         description="tokens in a packed row, and in the longest bucket, on each side",
         orders_batches=True,
+        keeps_text=True,
     )
     shuffle_block: int = knob(
-        50000, ge=1, description="pairs that are shuffled, sorted and packed together", orders_batches=True
+        50000,
+        ge=1,
+        description="pairs that are shuffled, sorted and packed together",
+        orders_batches=True,
+        keeps_text=True,
+    )
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = knob(
+        "auto",
+        description="processes that draw the tokens of training pairs where they differ from epoch to epoch (subword "
+        "sampling); batches do not depend on it; 0: a thread of the training process",
+        on_resume="free",
+        before=0,
     )

@@ -1,48 +1,61 @@
 """The endless stream of shuffled batches behind `training_batches`, which resumes exactly.
 
-    draws of a block, and those carried into it -> texts -> tokens -> kept -> rows by length -> full batches, shuffled
-                                                                                            -> left over, carried on
+    draws of a block, and those carried into it -> sizes -> kept -> rows by length -> full batches, shuffled
+                                                                                  -> left over, carried on
 
 A block depends only on its number and on the draws carried into it. So the state of the stream is that number, those
-draws, and the position among the block's batches.
+draws, and the position among the block's batches. All of this needs only the sizes of pairs. Tokens are read when a
+batch is made, by each process for its own rows.
+
+With subword sampling, sizes differ from draw to draw. Worker processes then draw the tokens of a block while batches
+are made of the one before; what they draw depends on the seed and the draw alone.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 from jaxtyping import Int
 
-from data.batch import Batch, Pair, TokenPair
+from data.batch import Batch
 from data.batching.filters import Sizes, keep_pairs
 from data.batching.layout import make_share
-from data.batching.order import Draws, Order, derive_seed
+from data.batching.order import Draws, Order
 from data.batching.packing import Share, emptiest_last, group_rows
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources.corpus import Corpus
-from data.tokens.ragged import PairTokens, Ragged
+from data.tokens.ragged import PairTokens, Ragged, join
+from data.tokens.redraw import Redraw, ToDraw, derive_seed
+from data.tokens.store import open_store
+from data.tokens.workers import Workers
 from data.vocabulary.tokenizer import Tokenizer
 
+CHUNK = 2048  # draws that a worker is given at once
+FEW = 100_000  # pairs for which worker processes are not worth their start
+MOST_WORKERS = 8
 
-class Drawn(NamedTuple):
-    """The draws that the filters keep. The tokens of draw n are those at `indices[n]`."""
+
+class Requested(NamedTuple):
+    """Some draws that the filters keep, and their future tokens in parts; no parts if tokens are those of the text."""
 
     draws: Draws
-    tokens: PairTokens
-    indices: Int[np.ndarray, " n"]
+    tokens: list[Future[PairTokens]]
 
 
 class Block(NamedTuple):
-    """A block's drawn pairs, its full batches as (length, rows), and the draws left over.
+    """The tokens of a block, its full batches as (length, rows), the draws left over, and how many pairs all of it is.
 
-    Rows hold indices into the drawn tokens.
+    Rows hold indices into the tokens.
     """
 
-    drawn: Drawn
+    tokens: PairTokens
     batches: list[tuple[int, Ragged]]
-    carried: "Carried"
+    carried: Draws
+    pairs: int
 
 
 class Carried(list[tuple[int, int]]):
@@ -66,8 +79,10 @@ class TrainingBatches(grain.IterDataset[Batch]):
         share: Share,
     ):
         super().__init__()
-        self.tokenizer, self.config, self.rows_of, self.seed, self.share = tokenizer, config, rows_of, seed, share
+        self.config, self.rows_of, self.seed, self.share = config, rows_of, seed, share
         self.order = Order(corpora, config, seed=seed)
+        self.store = open_store(corpora, tokenizer, config)
+        self.redraw = Redraw(self.store.directory, tokenizer, config, seed=seed)
         self.signature = {
             "seed": seed,
             "rows": [list(item) for item in rows_of.items()],
@@ -76,40 +91,50 @@ class TrainingBatches(grain.IterDataset[Batch]):
             **config.identity("orders_batches"),
         }
 
+    @property
+    def workers(self) -> int:
+        """The number of worker processes: none where tokens are those of the text."""
+        if not self.redraw.is_needed:
+            return 0
+        if self.config.workers != "auto":
+            return self.config.workers
+        return 0 if len(self.order.chosen) < FEW else min(max(1, len(os.sched_getaffinity(0)) // 2), MOST_WORKERS)
+
     def __iter__(self) -> "BatchIterator":
         return BatchIterator(self)
 
-    def draw(self, draws: Draws) -> Drawn:
-        """The draws that the filters keep, with their tokens. Subword sampling never changes which draws are kept."""
-        texts = self.order.read(draws.pairs.tolist())
-        pairs = self.tokenizer.encode_pairs(texts)
-        tokens = PairTokens.of(pairs)
-        kept, _ = keep_pairs(tokens.sizes(np.arange(len(pairs))), self.config)
-        draws = draws.take(kept)
-        if not self.config.subword_sampling:
-            return Drawn(draws, tokens, kept)
-        sampled = self._sample([texts[index] for index in kept], draws)
-        limit = self.config.maximum_tokens
-        chosen = [
-            new if len(new.source) <= limit and len(new.target) < limit else pairs[n]
-            for n, new in zip(kept, sampled, strict=True)
+    def fresh(self, number: int, workers: Workers) -> Requested:
+        """The block's own draws that the filters keep. Their tokens are drawn in the background.
+
+        The tokens of the text decide what is kept, so that every epoch keeps the same pairs.
+        """
+        draws = self.order.draws(number)
+        sizes = self.store.tokens.sizes(draws.pairs)
+        self.store.note_use(len(draws.pairs))
+        return self.request(draws.take(keep_pairs(sizes, self.config)[0]), workers)
+
+    def request(self, draws: Draws, workers: Workers) -> Requested:
+        """Draws whose tokens are drawn in the background, if they are not simply those of the text."""
+        if not self.redraw.is_needed:
+            return Requested(draws, [])
+        parts = [
+            draws.take(np.arange(first, min(first + CHUNK, len(draws.pairs))))
+            for first in range(0, len(draws.pairs), CHUNK)
         ]
-        return Drawn(draws, PairTokens.of(chosen), np.arange(len(chosen)))
+        read = self.order.read if self.redraw.needs_text else None
+        return Requested(draws, workers.submit([ToDraw(*part, read and read(part.pairs.tolist())) for part in parts]))
 
-    def _sample(self, texts: Sequence[Pair], draws: Draws) -> list[TokenPair]:
-        rate = self.config.subword_sampling
-        seeds = [[derive_seed(self.seed, *draw, side) for draw in draws.listed()] for side in (0, 1)]
-        sources = self.tokenizer.encode_source([text.source for text in texts], sampling=rate, seeds=seeds[0])
-        targets = self.tokenizer.encode_target([text.target for text in texts], sampling=rate, seeds=seeds[1])
-        return [TokenPair(*pair) for pair in zip(sources, targets, strict=True)]
-
-    def block(self, number: int, carried: Sequence[tuple[int, int]]) -> Block:
-        """The batches of a block, in order."""
-        drawn = self.draw(Draws.of(carried).followed_by(self.order.draws(number)))
-        batches, left = self.plan(drawn.tokens.sizes(drawn.indices))
-        batches = [(length, Ragged(drawn.indices[rows.values], rows.starts)) for length, rows in batches]
+    def block(self, number: int, carried: Requested, fresh: Requested) -> Block:
+        """The batches of a block, in order, from the draws carried into it and its own."""
+        draws = carried.draws.followed_by(fresh.draws)
+        tokens, indices = self.store.tokens, draws.pairs
+        if self.redraw.is_needed and len(draws.pairs):
+            tokens = join([part.result() for part in (*carried.tokens, *fresh.tokens)])
+            indices = np.arange(len(draws.pairs))
+        batches, left = self.plan(tokens.sizes(indices))
+        batches = [(length, Ragged(indices[rows.values], rows.starts)) for length, rows in batches]
         shuffled = sorted(range(len(batches)), key=lambda index: derive_seed(self.seed, number, index))
-        return Block(drawn, [batches[index] for index in shuffled], Carried(drawn.draws.take(left).listed()))
+        return Block(tokens, [batches[index] for index in shuffled], draws.take(left), len(draws.pairs))
 
     def plan(self, sizes: Sizes) -> tuple[list[tuple[int, Ragged]], Int[np.ndarray, " left"]]:
         """Full batches as (length, rows), and the pairs in no full batch, from the sizes of a block's pairs."""
@@ -131,28 +156,51 @@ class BatchIterator(grain.DatasetIterator[Batch]):
     def __init__(self, dataset: TrainingBatches):
         super().__init__()
         self._dataset = dataset
-        self._number = 0
-        self._next = 0
-        self._carried = Carried()
-        self._block: Block | None = None
+        self._workers = Workers(dataset.redraw, dataset.workers)
+        self._go_to(0, 0, Draws.of([]))
         self._idle = 0
+
+    def _go_to(self, number: int, next_batch: int, carried: Draws) -> None:
+        self._number, self._next, self._draws, self._carried = number, next_batch, carried, Carried(carried.listed())
+        self._block: Block | None = None
+        self._ahead: tuple[int, Requested] | None = None
 
     def __next__(self) -> Batch:
         while True:
-            block = self._block = self._block or self._dataset.block(self._number, self._carried)
+            block = self._block = self._block or self._make_block()
             if self._next < len(block.batches):
                 break
             self._advance(block)
         length, rows = block.batches[self._next]
         self._next += 1
-        return make_share(rows, block.drawn.tokens, self._dataset.share, length=length)
+        batch = make_share(rows, block.tokens, self._dataset.share, length=length)
+        self._dataset.store.note_use(len(rows.values))
+        return batch
+
+    def _make_block(self) -> Block:
+        """The block at the position. Workers begin to draw the tokens of the next."""
+        dataset, number = self._dataset, self._number
+        carried = dataset.request(self._draws, self._workers)
+        if self._ahead is None or self._ahead[0] != number:
+            self._ahead = (number, dataset.fresh(number, self._workers))
+        fresh = self._ahead[1]
+        if dataset.workers:
+            self._ahead = (number + 1, dataset.fresh(number + 1, self._workers))
+        return dataset.block(number, carried, fresh)
 
     def _advance(self, block: Block) -> None:
         """Moves to the next block. Raises InputError after an epoch in which the filters kept nothing."""
-        self._idle = 0 if len(block.drawn.indices) else self._idle + 1
+        self._idle = 0 if block.pairs else self._idle + 1
         if self._idle >= self._dataset.order.blocks_per_epoch:
             raise InputError("no training pair passes the filters: see data.maximum_tokens and data.maximum_side_ratio")
-        self._number, self._next, self._carried, self._block = self._number + 1, 0, block.carried, None
+        ahead = self._ahead
+        self._go_to(self._number + 1, 0, block.carried)
+        self._ahead = ahead
+
+    def close(self) -> None:
+        """Ends the worker processes."""
+        super().close()
+        self._workers.close()
 
     def get_state(self) -> dict[str, Any]:
         """The position as a JSON object. The states of a block share one list of carried draws."""
@@ -172,5 +220,4 @@ class BatchIterator(grain.DatasetIterator[Batch]):
                 f"the saved position in the data does not fit: different {', '.join(differing)} ({key}: saved "
                 f"{found.get(key)}, now {expected.get(key)}): resume with the original ones, or start a new run"
             )
-        self._number, self._next, self._block = state["block"], state["next"], None
-        self._carried = Carried((epoch, pair) for epoch, pair in state["carried"])
+        self._go_to(state["block"], state["next"], Draws.of(state["carried"]))

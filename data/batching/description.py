@@ -10,10 +10,10 @@ from data.batching.filters import keep_pairs
 from data.batching.order import Order
 from data.config import DataConfig
 from data.sources.corpus import Corpus
-from data.tokens.ragged import PairTokens
+from data.tokens.store import open_store
 from data.vocabulary.tokenizer import Tokenizer
 
-CHUNK = 20000  # pairs tokenised at once
+CHUNK = 1 << 18  # pairs whose sizes are looked at together
 
 
 class Description(NamedTuple):
@@ -34,15 +34,15 @@ class Description(NamedTuple):
 
 
 def describe(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> Description:
-    """The size of a training set: what is kept, and what sources and filters drop. This tokenises the whole set."""
+    """The size of a training set: what is kept, and what sources and filters drop, by the token store."""
     order = Order(corpora, config, seed=0)
+    store = open_store(corpora, tokenizer, config)
     dropped = sum((Counter(corpus.dropped) for corpus in corpora), Counter(duplicate=order.duplicates))
-    totals = Counter[str]()
+    totals = np.zeros(3, np.int64)
     for start in range(0, len(order.chosen), CHUNK):
-        pairs = PairTokens.of(tokenizer.encode_pairs(order.read(order.chosen[start : start + CHUNK].tolist())))
-        sizes = pairs.sizes(np.arange(len(pairs.source)))
+        sizes = store.tokens.sizes(order.chosen[start : start + CHUNK])
         kept, reasons = keep_pairs(sizes, config)
         dropped += reasons
-        source, target = sizes[kept].sum(axis=0).tolist()
-        totals.update(pairs=len(kept), source=source, target=target)
-    return Description(totals["pairs"], totals["source"], totals["target"], dict(dropped))
+        totals += [len(kept), *sizes[kept].sum(axis=0)]
+    pairs, source, target = totals.tolist()
+    return Description(pairs, source, target, dict(dropped))

@@ -1,7 +1,6 @@
 """The order in which training pairs are drawn, a function of the seed. Any block of it can be computed alone."""
 
 import functools
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from data.batching.permutation import permute
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources.corpus import Corpus, fetch
+from data.tokens.redraw import derive_seed
 
 
 class Draws(NamedTuple):
@@ -97,10 +97,3 @@ class Order:
             ):
                 result[place] = pair
         return result
-
-
-@functools.lru_cache(1024)
-def derive_seed(*numbers: int) -> int:
-    """A 32-bit seed from integers, the same in every process and version."""
-    digest = hashlib.blake2b(",".join(map(str, numbers)).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")

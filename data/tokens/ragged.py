@@ -1,7 +1,8 @@
 """Lists of different lengths in one array, and the token ids of many sentence pairs as two of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,11 +25,15 @@ class Ragged:
     def of(cls, lists: Sequence[Sequence[int]], dtype: np.dtype | type = np.int64) -> "Ragged":
         """The lists in one array of this type."""
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-        flat = (value for one in lists for value in one)
-        return cls(np.fromiter(flat, dtype, int(lengths.sum())), starts_of(lengths))
+        return cls(np.fromiter(chain.from_iterable(lists), dtype, int(lengths.sum())), starts_of(lengths))
 
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    def lists(self) -> list[list[int]]:
+        """The lists, as Python has them."""
+        values, starts = self.values.tolist(), self.starts.tolist()
+        return [values[start:end] for start, end in pairwise(starts)]
 
     def lengths(self, indices: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         """The lengths of the lists at these indices."""
@@ -76,8 +81,11 @@ def ranges(starts: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " n"]) -> Int
     return np.arange(before[-1]) + np.repeat(starts - before[:-1], lengths)
 
 
-def concatenate(parts: Iterable[Ragged]) -> Ragged:
-    """The lists of all parts."""
-    parts = list(parts)
+def join(parts: Sequence[PairTokens]) -> PairTokens:
+    """The pairs of all parts, of which there is at least one."""
+    return PairTokens(*(_concatenate(sides) for sides in zip(*parts, strict=True)))
+
+
+def _concatenate(parts: Sequence[Ragged]) -> Ragged:
     lengths = np.concatenate([np.diff(part.starts) for part in parts])
     return Ragged(np.concatenate([part.values for part in parts]), starts_of(lengths))

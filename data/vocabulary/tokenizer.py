@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sentencepiece
 
@@ -16,6 +16,8 @@ from data.scripts import split_words
 from data.sources.corpus import Corpus
 from data.vocabulary.pieces import SPACE, TOKENIZER_FILES
 from data.vocabulary.sampling import SubwordSampler
+
+Side = Literal["source", "target"]
 
 LONGEST_LINE = 65536
 SILENT = 10
@@ -54,6 +56,10 @@ class Tokenizer:
         self.target_size: int = self._target.get_piece_size()
         self.sha256 = hashlib.sha256(b"".join(hashlib.sha256(model).digest() for model in models)).hexdigest()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy for another process has the models; the rest is made again."""
+        return Tokenizer, (self._models,)
+
     @classmethod
     def load(cls, directory: str | Path) -> "Tokenizer":
         """The tokenizer saved in a directory: tokenizer.model, or tokenizer.source.model and tokenizer.target.model."""
@@ -88,18 +94,27 @@ class Tokenizer:
         self, processor: Any, lines: Sequence[str], sampling: float, seeds: Sequence[int] | None
     ) -> list[list[int]]:
         rows: list[list[int]] = processor.encode([escape(line) for line in lines])
+        if sampling and seeds is None:
+            raise ValueError("sampling needs a seed for each line")
+        return self.resample("target" if processor is self._target else "source", rows, sampling, seeds or ())
+
+    def resample(self, side: Side, rows: list[list[int]], sampling: float, seeds: Sequence[int]) -> list[list[int]]:
+        """Other ids of the same text, without EOS: row n is segmented by seed n alone. With sampling 0, the rows."""
         if not sampling:
             return rows
-        if seeds is None:
-            raise ValueError("sampling needs a seed for each line")
-        sampler = self._sampler(processor, sampling)
+        sampler = self._sampler(side, sampling)
         return [sampler.draw(row, seed) for row, seed in zip(rows, seeds, strict=True)]
 
-    def _sampler(self, processor: Any, sampling: float) -> SubwordSampler:
-        side = "target" if processor is self._target else "source"
+    def _sampler(self, side: Side, sampling: float) -> SubwordSampler:
+        processor = self._source if side == "source" else self._target
+        side = "target" if self.is_joint else side
         if (side, sampling) not in self._samplers:
             self._samplers[side, sampling] = SubwordSampler(processor, sampling)
         return self._samplers[side, sampling]
+
+    def encode_plain(self, side: Side, lines: Sequence[str]) -> list[list[int]]:
+        """The ids of each line, without EOS and without sampling. SentencePiece uses a thread for each core."""
+        return self._encode(self._source if side == "source" else self._target, lines, 0.0, None)
 
     def encode_pairs(self, pairs: Sequence[Pair]) -> list[TokenPair]:
         """The ids of both sides of each pair, without sampling."""

@@ -9,8 +9,9 @@ import grain
 import numpy as np
 
 from data.batch import BOS, EOS, PAD, Batch, TokenPair
-from data.batching.order import derive_seed, fetch
 from data.batching.packing import bucket_lengths
+from data.sources.corpus import fetch
+from data.tokens.redraw import derive_seed
 
 ROUNDS = 4
 OPEN_ROWS = 64

@@ -17,7 +17,6 @@ from data.batching.packing import (
 from data.config import DataConfig
 from data.errors import InputError
 from tests.support import plain_batching
-from tests.support.ragged import lists
 
 SIZES = st.lists(st.tuples(st.integers(2, 20), st.integers(2, 20)), max_size=300)
 
@@ -28,26 +27,26 @@ def array_of(sizes):
 
 @given(SIZES)
 def test_packed_rows_hold_every_pair_once_and_none_overflows(sizes):
-    rows = lists(pack(array_of(sizes), 20))
+    rows = pack(array_of(sizes), 20).lists()
     assert sorted(index for row in rows for index in row) == list(range(len(sizes)))
     assert all(sum(side) <= 20 for row in rows for side in zip(*(sizes[index] for index in row), strict=True))
 
 
 @given(SIZES, st.sampled_from([20, 31, 32, 33, 64]))
 def test_rows_are_those_of_plain_first_fit(sizes, row_length):
-    assert lists(pack(array_of(sizes), row_length)) == plain_batching.pack(sizes, row_length)
+    assert pack(array_of(sizes), row_length).lists() == plain_batching.pack(sizes, row_length)
 
 
 @pytest.mark.parametrize(("row_length", "longest"), [(128, 40), (128, 128), (512, 90), (4096, 3000)])
 def test_rows_are_those_of_plain_first_fit_when_many_have_closed(row_length, longest):
     sizes = np.random.default_rng(row_length).integers(2, longest + 1, (3000, 2))
-    assert lists(pack(sizes, row_length)) == plain_batching.pack(sizes.tolist(), row_length)
+    assert pack(sizes, row_length).lists() == plain_batching.pack(sizes.tolist(), row_length)
 
 
 def test_first_fit_takes_the_first_row_with_room_on_both_sides():
-    assert lists(pack(array_of([(3, 2), (4, 4), (2, 2)]), 5)) == [[0, 2], [1]]
-    assert lists(pack(array_of([(4, 2), (2, 2), (2, 2)]), 5)) == [[0], [1, 2]]
-    assert lists(pack(array_of([]), 5)) == []
+    assert pack(array_of([(3, 2), (4, 4), (2, 2)]), 5).lists() == [[0, 2], [1]]
+    assert pack(array_of([(4, 2), (2, 2), (2, 2)]), 5).lists() == [[0], [1, 2]]
+    assert pack(array_of([]), 5).lists() == []
 
 
 def test_packing_wastes_little():
@@ -80,7 +79,7 @@ def test_a_limited_number_of_buckets_grows_by_about_the_same_factor_to_the_row_l
 @given(SIZES)
 def test_a_bucket_is_the_shortest_that_holds_both_sides(buckets, sizes):
     groups = group_rows(array_of(sizes), DataConfig(batching="bucketed", row_length=32, buckets=buckets))
-    lengths = {index: length for length, rows in groups.items() for (index,) in lists(rows)}
+    lengths = {index: length for length, rows in groups.items() for (index,) in rows.lists()}
     assert sorted(lengths) == list(range(len(sizes)))
     for index, length in lengths.items():
         assert max(sizes[index]) <= length
@@ -90,7 +89,7 @@ def test_a_bucket_is_the_shortest_that_holds_both_sides(buckets, sizes):
 def test_the_emptiest_rows_go_last_and_the_others_keep_their_order():
     sizes = array_of([(9, 9), (2, 2), (8, 8), (3, 3)])
     rows = group_rows(sizes, DataConfig(row_length=16, batching="bucketed"))[8].take(np.array([0, 2, 1]))
-    assert lists(rows) == [[1], [3], [2]]
+    assert rows.lists() == [[1], [3], [2]]
     assert emptiest_last(rows, sizes, 2).tolist() == [2, 0, 1]
 
 

@@ -1,23 +1,28 @@
 import json
+import random
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 from data.batch import EOS, Pair
 from data.batching.description import describe
-from data.batching.order import Order
+from data.batching.order import Draws, Order
 from data.batching.packing import Share, batch_shapes
 from data.batching.pipeline import evaluation_batches, training_batches
+from data.cache import Cache
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora
+from data.tokens.ragged import join
+from data.tokens.redraw import ToDraw, derive_seed
+from data.tokens.workers import Workers
 from data.vocabulary.tokenizer import learn_tokenizer
 from tests.support import plain_batching
 from tests.support.paths import ROOT
-from tests.support.ragged import lists
 
 KNOBS = {
     "corpus": "toy",
@@ -136,20 +141,21 @@ def test_every_pair_comes_once_an_epoch_and_the_rest_is_carried(knobs):
 def test_what_blocks_emit_and_carry_is_what_they_draw(batching):
     corpora, tokenizer, config = setup(config_of(batching=batching))
     engine = stream(corpora, tokenizer, config)._parent
-    carried = []
+    workers = Workers(engine.redraw, 0)
+    carried = Draws.of([])
     for number in range(6):
-        block = engine.block(number, carried)
-        taken = [index for _, rows in block.batches for index in rows.values.tolist()]
-        listed = block.drawn.draws.listed()
-        emitted = [listed[place] for place in np.searchsorted(block.drawn.indices, taken).tolist()]
-        assert Counter(emitted + block.carried) == Counter([*carried, *engine.order.draws(number).listed()])
+        block = engine.block(number, engine.request(carried, workers), engine.fresh(number, workers))
+        emitted = [index for _, rows in block.batches for index in rows.values.tolist()]
+        drawn = carried.followed_by(engine.order.draws(number))
+        assert Counter(emitted + block.carried.pairs.tolist()) == Counter(drawn.pairs.tolist())
+        assert set(block.carried.listed()) <= set(drawn.listed())
         carried = block.carried
 
 
 PLAIN = {
     "packed": {"batching": "packed"},
     "bucketed": {"batching": "bucketed"},
-    "sampled": {"batching": "packed", "subword_sampling": 0.3, "toy_symbols": 3, "vocabulary_size": 11},
+    "sampled": {"batching": "bucketed", "subword_sampling": 0.3, "toy_symbols": 3, "vocabulary_size": 11},
     "filtered": {"batching": "packed", "maximum_tokens": 9, "drop_duplicates": True, "toy_length": 5},
     "unbalanced": {"batching": "bucketed", "maximum_side_ratio": 1.5},
     "weighted": {"batching": "packed", "drop_duplicates": True},
@@ -172,13 +178,53 @@ def test_batches_and_positions_are_those_of_the_plain_stream(name, seed):
     rows_of = {length: rows for rows, length, _ in batch_shapes(config, batch_tokens=192)}
     plain = plain_batching.PlainBatches(corpora, tokenizer, config, rows_of=rows_of, seed=seed, share=share)
     iterator = iter(stream(corpora, tokenizer, config, seed=seed, share=share))
-    for _ in range(40):
+    while plain.number < 4:
         assert digest(next(iterator)) == digest(next(plain))
         state = json.loads(json.dumps(iterator.get_state()))
         del state["signature"]
         assert state == plain.state
-    assert state["block"] > 3
     iterator.close()
+
+
+SAMPLED = {"batching": "packed", "subword_sampling": 0.3, "toy_symbols": 3, "vocabulary_size": 11}
+
+
+def test_workers_change_no_batch_and_a_run_resumes_with_others_and_a_cleared_cache(tmp_path):
+    config = config_of(**SAMPLED, workers=0, cache=str(tmp_path))
+    corpora, tokenizer, _ = setup(config)
+    iterator = iter(stream(corpora, tokenizer, config))
+    batches, states = [], []
+    while not states or states[-1]["block"] < 5:
+        states.append(json.loads(json.dumps(iterator.get_state())))
+        batches.append(digest(next(iterator)))
+    iterator.close()
+    for workers, place in ((1, 0), (3, len(batches) // 2)):
+        Cache(tmp_path).clear()
+        config = config_of(**SAMPLED, workers=workers, cache=str(tmp_path))
+        found = take(stream(corpora, tokenizer, config), len(batches) - place, states[place])
+        assert list(map(digest, found)) == batches[place:]
+
+
+def reversed_words(pair, generator):
+    """A changed text: in half of the pairs, the words of the source are reversed."""
+    return pair._replace(source=pair.source[::-1]) if generator.random() < 0.5 else pair
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_changed_texts_are_tokenised_with_the_seed_of_their_draw(workers):
+    corpora, tokenizer, config = setup(config_of(workers=workers))
+    engine = stream(corpora, tokenizer, config)._parent
+    engine.redraw.change = reversed_words
+    assert engine.workers == workers
+    draws = engine.order.draws(0).followed_by(engine.order.draws(4))
+    with closing(Workers(engine.redraw, workers)) as processes:
+        requested = engine.request(draws, processes)
+        sources = join([part.result() for part in requested.tokens]).source.lists()
+    texts = engine.order.read(draws.pairs.tolist())
+    seeds = [derive_seed(1, epoch, pair, 2) for epoch, pair in draws.listed()]
+    changed = [reversed_words(text, random.Random(seed)) for text, seed in zip(texts, seeds, strict=True)]
+    assert sources == tokenizer.encode_plain("source", [pair.source for pair in changed])
+    assert changed != texts
 
 
 def test_batches_have_the_announced_shapes_and_order_follows_the_seed():
@@ -235,11 +281,10 @@ def test_subword_sampling_differs_from_epoch_to_epoch_and_drops_nothing():
     engine = stream(corpora, tokenizer, config)._parent
     first = engine.order.draws(0)
     second = first._replace(epochs=first.epochs + 1)
-    drawn = engine.draw(first)
-    assert drawn.draws.listed() == first.listed()
-    targets = [lists(engine.draw(draws).tokens.target) for draws in (first, first, second)]
+    sampled = [engine.redraw(ToDraw(*draws, None)) for draws in (first, first, second)]
+    targets = [tokens.target.lists() for tokens in sampled]
     assert targets[0] == targets[1] != targets[2]
-    assert drawn.tokens.sizes(drawn.indices).max() <= 20
+    assert sampled[0].sizes(np.arange(len(first.pairs))).max() <= 20
     texts = engine.order.read(first.pairs.tolist())
     assert tokenizer.decode(targets[0]) == [text.target for text in texts]
 

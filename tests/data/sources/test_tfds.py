@@ -7,10 +7,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data.batch import Pair
-from data.batching.order import fetch
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora
+from data.sources.corpus import fetch
 from data.sources.tfds import main
 
 TEXTS = {

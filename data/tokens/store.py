@@ -1,0 +1,136 @@
+"""The token ids of training text: tokenised once, kept in the cache of prepared text, and mapped into memory.
+
+    source.ids      the ids of all source lines, one after another, 2 bytes each, or 4 for large vocabularies
+    source.starts   where the ids of each line start, and the end of the last: 8 bytes each
+    target.ids, target.starts
+    type            the type of an id: "<u2" or "<u4"
+
+The cache notices damage by sizes and checksums, and an entry is whole or absent, whatever kills its build.
+"""
+
+import hashlib
+import mmap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer
+
+from data.batch import Pair
+from data.cache import Cache
+from data.config import DataConfig
+from data.sources.corpus import Corpus
+from data.tokens.ragged import PairTokens, Ragged
+from data.vocabulary.tokenizer import Tokenizer
+
+VERSION = 1
+CHUNK = 20000  # pairs tokenised at once
+SAMPLE = 256  # pairs of each corpus whose text is part of the key
+START = np.dtype("<i8")
+SIDES = ("source", "target")
+
+WINDOW = 1 << 16  # bytes that the system makes resident around a byte that is read
+MOST = 1 << 28  # bytes of a map that may become resident before they are released
+
+
+class TokenStore:
+    """The ids of all pairs of a training set, in files."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._maps: list[mmap.mmap] = []
+        self._touched = 0
+        dtype = np.dtype((directory / "type").read_text())
+        sides = [
+            Ragged(self._map(directory / f"{side}.ids", dtype), self._map(directory / f"{side}.starts", START))
+            for side in SIDES
+        ]
+        self.tokens = PairTokens(*sides)
+
+    def _map(self, path: Path, dtype: np.dtype) -> Integer[np.ndarray, " n"]:
+        with path.open("rb") as file:
+            if not path.stat().st_size:
+                return np.zeros(0, dtype)
+            self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return np.frombuffer(self._maps[-1], dtype)
+
+    def note_use(self, pairs: int) -> None:
+        """Lets the system take back the memory of pages that were read, once this many pairs may have made it large.
+
+        They stay in the system's cache of files, and reading them again is fast.
+        """
+        self._touched += pairs
+        if 2 * self._touched * WINDOW > MOST:
+            self._touched = 0
+            for one in self._maps:
+                if len(one) > MOST // 8 and hasattr(mmap, "MADV_DONTNEED"):
+                    one.madvise(mmap.MADV_DONTNEED)
+
+
+def open_store(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> TokenStore:
+    """The tokens of the corpora, tokenised now if the cache does not have them."""
+    count = sum(len(corpus.pairs) for corpus in corpora)
+    directory = Cache(config.cache).entry(
+        "tokens",
+        store_key(corpora, tokenizer, config),
+        lambda directory: write_store(directory, chunks(corpora), tokenizer),
+        about=f"tokens of {count} pairs: {', '.join(corpus.name for corpus in corpora)}",
+    )
+    return TokenStore(directory)
+
+
+def store_key(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> list[Any]:
+    """What decides the tokens: the text, the options that change it when it is read, and the vocabulary."""
+    texts = [[corpus.fingerprint, len(corpus.pairs), sample_hash(corpus.pairs)] for corpus in corpora]
+    return [VERSION, tokenizer.sha256, config.source_language, config.target_language, config.text_identity(), texts]
+
+
+def sample_hash(pairs: Sequence[Pair]) -> str:
+    """The SHA-256 of pairs at even distances, in case that a fingerprint does not tell all about a text."""
+    digest = hashlib.sha256()
+    for place in np.unique(np.linspace(0, len(pairs) - 1, min(SAMPLE, len(pairs))).astype(int)).tolist():
+        digest.update("\xff".join((*pairs[place], "")).encode())
+    return digest.hexdigest()
+
+
+def chunks(corpora: Sequence[Corpus]) -> Iterator[Sequence[Pair]]:
+    """All pairs, some at a time."""
+    for corpus in corpora:
+        for start in range(0, len(corpus.pairs), CHUNK):
+            yield corpus.pairs[start : start + CHUNK]
+
+
+def write_store(directory: Path, texts: Iterator[Sequence[Pair]], tokenizer: Tokenizer) -> None:
+    """Writes the files of a store. Memory does not grow with the text."""
+    is_small = max(tokenizer.source_size, tokenizer.target_size) <= 1 << 16
+    dtype = np.dtype("<u2" if is_small else "<u4")
+    (directory / "type").write_text(dtype.str)
+    with Writer(directory, "source", dtype) as source, Writer(directory, "target", dtype) as target:
+        for pairs in texts:
+            source.append(tokenizer.encode_plain("source", [pair.source for pair in pairs]))
+            target.append(tokenizer.encode_plain("target", [pair.target for pair in pairs]))
+
+
+class Writer:
+    """Appends the ids of lines to the two files of a side."""
+
+    def __init__(self, directory: Path, side: str, dtype: np.dtype):
+        self._ids = (directory / f"{side}.ids").open("wb")
+        self._starts = (directory / f"{side}.starts").open("wb")
+        self._dtype, self._end = dtype, 0
+
+    def append(self, lines: Sequence[Sequence[int]]) -> None:
+        """Appends the ids of some lines."""
+        ids = Ragged.of(lines, self._dtype)
+        self._ids.write(ids.values.tobytes())
+        self._starts.write((self._end + ids.starts[:-1]).astype(START).tobytes())
+        self._end += len(ids.values)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._starts.write(np.array([self._end], START).tobytes())
+        self._ids.close()
+        self._starts.close()
