@@ -4,15 +4,27 @@ New content is written under a temporary name in the same directory, flushed to 
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from data.errors import InputError
+
+DESCRIPTOR = re.compile(r"/dev/std(?P<name>out|err)|/(?:dev|proc/self)/fd/(?P<number>\d+)")
+JUNK = frozenset(
+    (
+        *(".ds_store", ".localized", ".appledouble", "__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+        *(".directory", ".dropbox", ".dropbox.attr", "@eadir"),
+    )
+)
+"""Files and directories that file managers and synchronisers leave behind, in lower case."""
 
 
 def flush(path: Path) -> None:
@@ -55,10 +67,56 @@ def writing(name: Path | str) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file that the user named, creating its directory. InputError says why it cannot be written."""
+    """Write a file that the user named, creating its directory. InputError says why it cannot be written.
+
+    A file is replaced. A link stays one, and the file that it leads to is replaced. A pipe, a device or an open
+    descriptor such as /dev/stdout is written to, and stays what it is.
+    """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode())
+        if is_stream(path):
+            with open_stream(path) as stream:
+                stream.write(text.encode())
+            return
+        target = target_of(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, text.encode())
+
+
+def check_writable(path: Path) -> None:
+    """Create the directory of a file that will be written after long work. InputError now, if it could not be."""
+    if is_stream(path):
+        return
+    target = target_of(path)
+    with writing(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path leads to a pipe, a device, a socket or an open descriptor: to write to, never to replace."""
+    return DESCRIPTOR.fullmatch(str(path)) is not None or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+@contextlib.contextmanager
+def open_stream(path: Path) -> Iterator[BinaryIO]:
+    """A pipe, a device or an open descriptor, opened to write to. A named pipe waits for its reader."""
+    if not (found := DESCRIPTOR.fullmatch(str(path))):
+        with open(os.open(path, os.O_WRONLY), "wb") as stream:
+            yield stream
+        return
+    sys.stdout.flush()
+    # Opened anew, a file that stdout is redirected to would be written from its beginning.
+    number = int(found["number"] or {"out": 1, "err": 2}[found["name"]])
+    with open(os.dup(number), "wb") as stream:
+        yield stream
+
+
+def target_of(path: Path) -> Path:
+    """The path itself, or if it is a link, what it leads to in the end, which need not exist."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -69,9 +127,11 @@ def write_json(path: Path, value: Any) -> None:
 def begin_directory(path: Path) -> Path:
     """A new empty directory PATH.partial, which `finish_directory` renames to PATH.
 
-    InputError if `path` exists and is not an empty directory, or if the new one cannot be created.
+    If `path` is a link, it stays one, and leads to the new directory in the end. InputError if `path` exists and is not
+    an empty directory, or if the new one cannot be created.
     """
-    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+    path = target_of(path)
+    if path.exists() and (not path.is_dir() or any(not is_junk(entry.name) for entry in path.iterdir())):
         raise InputError(f"{path}: exists already, expected a new or empty directory: choose another, or remove it")
     home = path.resolve()  # "." has no name
     partial = home.with_name(home.name + ".partial")
@@ -87,14 +147,24 @@ def finish_directory(partial: Path, path: Path) -> None:
 
     If a shell stands in an empty directory of that name, as after `export RUN .`, it gets the files instead.
     """
+    path = target_of(path)
     with writing(path):
         flush_tree(partial)
+        if path.is_dir():
+            remove_junk(path)
         if not (path.is_dir() and path.samefile(Path.cwd())):
             partial.replace(path)
             return
         for entry in sorted(partial.iterdir()):
             entry.replace(path / entry.name)
         partial.rmdir()
+
+
+def remove_junk(directory: Path) -> None:
+    """Delete what a file manager left in a directory."""
+    for entry in directory.iterdir():
+        if is_junk(entry.name):
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def read_bytes(path: Path) -> bytes:
@@ -133,18 +203,26 @@ def file_hash(paths: Sequence[Path]) -> str:
     return hashlib.sha256("".join(sha256(path) for path in paths).encode()).hexdigest()
 
 
-def walk_files(directory: Path, first: str = "") -> Iterator[str]:
-    """The relative names of all files below a directory, sorted. InputError for a link, a pipe or a device.
+def is_junk(name: str) -> bool:
+    """Whether a file or directory of this name was left by a file manager, such as .DS_Store or ._NAME, or by NFS."""
+    return name.casefold() in JUNK or name.startswith(("._", ".nfs"))
 
-    With `first`, only the entry of that name in the directory, and everything below it.
+
+def walk_files(directory: Path, first: str = "", *, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """The relative names of all files below a directory, sorted. Links are followed.
+
+    With `first`, only the entry of that name in the directory, and everything below it. InputError for a pipe, a device
+    and a link that leads nowhere or to a directory `above` it.
     """
+    found = directory.stat()
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        raise InputError(f"{directory}: is a link to a directory that it is in")
     entries = (entry for entry in os.scandir(directory) if first in ("", entry.name))
     for entry in sorted(entries, key=lambda entry: entry.name):
-        if entry.is_symlink():
-            raise InputError(f"{entry.path}: is a link; a checkpoint holds plain files only")
         if entry.is_dir():
-            yield from (f"{entry.name}/{name}" for name in walk_files(Path(entry.path)))
+            yield from (f"{entry.name}/{name}" for name in walk_files(Path(entry.path), above=above | {here}))
         elif entry.is_file():
             yield entry.name
         else:
-            raise InputError(f"{entry.path}: is not a plain file; a checkpoint holds plain files only")
+            raise InputError(f"{entry.path}: is not a file, nor a link to one; a checkpoint holds nothing else")

@@ -5,18 +5,17 @@ dragoman evaluate runs/m30k [more runs or checkpoints] --source test.en --refere
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from data.errors import InputError
-from data.lines import read_lines
 from data.sources import load_corpora
 from dragoman.commands.options import ArgumentParser
-from dragoman.evaluation.baselines import copy_source, learn_dictionary, word_for_word
+from dragoman.evaluation.baselines import copy_source, learn_dictionary, spread, word_for_word
+from dragoman.evaluation.held_out import TestSet, own_test_sets, read_test_set, together
 from dragoman.evaluation.metrics import METRICS
-from dragoman.files import write_json, write_text
-from dragoman.messages import warn
+from dragoman.files import check_writable, write_json, write_text
 from dragoman.runs.loading import find_checkpoint
 from dragoman.signals import Interrupted, StopRequest
 from dragoman.translation.translator import Translator
@@ -24,38 +23,27 @@ from transformer.config import Config
 from transformer.devices.compilation import use_compilation_cache
 
 
-class TestSet(NamedTuple):
-    """Sources, and the references that their translations are compared with, line by line."""
-
-    name: str
-    sources: Sequence[str]
-    references: Sequence[str]
-
-
 def main(arguments: list[str]) -> int:
     """The exit status of the command: it translates with each run in turn, prints the scores, and writes the files."""
     options = parse(arguments)
+    check_outputs(options)
     use_compilation_cache()
     for run in options.runs:  # fail before any translation; contents are verified when loaded
-        find_checkpoint(Path(run), "best")
+        find_checkpoint(Path(run), options.checkpoint)
     files = read_test_set(options.source, options.reference) if options.source else None
     results: list[dict[str, Any]] = []
     with StopRequest() as stop:
         for run in options.runs:
-            translator = Translator.load(run, beam=options.beam, length_penalty=options.length_penalty)
+            translator = Translator.load(
+                run, checkpoint=options.checkpoint, beam=options.beam, length_penalty=options.length_penalty
+            )
             test_sets = [files] if files else own_test_sets(translator.config, options.split)
             if options.baselines:
-                results += baselines(translator.config, test_sets)
-            for test_set in test_sets:
-                try:
-                    hypotheses, result = evaluate(translator, test_set, is_stopping=lambda: stop.requested)
-                except Interrupted:
-                    break
+                results += baselines(translator.config, test_sets, options.split)
+            for hypotheses, result in evaluate(translator, test_sets, options.split, lambda: stop.requested):
                 results.append(result)
                 if options.output:
-                    save_hypotheses(
-                        options.output, hypotheses, result, is_only=len(options.runs) == 1 and files is not None
-                    )
+                    save_hypotheses(options.output, hypotheses, result, is_only=is_single(options))
             if stop.requested:
                 break
     if results:
@@ -73,7 +61,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--source", metavar="FILE", help="text to translate (default: the run's own test set)")
     parser.add_argument("--reference", metavar="FILE", help="its translation, line by line")
-    parser.add_argument("--split", choices=["test", "validation"], default="test", help="which of the run's own sets")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="STEP|average|PATH",
+        default="best",
+        help="which checkpoint of each run (default: best by validation score)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=["test", "validation"],
+        help="which of the run's own sets (default: test); validation is scored exactly as training logged it",
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write scores and signatures as JSON")
     parser.add_argument("--beam", metavar="N", type=int, help="hypotheses kept; 1: greedy (default: the run's)")
     parser.add_argument(
@@ -99,49 +97,63 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if bool(options.source) != bool(options.reference):
         given, missing = ("--source", "--reference") if options.source else ("--reference", "--source")
         raise InputError(f"{given} without {missing}: give both, or neither for the run's own test set")
+    if options.source and options.split:
+        raise InputError(
+            f"--split {options.split} with --source: the first is for the run's own sets; give one of them"
+        )
+    options.split = options.split or "test"
     return options
 
 
-def read_test_set(source: str, reference: str) -> TestSet:
-    """A test set from two files with the same number of lines."""
-    sources, references = read_lines(source), read_lines(reference)
-    if len(sources) != len(references):
+def is_single(options: argparse.Namespace) -> bool:
+    """Whether the command translates one text with one run, so that --output may be a file."""
+    return len(options.runs) == 1 and bool(options.source)
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    """InputError if --json or --output could not be written after all the work."""
+    if options.json:
+        check_writable(options.json)
+    if not options.output or options.output.is_dir():
+        return
+    if is_single(options):
+        check_writable(options.output)
+    elif options.output.exists():
         raise InputError(
-            f"{source} has {len(sources)} lines and {reference} has {len(references)}: "
-            "line n of one must translate line n of the other"
+            f"--output {options.output}: is not a directory, which several translations need: only those of one run, "
+            "with --source, go to a file"
         )
-    return TestSet(Path(source).name, sources, references)
-
-
-def own_test_sets(config: Config, split: str) -> list[TestSet]:
-    """The test or validation sets of a run's recipe, with a warning if the data source dropped pairs."""
-    test_sets = []
-    for corpus in load_corpora(config.data, "validation" if split == "validation" else "test"):
-        for reason, count in corpus.dropped.items():
-            if count:
-                warn(f"{corpus.name}: {count} pairs left out: {reason}")
-        pairs = list(corpus.pairs)
-        test_sets.append(TestSet(corpus.name, [pair.source for pair in pairs], [pair.target for pair in pairs]))
-    return test_sets
 
 
 def evaluate(
-    translator: Translator, test_set: TestSet, *, is_stopping: Callable[[], bool]
-) -> tuple[list[str], dict[str, Any]]:
-    """The translations of a test set, and its row of the table: the run, the checkpoint and each metric's score."""
-    label = f"{Path(translator.run).name} {test_set.name}"
-    hypotheses = translator.translate(test_set.sources, label=label, is_stopping=is_stopping)
+    translator: Translator, test_sets: Sequence[TestSet], split: str, is_stopping: Callable[[], bool]
+) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """For each test set, its translations and its row of the table; several sets get one more row, for all together.
+
+    That row is what training logs: it numbers the lines of all sets together, as this does. After a request to stop,
+    the sets that were not finished are left out.
+    """
     decoding = translator.config.decoding
-    result: dict[str, Any] = {
-        "run": translator.run,
-        "step": translator.step,
-        "checkpoint": translator.checkpoint,
-        "test_set": test_set.name,
-        "sentences": len(test_set.sources),
-        "beam": decoding.beam,
-        "length_penalty": decoding.length_penalty,
-    }
-    return hypotheses, result | scores(hypotheses, test_set, translator.config)
+    about = {"run": translator.run, "step": translator.step, "checkpoint": translator.checkpoint}
+    search = {"beam": decoding.beam, "length_penalty": decoding.length_penalty}
+    done: list[str] = []
+    for test_set in test_sets:
+        label = f"{Path(translator.run).name} {test_set.name}"
+        try:
+            found = translator.search(test_set.sources, label=label, is_stopping=is_stopping, first=len(done) + 1)
+        except Interrupted:
+            return
+        hypotheses = [ranks[0].text for ranks in found]
+        done += hypotheses
+        yield hypotheses, row(about, test_set, hypotheses, translator.config) | search
+    if len(test_sets) > 1:
+        yield done, row(about, together(test_sets, f"all of {split}"), done, translator.config) | search
+
+
+def row(about: dict[str, Any], test_set: TestSet, hypotheses: Sequence[str], config: Config) -> dict[str, Any]:
+    """A row of the table: what was translated, and each metric's score and signature."""
+    what = {"test_set": test_set.name, "sentences": len(test_set.sources)}
+    return about | what | scores(hypotheses, test_set, config)
 
 
 def scores(hypotheses: Sequence[str], test_set: TestSet, config: Config) -> dict[str, Any]:
@@ -153,15 +165,15 @@ def scores(hypotheses: Sequence[str], test_set: TestSet, config: Config) -> dict
     return {name: {"score": score.score, "signature": score.signature} for name, score in found.items()}
 
 
-def baselines(config: Config, test_sets: Sequence[TestSet]) -> list[dict[str, Any]]:
+def baselines(config: Config, test_sets: Sequence[TestSet], split: str) -> list[dict[str, Any]]:
     """The rows of the table that a model should beat: the source copied, and each word looked up in a dictionary."""
-    dictionary = learn_dictionary([pair for corpus in load_corpora(config.data, "train") for pair in corpus.pairs])
+    dictionary = learn_dictionary(spread([corpus.pairs for corpus in load_corpora(config.data, "train")]))
+    language = config.data.target_language
     results = []
-    for test_set in test_sets:
-        about = {"step": None, "checkpoint": "-", "test_set": test_set.name, "sentences": len(test_set.sources)}
-        copied, replaced = copy_source(test_set.sources), word_for_word(test_set.sources, dictionary)
-        results.append({"run": "source copied", **about, **scores(copied, test_set, config)})
-        results.append({"run": "word for word", **about, **scores(replaced, test_set, config)})
+    for test_set in [*test_sets, *[together(test_sets, f"all of {split}")] * (len(test_sets) > 1)]:
+        copied, replaced = copy_source(test_set.sources), word_for_word(test_set.sources, dictionary, language)
+        for name, hypotheses in (("source copied", copied), ("word for word", replaced)):
+            results.append(row({"run": name, "step": None, "checkpoint": "-"}, test_set, hypotheses, config))
     return results
 
 

@@ -113,7 +113,7 @@ def as_trained(translator: Translator) -> Trained:
         target_vocabulary=translator.tokenizer.target_vocabulary(),
         rules=translator.rules,
         tokenizers=home.tokenizer_paths(translator.config),
-        run=home.path.name,
+        run=home.path.absolute().name,
         step=translator.step,
     )
 

@@ -6,7 +6,7 @@ scores the result on the test set. The run directory is the model. An existing r
 
 import contextlib
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from data.languages import check_codes
 from data.sources import Corpus, load_corpora
 from data.sources.corpus import draw_shares
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
+from dragoman.evaluation.held_out import held_out
 from dragoman.evaluation.metrics import METRICS
 from dragoman.files import file_hash
 from dragoman.messages import say, warn
@@ -61,21 +62,10 @@ def check_languages(config: Config, *, is_new: bool) -> None:
 def read_text(config: Config) -> TextData:
     """All the text of a recipe: validation and test sets too, so that a missing file is reported now."""
     train = load_corpora(config.data, "train")
-    validation, test = read_pairs(config, "validation"), read_pairs(config, "test")
-    return TextData(train, validation[: config.training.validation_sentences or len(validation)], test)
-
-
-def read_pairs(config: Config, split: Literal["validation", "test"]) -> list[Pair]:
-    """All pairs of a held-out split. InputError when there are none."""
-    corpora = load_corpora(config.data, split)
-    for corpus in corpora:
-        for reason, count in corpus.dropped.items():
-            if count:
-                warn(f"{split} set {corpus.name}: {count} pairs left out: {reason}")
-    pairs = [pair for corpus in corpora for pair in corpus.pairs]
-    if not pairs:
-        raise InputError(f"the {split} set has no pairs: see data.{split} and data.directory")
-    return pairs
+    validation, test = (
+        [pair for _, pairs in held_out(config, split) for pair in pairs] for split in ("validation", "test")
+    )
+    return TextData(train, validation, test)
 
 
 def tell_shares(corpora: Sequence[Corpus]) -> None:
@@ -87,7 +77,7 @@ def tell_shares(corpora: Sequence[Corpus]) -> None:
 
 def stored_config(run: Run) -> Config | None:
     """The config of a run that has checkpoints, read by process 0 for all processes; None for a new run."""
-    has_checkpoints = on_first(lambda: run.checkpoints.is_dir() and any(run.checkpoints.iterdir()))
+    has_checkpoints = on_first(run.has_checkpoints)
     return Config.model_validate(on_first(lambda: run.load_config().model_dump())) if has_checkpoints else None
 
 

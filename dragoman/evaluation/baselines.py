@@ -1,14 +1,20 @@
 """Baselines to beat: the source copied, and each word replaced by a dictionary learned from the corpus."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from data.batch import Pair
+from data.languages import join_texts
+from data.scripts import split_words
+from dragoman.evaluation.ibm_model_1 import expectation_maximization, find_word_pairs
 
-ITERATIONS = 5
-SEEN = 2
+SEEN = 2  # words seen less often are left out
+MOST_LINES = 100_000  # pairs of lines, evenly spaced
+MOST_WORD_PAIRS = 1 << 25  # over all pairs of lines: about 55,000 pairs of lines of 25 words
+LONGEST = 1 << 20  # word pairs in a pair of lines; longer ones are left out
 
 
 def copy_source(lines: Sequence[str]) -> list[str]:
@@ -16,68 +22,65 @@ def copy_source(lines: Sequence[str]) -> list[str]:
     return list(lines)
 
 
-def learn_dictionary(pairs: Sequence[Pair]) -> dict[str, str]:
-    """The most probable translation of each source word under IBM Model 1 (Brown et al. 1993, section 4.2).
+def spread(corpora: Sequence[Sequence[Pair]], most: int = MOST_LINES) -> list[Pair]:
+    """At most `most` pairs, evenly spaced over all corpora: [a, b, c] and [d, e, f], at most 3 -> a, c, f."""
+    total = sum(map(len, corpora))
+    chosen = evenly(total, most)
+    starts = np.cumsum([0, *map(len, corpora)])
+    return [
+        corpus[int(place - start)]
+        for corpus, start, end in zip(corpora, starts, starts[1:], strict=False)
+        for place in chosen[(start <= chosen) & (chosen < end)]
+    ]
 
-    Words are separated by white space. Words seen only once are left out, since nothing can be learned about them. EM
-    uses all pairs of words that share a sentence pair, in the direction of translation: t(target word | source word).
+
+def evenly(total: int, most: int) -> Int[np.ndarray, " chosen"]:
+    """At most `most` of the numbers below `total`, evenly spaced, the first and the last among them."""
+    return np.linspace(0, total - 1, min(total, most)).round().astype(np.int64)
+
+
+def learn_dictionary(pairs: Sequence[Pair]) -> dict[str, str]:
+    """The most probable translation of each source word under IBM Model 1.
+
+    Words are those of `split_words`. Words seen only once are left out, since nothing can be learned about them. EM
+    uses all pairs of words that share a pair of lines, up to MOST_WORD_PAIRS; of a larger corpus, evenly spaced lines.
 
         ("das haus", "the house"), ("das buch", "the book"), ("ein buch", "a book")
         -> das: the, haus: house, buch: book, ein: a     (if each word is seen often enough)
     """
-    sources, source_words = _words([pair.source for pair in pairs])
-    targets, target_words = _words([pair.target for pair in pairs])
-    left, right, place = cooccurrences(sources, targets)
-    couples, couple = np.unique(left.astype(np.int64) * len(target_words) + right, return_inverse=True)
-    couple_source = couples // len(target_words)
-    probability = expectation_maximization(couple, couple_source, place)
-    best = {}
-    for number in np.lexsort((probability, couple_source)):  # the last entry of each source word is its most probable
-        best[source_words[couple_source[number]]] = target_words[couples[number] % len(target_words)]
-    return best
+    sources, source_words = number_words([pair.source for pair in pairs])
+    targets, target_words = number_words([pair.target for pair in pairs])
+    kept = within_limits(np.array([len(source) * len(target) for source, target in zip(sources, targets, strict=True)]))
+    couples = find_word_pairs([sources[index] for index in kept], [targets[index] for index in kept])
+    probability = expectation_maximization(couples)
+    sources_of, targets_of = couples.sources, couples.targets
+    order = np.lexsort((probability, sources_of))  # the last of each source word is its most probable
+    best = order[np.flatnonzero(np.diff(sources_of[order], append=-1))]
+    return {source_words[sources_of[number]]: target_words[targets_of[number]] for number in best}
 
 
-def word_for_word(lines: Sequence[str], dictionary: dict[str, str]) -> list[str]:
-    """Each line with its words replaced by their translations, in source order; unknown words are kept."""
-    return [" ".join(dictionary.get(word, word) for word in line.split(" ")) for line in lines]
+def within_limits(sizes: Int[np.ndarray, " lines"]) -> Int[np.ndarray, " chosen"]:
+    """The indices of the lines to learn from, given the word pairs of each: all, or evenly spaced ones that fit."""
+    usable = np.flatnonzero((sizes > 0) & (sizes <= LONGEST))
+    total = int(sizes[usable].sum())
+    if total > MOST_WORD_PAIRS:
+        usable = usable[evenly(len(usable), len(usable) * MOST_WORD_PAIRS // total)]
+        usable = usable[np.cumsum(sizes[usable]) <= MOST_WORD_PAIRS]
+    return usable
 
 
-def _words(lines: Sequence[str]) -> tuple[list[np.ndarray], list[str]]:
+def word_for_word(lines: Sequence[str], dictionary: dict[str, str], language: str) -> list[str]:
+    """Each line with its words replaced by their translations, in source order; unknown words are kept.
+
+    `language` is the code of the target language, in which there may be no spaces between the words.
+    """
+    return [join_texts([dictionary.get(word, word) for word in split_words(line)], language) for line in lines]
+
+
+def number_words(lines: Sequence[str]) -> tuple[list[Int[np.ndarray, " words"]], list[str]]:
     """Each line as word numbers, and the list of words. Words seen fewer than SEEN times are left out."""
-    counts: dict[str, int] = {}
-    split = [line.split() for line in lines]
-    for words in split:
-        for word in words:
-            counts[word] = counts.get(word, 0) + 1
+    counts = Counter(word for line in lines for word in split_words(line))
     kept = [word for word, count in counts.items() if count >= SEEN]
     numbers = {word: number for number, word in enumerate(kept)}
-    return [np.array([numbers[word] for word in words if word in numbers], np.int32) for words in split], kept
-
-
-def cooccurrences(
-    sources: list[np.ndarray], targets: list[np.ndarray]
-) -> tuple[Int[np.ndarray, " places"], Int[np.ndarray, " places"], Int[np.ndarray, " places"]]:
-    """All pairs of a source and a target word that share a sentence pair, and the position of the target word.
-
-    Positions count the target words of all sentences."""
-    starts = np.cumsum([0, *(len(target) for target in targets)])
-    left = [np.tile(source, len(target)) for source, target in zip(sources, targets, strict=True)]
-    right = [np.repeat(target, len(source)) for source, target in zip(sources, targets, strict=True)]
-    place = [
-        np.repeat(np.arange(len(target), dtype=np.int32) + start, len(source))
-        for source, target, start in zip(sources, targets, starts, strict=False)
-    ]
-    return np.concatenate(left), np.concatenate(right), np.concatenate(place)
-
-
-def expectation_maximization(
-    couple: Int[np.ndarray, " places"], couple_source: Int[np.ndarray, " couples"], place: Int[np.ndarray, " places"]
-) -> Float[np.ndarray, " couples"]:
-    """t(target | source) of each pair of words, by EM from a uniform distribution."""
-    probability = np.ones(len(couple_source))
-    for _ in range(ITERATIONS):
-        weight = probability[couple]
-        weight /= np.bincount(place, weight)[place]
-        count = np.bincount(couple, weight, minlength=len(couple_source))
-        probability = count / np.bincount(couple_source, count)[couple_source]
-    return probability
+    rows = ([numbers[word] for word in split_words(line) if word in numbers] for line in lines)
+    return [np.array(row, np.int32) for row in rows], kept

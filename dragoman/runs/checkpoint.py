@@ -166,11 +166,12 @@ class Checkpointer:
     def _remove(self, path: Path) -> None:
         """Delete a checkpoint. It is renamed first, so that it is never seen incomplete."""
         removed = path.with_name(path.name + ".removed")
-        shutil.rmtree(removed, ignore_errors=True)
+        if os.path.lexists(removed):
+            delete(removed)
         if os.path.lexists(path):
             path.rename(removed)
             flush(self.directory)
-            shutil.rmtree(removed)
+            delete(removed)
 
     def _recover(self) -> None:
         """Publish a checkpoint that a killed writer completed but did not rename; clear its other leftovers."""
@@ -180,7 +181,7 @@ class Checkpointer:
             if path.suffix == ".partial" and first_good([path], verify, warn=lambda _: None):
                 self._publish(path)
             else:
-                shutil.rmtree(path)
+                delete(path)
 
     def _prune(self, newest: int) -> None:
         """Delete all steps except the newest and those with the best validation scores; damaged ones stay."""
@@ -204,6 +205,14 @@ class Checkpointer:
             return read_manifest(self.directory / str(step))
         except InputError:
             return None
+
+
+def delete(directory: Path) -> None:
+    """Delete a directory and what is in it; of a link to one, the link alone."""
+    if directory.is_symlink():
+        directory.unlink()
+    else:
+        shutil.rmtree(directory)
 
 
 def restore_parameters(directory: Path, template: Tree | None = None, *, verified: Manifest | None = None) -> Tree:

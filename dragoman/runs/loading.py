@@ -1,5 +1,6 @@
 """Finds the checkpoint that a user names by a run, a step or a path, and the config to use it with."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,21 +8,26 @@ from typing import Any
 from pydantic import ValidationError
 
 from data.errors import InputError
+from dragoman.runs.manifest import NAME as MANIFEST
 from dragoman.runs.recipe import parse_value
 from dragoman.runs.run import Run
 from dragoman.runs.selection import AVERAGE, best, steps
 from transformer.config import Config, DecodingConfig
 
 
-def find_checkpoint(run: Path, checkpoint: str) -> tuple[Path, Run]:
-    """The directory of a checkpoint, and the run it belongs to. `run` may itself be a checkpoint."""
-    if run.parent.name == "checkpoints" and run.is_dir():
+def find_checkpoint(run: Path, checkpoint: str | int | Path = "best") -> tuple[Path, Run]:
+    """The directory of a checkpoint, and the run it belongs to. `run` may itself be a checkpoint.
+
+    `checkpoint` is "best", "average", a step, or the path of a checkpoint. InputError if there is none of that name.
+    """
+    checkpoint = str(checkpoint)
+    if (home := run_of_checkpoint(run)) is not None:
         if checkpoint != "best":
             raise InputError(
                 f"{run} is a checkpoint, and checkpoint {checkpoint!r} is requested too: name one of them; "
-                f"the run is {run.parent.parent}"
+                f"the run is {home.path}"
             )
-        return run, Run(run.parent.parent)
+        return run, home
     home = Run(run)
     if not run.is_dir():
         raise InputError(f"{run}: no such run directory")
@@ -37,6 +43,22 @@ def find_checkpoint(run: Path, checkpoint: str) -> tuple[Path, Run]:
     raise InputError(
         f"{run}: no checkpoint {checkpoint!r}: expected best, {known or 'and none is saved yet'}, or a path"
     )
+
+
+def run_of_checkpoint(path: Path) -> Run | None:
+    """The run that a checkpoint is in; None if the path is a run itself, or nothing.
+
+    A run may be kept in a directory that is called `checkpoints`, so the files decide. The path may be relative, even
+    "." or "average".
+    """
+    if not path.is_dir() or Run(path).config_path.exists():
+        return None
+    absolute = Path(os.path.abspath(path))  # a link keeps its own place: `resolve` would leave the run
+    home = Run(absolute.parent.parent)
+    is_inside = absolute.parent.name == home.checkpoints.name and home.config_path.exists()
+    if not is_inside and Path(path, MANIFEST).exists():
+        raise InputError(f"{path}: is a checkpoint outside of its run: name the run, and this as --checkpoint")
+    return home if is_inside else None
 
 
 def best_checkpoint(run: Run, metric: str) -> Path:

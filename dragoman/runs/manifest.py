@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from data.config import Section
 from data.errors import InputError
 from data.lines import reading
-from dragoman.files import flush_tree, sha256, walk_files, write_atomically
+from dragoman.files import flush_tree, is_junk, sha256, walk_files, write_atomically
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -47,8 +47,8 @@ class Manifest(Section):
 
 
 def list_files(directory: Path) -> list[File]:
-    """Each file below a directory with its size and SHA-256, except the manifest."""
-    names = (name for name in walk_files(directory) if name != NAME)
+    """Each file below a directory with its size and SHA-256, except the manifest and what file managers left."""
+    names = (name for name in walk_files(directory) if name != NAME and not has_junk(name))
     return [File(name=n, size=(directory / n).stat().st_size, sha256=sha256(directory / n)) for n in names]
 
 
@@ -67,8 +67,6 @@ def first_line(body: bytes) -> bytes:
 def read_manifest(directory: Path) -> Manifest:
     """The manifest of a checkpoint, checked for damage and form; `verify` checks the files it lists."""
     path = directory / NAME
-    if directory.is_symlink() or path.is_symlink():
-        raise InputError(f"{path}: is reached through a link; a checkpoint holds plain files only")
     if not path.is_file():
         raise InputError(f"{path}: missing: not a checkpoint, or an incomplete one")
     try:
@@ -97,8 +95,10 @@ def read_manifest(directory: Path) -> Manifest:
 def verify(directory: Path, item: str = "") -> Manifest:
     """The manifest of a checkpoint, after checking that it holds exactly the listed files, unchanged.
 
-    Each file is read and hashed once. With an item, "parameters" or "optimizer", only its files are checked. InputError
-    names the first file that is missing, changed, not listed, a link, or outside the checkpoint.
+    Each file is read and hashed once. With an item, "parameters" or "optimizer", only its files are checked. A file may
+    be a link, as in the cache of a model hub: it is its content that counts. What file managers left, such as
+    .DS_Store, is ignored. InputError names the first file that is missing, changed, not listed, or outside the
+    checkpoint.
     """
     manifest = check_sizes(directory, item)
     for file in files_of(manifest, item):
@@ -119,9 +119,14 @@ def check_sizes(directory: Path, item: str = "") -> Manifest:
         for file in files_of(manifest, item):
             check_size(directory, file, found)
     names = {file.name for file in manifest.files}
-    if unlisted := sorted(found - names):
+    if unlisted := sorted(name for name in found - names if not has_junk(name)):
         raise InputError(f"{directory / unlisted[0]}: not listed in {NAME}: a checkpoint holds nothing else")
     return manifest
+
+
+def has_junk(name: str) -> bool:
+    """Whether a file was left by a file manager, or is in a directory that was: see `is_junk`."""
+    return any(map(is_junk, name.split("/")))
 
 
 def files_of(manifest: Manifest, item: str) -> list[File]:

@@ -17,7 +17,8 @@ from typing import Any
 from data.errors import InputError
 from data.text.statistics import SOURCE_TEXT, SourceStatistics
 from data.vocabulary.pieces import TOKENIZER_FILES
-from dragoman.files import write_atomically
+from dragoman.files import is_junk, write_atomically
+from dragoman.runs.manifest import NAME as MANIFEST
 from dragoman.runs.recipe import NO_OVERRIDES, read_stored, toml_text
 from transformer.config import Config
 
@@ -57,6 +58,10 @@ class Run:
         except (OSError, ValueError) as error:
             raise InputError(f"{self.path / SOURCE_TEXT}: cannot be used ({error}): restore or remove it") from None
 
+    def has_checkpoints(self) -> bool:
+        """Whether anything was saved, even if it is incomplete or damaged. Files of a file manager do not count."""
+        return self.checkpoints.is_dir() and any(not is_junk(path.name) for path in self.checkpoints.iterdir())
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Lock the run for this process until it ends. InputError names the process that already holds the lock."""
@@ -80,7 +85,11 @@ class Run:
             yield
 
     def make(self) -> None:
-        """Create the directory. InputError if it cannot be created, for example because a file has its name."""
+        """Create the directory. InputError if it cannot be created, or is a checkpoint, which holds nothing else."""
+        if (self.path / MANIFEST).exists():
+            raise InputError(
+                f"{self.path}: is a checkpoint, expected a run directory, or a new one: choose another --run"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -54,7 +54,14 @@ def searched_text(model: LoadedModel, one: Translation) -> str:
 def score_lines(
     model: LoadedModel, lines: Sequence[str], translations: Sequence[str], *, first: int
 ) -> list[list[Translation]]:
-    """The given translations with their log-probabilities. InputError names a line that is too long for the model."""
+    """The given translations with their log-probabilities, in order.
+
+    InputError if there is not one for each line, or names a line that is too long for the model.
+    """
+    if len(lines) != len(translations):
+        raise InputError(
+            f"{len(lines)} lines and {len(translations)} translations to score: translation n belongs to line n"
+        )
     sources = model.tokenizer.encode_source([prepare(line, model.rules).text for line in lines])
     targets = model.tokenizer.encode_target(translations)
     pairs = [forced_pair(source, target) for source, target in zip(sources, targets, strict=True)]

@@ -32,7 +32,9 @@ class Member(NamedTuple):
     parameters_sha256: str
 
 
-def load_member(run: str | Path, checkpoint: str = "best", decoding: Mapping[str, Any] | None = None) -> Member:
+def load_member(
+    run: str | Path, checkpoint: str | int | Path = "best", decoding: Mapping[str, Any] | None = None
+) -> Member:
     """The model of a checkpoint, with changed decoding knobs. InputError says what is wrong."""
     directory, home = find_checkpoint(Path(run), checkpoint)
     config = with_decoding(home.load_config(), decoding or {})

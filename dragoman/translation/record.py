@@ -48,15 +48,13 @@ def details_of(
     for part, source, output in zip(parts, split_at(source_owners, sources), split_at(owners, outputs), strict=True):
         for source_word, target_word in align_words(part.attention, source, output, shift=shift):
             links.setdefault(target_word, source_word)
-    scores = [float(score) for part in parts for score in part.log_probabilities]
-    scores_without_ends = [
-        score for part, output in zip(parts, outputs, strict=True) for score in part.log_probabilities[: len(output)]
-    ]
+    scores = [[float(score) for score in part.log_probabilities] for part in parts]
+    without_ends = [score for own, output in zip(scores, outputs, strict=True) for score in own[: len(output)]]
     return Details(
         pieces=[piece for part in parts for piece in part.pieces],
-        piece_log_probabilities=scores,
+        piece_log_probabilities=[score for own in scores for score in own],
         words=list(target_words),
-        confidences=word_confidences(scores_without_ends, owners, len(target_words)),
+        confidences=word_confidences(without_ends, owners, len(target_words)),
         alignment=[(source_word, target_word) for target_word, source_word in links.items()],
     )
 

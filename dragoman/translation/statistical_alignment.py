@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Int
 
 from data.batch import Pair
-from dragoman.evaluation.baselines import cooccurrences, expectation_maximization
+from data.scripts import split_words
+from dragoman.evaluation.ibm_model_1 import expectation_maximization, find_word_pairs
 from dragoman.translation.alignment import Link
 
 PUNCTUATION = ".,;:!?…\"'`´’‘“”„«»‹›()[]{}-–—。，、！？；：「」『』（）؟،؛"
@@ -20,7 +21,8 @@ def align_statistically(pairs: Sequence[Pair]) -> list[list[Link]]:
     words have no link (Och and Ney 2003). Words are compared in lower case, without surrounding punctuation.
     """
     sources, targets = (
-        [line.split() for line in side] for side in ([pair.source for pair in pairs], [pair.target for pair in pairs])
+        [split_words(line) for line in side]
+        for side in ([pair.source for pair in pairs], [pair.target for pair in pairs])
     )
     forward = one_direction(sources, targets)
     backward = one_direction(targets, sources)
@@ -33,10 +35,9 @@ def align_statistically(pairs: Sequence[Pair]) -> list[list[Link]]:
 def one_direction(givers: Sequence[Sequence[str]], takers: Sequence[Sequence[str]]) -> list[list[Link]]:
     """Links (taker, giver) for each line: EM learns t(taker | giver), then each taker gets its likeliest giver."""
     sources, targets = [[np.append(0, row) for row in number_words(givers)], number_words(takers)]
-    left, right, place = cooccurrences(sources, targets)
-    base = int(right.max(initial=0)) + 1
-    couples, couple = np.unique(left.astype(np.int64) * base + right, return_inverse=True)
-    probability = expectation_maximization(couple, couples // base, place)[couple]
+    pairs = find_word_pairs(sources, targets)
+    couples = np.concatenate([np.zeros(0, np.int32), *(block.couples for block in pairs.blocks)])
+    probability = expectation_maximization(pairs)[couples]
     links: list[list[Link]] = []
     start = 0
     for source, target in zip(sources, targets, strict=True):

@@ -48,7 +48,7 @@ class Translator(LoadedModel):
         cls,
         run: str | Path,
         *,
-        checkpoint: str = "best",
+        checkpoint: str | int | Path = "best",
         beam: int | None = None,
         length_penalty: float | None = None,
         n_best: int = 1,

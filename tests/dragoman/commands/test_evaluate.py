@@ -1,8 +1,10 @@
 """Scores of runs are those that sacrebleu's own command computes for the written translations."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import dragoman.commands.evaluate as program
 from data.errors import InputError
 from data.sources import load_corpora
+from dragoman.evaluation.held_out import read_test_set
 from dragoman.evaluation.metrics import METRICS
 from dragoman.translation.translator import Translator
 from tests.support.tiny_run import CONFIG, make_run
@@ -78,6 +81,61 @@ def test_the_validation_set_can_be_scored_instead(run, tmp_path):
     evaluate(run, "--split", "validation", "--json", scores, "--beam", "1")
     (result,) = json.loads(scores.read_text())["results"]
     assert result["sentences"] == len(load_corpora(CONFIG.data, "validation")[0].pairs)
+
+
+def test_a_checkpoint_is_named_for_every_run(run, files, tmp_path, capsys):
+    source, reference = files
+    scores = tmp_path / "scores.json"
+    options = ["--source", source, "--reference", reference, "--beam", "1", "--json", scores]
+    evaluate(run, "--checkpoint", "10", *options)
+    assert [result["checkpoint"] for result in json.loads(scores.read_text())["results"]] == ["10"]
+    with pytest.raises(InputError, match=r"no checkpoint '30': expected best, 10, 20, or a path"):
+        evaluate(run, "--checkpoint", "30", *options)
+    with pytest.raises(InputError, match=r"10 is a checkpoint, and checkpoint '20' is requested too"):
+        evaluate(run / "checkpoints" / "10", "--checkpoint", "20", *options)
+
+
+def test_several_sets_get_a_row_each_and_one_for_all_of_them_together(run, files):
+    test_set = read_test_set(*map(str, files))
+    parts = [
+        test_set._replace(sources=test_set.sources[a:b], references=test_set.references[a:b])
+        for a, b in ((0, 5), (5, 12))
+    ]
+    translator = Translator.load(run, beam=1)
+    found = [list(program.evaluate(translator, sets, "validation", lambda: False)) for sets in (parts, [test_set])]
+    (first, _), (second, _), (together, row) = found[0]
+    assert row["test_set"] == "all of validation"
+    assert together == [*first, *second]
+    [(whole, same)] = found[1]
+    assert whole == together
+    assert row | {"test_set": ""} == same | {"test_set": ""}
+    assert list(program.evaluate(translator, parts, "validation", lambda: True)) == []
+
+
+def test_results_that_could_not_be_written_are_reported_before_any_translation(run, files, tmp_path):
+    source, reference = files
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(InputError, match=r"scores\.json: cannot be written: (File exists|Not a directory)"):
+        evaluate("none", "--json", tmp_path / "file" / "scores.json")
+    with pytest.raises(InputError, match=r"file: is not a directory, which several translations need"):
+        evaluate("none", "--output", tmp_path / "file")
+    with pytest.raises(InputError, match=r"--split test with --source: .* give one of them"):
+        evaluate("none", "--split", "test", "--source", source, "--reference", reference)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_scores_and_translations_go_through_pipes_and_links(run, files, tmp_path):
+    source, reference = files
+    pipe, link, read = tmp_path / "pipe", tmp_path / "link", []
+    os.mkfifo(pipe)
+    link.symlink_to("real.txt")
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text(encoding="utf-8")))
+    reader.start()
+    evaluate(run, "--source", source, "--reference", reference, "--beam", "1", "--json", pipe, "--output", link)
+    reader.join(10)
+    assert json.loads(read[0])["results"][0]["step"] == 20
+    assert (tmp_path / "real.txt").read_bytes().count(b"\n") == 12
+    assert (pipe.is_fifo(), link.is_symlink()) == (True, True)
 
 
 def test_files_of_different_lengths_are_refused_with_both_counts(run, files, tmp_path):

@@ -32,6 +32,7 @@ from dragoman.runs.checkpoint import (
     restore_parameters,
 )
 from dragoman.runs.manifest import read_manifest, verify, write_manifest
+from dragoman.runs.run import Run
 from dragoman.runs.selection import best, best_steps, latest, steps
 from dragoman.runs.storage import name_leaves
 
@@ -226,16 +227,66 @@ def test_a_manifest_cut_anywhere_is_refused(saved: Path) -> None:
     )
 
 
-def test_links_and_pipes_in_a_checkpoint_are_rejected_unopened(saved: Path) -> None:
+def test_a_checkpoint_of_links_to_blobs_is_loaded_and_each_blob_is_verified(saved: Path) -> None:
+    """As the cache of a model hub keeps it: every file is a link to a blob that is named by its hash."""
+    blobs = saved.parent / "blobs"
+    blobs.mkdir()
+    for path in [path for path in saved.rglob("*") if path.is_file()]:
+        path.symlink_to(path.rename(blobs / sha256(path)))
+    template = abstract(make(100))
+    assert_same(restore_parameters(saved, template), make(100))
+    assert_same(restore_optimizer(saved, abstract(OPTIMIZER.init(make(100)))), OPTIMIZER.init(make(100)))
+    (saved.parent / "200").symlink_to(saved)
+    assert_same(restore_parameters(saved.parent / "200", template), make(100))
+    for path in (saved / "parameters").rglob("*"):
+        if path.is_symlink():
+            blob, content = path.resolve(), path.read_bytes()
+            blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+            name, _, problem = refusal(verify, saved).partition(": ")
+            assert (Path(name).resolve(), problem) == (blob, "damaged: its SHA-256 is not the one in manifest.json")
+            blob.unlink()
+            name, _, problem = refusal(verify, saved).partition(": ")
+            assert Path(name).resolve() == blob
+            assert problem == "is not a file, nor a link to one; a checkpoint holds nothing else"
+            blob.write_bytes(content)
+
+
+def test_a_link_that_is_not_listed_and_a_pipe_are_rejected_unopened(saved: Path) -> None:
+    extra = saved / "parameters" / "extra"
+    extra.symlink_to("/etc/passwd")
+    assert refusal(verify, saved) == f"{extra}: not listed in manifest.json: a checkpoint holds nothing else"
+    extra.unlink()
     path = saved / "parameters" / "_METADATA"
-    outside = path.rename(saved.parent / "outside")
-    path.symlink_to(outside)
-    assert refusal(verify, saved) == f"{path}: is a link; a checkpoint holds plain files only"
     path.unlink()
     os.mkfifo(path)
-    assert refusal(verify, saved) == f"{path}: is not a plain file; a checkpoint holds plain files only"
-    (saved.parent / "200").symlink_to(saved)
-    assert "200/manifest.json: is reached through a link" in refusal(verify, saved.parent / "200")
+    assert refusal(verify, saved) == f"{path}: is not a file, nor a link to one; a checkpoint holds nothing else"
+
+
+def test_what_file_managers_leave_changes_nothing(saved: Path, tmp_path: Path) -> None:
+    for directory in [saved.parent, saved, *[path for path in saved.rglob("*") if path.is_dir()]]:
+        for name in [".DS_Store", "Thumbs.db", "desktop.ini", *(f"._{path.name}" for path in directory.iterdir())]:
+            (directory / name).write_text("x")
+        (directory / "@eaDir").mkdir()
+        (directory / "@eaDir" / "SYNO@.attr").write_text("x")
+    assert_same(restore_parameters(saved, abstract(make(100))), make(100))
+    assert_same(restore_optimizer(saved, abstract(OPTIMIZER.init(make(100)))), OPTIMIZER.init(make(100)))
+    assert (latest(saved.parent, warn=pytest.fail), best(saved.parent, metric="bleu", warn=pytest.fail)) == (saved,) * 2
+    run = Run(tmp_path / "new")
+    assert not run.has_checkpoints()
+    run.checkpoints.mkdir(parents=True)
+    (run.checkpoints / ".DS_Store").write_text("x")
+    assert not run.has_checkpoints()
+
+
+def test_a_link_to_a_checkpoint_is_pruned_without_its_files(tmp_path: Path) -> None:
+    elsewhere = write(tmp_path / "far", 100)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "100").symlink_to(elsewhere)
+    with Checkpointer(tmp_path / "run", keep_last=1, keep_best=0, hashes=HASHES) as checkpointer:
+        for step in (200, 300):
+            checkpointer.save(step, make(step), OPTIMIZER.init(make(step)), progress={})
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["300"]
+    verify(elsewhere)
 
 
 def forge(saved: Path, **fields: Any) -> None:
@@ -551,6 +602,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from dragoman.runs.checkpoint import Checkpointer
+from dragoman.runs.run import Run
 from dragoman.runs.selection import latest
 directory = Path(sys.argv[1])
 with Checkpointer(directory, keep_last=2, keep_best=1, hashes={}) as checkpointer:

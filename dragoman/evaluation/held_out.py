@@ -1,0 +1,71 @@
+"""Held-out text: the validation and test sets of a run, as training scores them, and files that a user names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from data.batch import Pair
+from data.errors import InputError
+from data.lines import read_lines
+from data.sources import load_corpora
+from dragoman.messages import warn
+from transformer.config import Config
+
+HeldOut = Literal["validation", "test"]
+
+
+class TestSet(NamedTuple):
+    """Sources, and the references that their translations are compared with, line by line."""
+
+    name: str
+    sources: Sequence[str]
+    references: Sequence[str]
+
+
+def read_test_set(source: str, reference: str) -> TestSet:
+    """A test set from two files with the same number of lines."""
+    sources, references = read_lines(source), read_lines(reference)
+    if len(sources) != len(references):
+        raise InputError(
+            f"{source} has {len(sources)} lines and {reference} has {len(references)}: "
+            "line n of one must translate line n of the other"
+        )
+    return TestSet(Path(source).name, sources, references)
+
+
+def own_test_sets(config: Config, split: HeldOut) -> list[TestSet]:
+    """The validation or test sets of a run's recipe, one for each corpus."""
+    return [
+        TestSet(name, [pair.source for pair in pairs], [pair.target for pair in pairs])
+        for name, pairs in held_out(config, split)
+    ]
+
+
+def held_out(config: Config, split: HeldOut) -> list[tuple[str, list[Pair]]]:
+    """The name and the pairs of each corpus of a held-out split, in order. InputError if there are no pairs.
+
+    Of the validation set, only the first `training.validation_sentences` pairs; a corpus that is cut says so in its
+    name. Warns of pairs that the source left out. Training validates on these pairs, all together.
+    """
+    corpora = load_corpora(config.data, split)
+    left = config.training.validation_sentences if split == "validation" else 0
+    left = left or sum(len(corpus.pairs) for corpus in corpora)
+    if not left:
+        raise InputError(f"the {split} set has no pairs: see data.{split} and data.directory")
+    sets = []
+    for corpus in corpora:
+        for reason, count in corpus.dropped.items():
+            if count:
+                warn(f"{split} set {corpus.name}: {count} pairs left out: {reason}")
+        pairs = list(corpus.pairs[:left])
+        left -= len(pairs)
+        if pairs:
+            is_cut = len(pairs) < len(corpus.pairs)
+            sets.append((f"{corpus.name}, first {len(pairs)}" if is_cut else corpus.name, pairs))
+    return sets
+
+
+def together(test_sets: Sequence[TestSet], name: str) -> TestSet:
+    """Several test sets as one, in order."""
+    sources = [source for test_set in test_sets for source in test_set.sources]
+    return TestSet(name, sources, [reference for test_set in test_sets for reference in test_set.references])
