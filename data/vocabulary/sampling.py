@@ -15,13 +15,15 @@ from data.vocabulary.pieces import SPACE
 
 VARIANTS = 32
 CACHED = 2**18
+LONGEST = 16  # pieces: in scripts without spaces, a line is one word, and the time to merge it grows with its square
 
 
 class SubwordSampler:
     """Draws segmentations: BPE-dropout, or samples of a unigram model, with the recipe's `rate`.
 
     Each word has 32 segmentations, which depend on the word alone; the seed of a sentence chooses one of them. All of
-    them spell the same word, and leave bytes and unknown pieces unchanged.
+    them spell the same word, and leave bytes and unknown pieces unchanged. Words of more than 16 pieces are drawn in
+    parts of 16.
     """
 
     def __init__(self, processor: Any, rate: float):
@@ -43,7 +45,7 @@ class SubwordSampler:
         result: list[int] = []
         start = 0
         for end in range(1, len(ids) + 1):
-            if end == len(ids) or self.pieces[ids[end]].startswith(SPACE):
+            if end in (len(ids), start + LONGEST) or self.pieces[ids[end]].startswith(SPACE):
                 result += self.draw_word(tuple(ids[start:end]), int(generator.random() * VARIANTS))
                 start = end
         return result

@@ -83,3 +83,15 @@ def test_a_seed_draws_the_same_in_every_process_and_seeds_differ():
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, text=True, cwd=ROOT)
     assert json.loads(run.stdout) == here
     assert any(first != second for first, second in pairwise(here))
+
+
+@pytest.mark.parametrize("model", [MERGES, UNIGRAMS])
+def test_a_line_without_spaces_is_drawn_in_parts_so_that_long_ones_take_no_longer(model, monkeypatch):
+    """Parts of 16 pieces are cut as words of 16 are, and nothing longer is ever merged or kept."""
+    ids = [model.pieces.index(piece) for piece in ["▁", *["ab"] * 400]]
+    sampler, cut = SubwordSampler(model, 0.5), []
+    monkeypatch.setattr(sampler, "_cut", lambda text, generator: cut.append(text) or [*text])
+    drawn = sampler.draw(ids, 1)
+    assert "".join(model.pieces[id_] for id_ in drawn) == "▁" + "ab" * 400
+    assert max(map(len, cut)) == 2 * 16
+    assert len({tuple(SubwordSampler(model, 0.5).draw(ids, seed)) for seed in range(8)}) == 8
