@@ -6,10 +6,10 @@ from typing import TypeVar
 
 Token = TypeVar("Token")  # an id or a piece; rows of tokens have no EOS here
 
-# Words. In scripts without spaces, such as Chinese and Japanese, whole sentences.
-UNITS = re.compile(r"[^\s。！？]*[。！？]+[」』”’）]*|[^\s。！？]+")
-SENTENCE_END = re.compile(r"[.!?…。！？؟।]+[\"'”’»)\]」』）]*$")
-CLAUSE_END = re.compile(r"[,;:–—،؛、，；：]$")
+# Words. In Chinese and Japanese, which have no spaces, whole clauses.
+UNITS = re.compile(r"[^\s。！？｡、，；：]*[。！？｡、，；：]+[」』”’）]*|[^\s。！？｡、，；：]+")
+SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।॥།။។៕։።]+[\"'”’»)\]」』）]*$")
+CLAUSE_END = re.compile(r"[,;:–—،؛、，；：၊፣]$")
 
 TAIL = 32  # only the last characters of a word are searched: a thousand dots in a row would take seconds
 

@@ -37,6 +37,16 @@ def test_a_sentence_may_end_in_a_quotation_mark_or_without_a_space():
     assert texts("你好。再见吗？好", limit=6) == ["你好。", "再见吗？好"]
 
 
+def test_a_sentence_without_spaces_is_split_after_its_clauses():
+    assert texts("你好吗，我很好，他也好。再见", limit=9) == ["你好吗，我很好，", "他也好。再见"]
+    assert texts("你好吗、我很好：他", limit=8) == ["你好吗、", "我很好：他"]
+
+
+def test_sentences_end_at_the_stops_of_their_script():
+    for stop in "。｡؟۔।॥།။។։።":
+        assert cut(["a", f"b{stop}", "c", "d"], [1] * 4, room=3) == [2, 4], stop
+
+
 def test_a_word_that_is_too_long_is_split_anywhere():
     assert texts("a bcdefgh i", limit=4) == ["a", "bcd", "efg", "h", "i"]
 
