@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 from data.languages import are_same
 from dragoman.commands.options import section_overrides
+from dragoman.commands.terms_report import TermsReport, word_notes
 from dragoman.commands.translation_options import output_identity, parse_translation_options
 from dragoman.messages import ProgressBar, tell
 from dragoman.signals import Interrupted, StopRequest
-from dragoman.translation.glossary import has_term, read_glossary, read_words, terms_in
+from dragoman.translation.glossary import read_glossary, read_words
 from dragoman.translation.guard import count_flags, flags
 from dragoman.translation.loaded import Demands
 from dragoman.translation.output.line_stream import LineStream, open_lines
@@ -35,7 +36,7 @@ class Job:
     def __init__(self, translator: Translator, options: argparse.Namespace, stop: StopRequest):
         self.translator, self.options, self.stop = translator, options, stop
         self.flags: Counter[str] = Counter()
-        self.required = self.met = 0
+        self.terms = TermsReport()
 
     def chunk(
         self, first: int, lines: Sequence[str], beside: Sequence[Sequence[str]], progress: ProgressBar
@@ -57,7 +58,9 @@ class Job:
         flagged = [self.flags_of(line, ranks[0].text) for line, ranks in zip(lines, found, strict=True)]
         if self.options.guard == "again":
             self.search_again(first, lines, prefixes, found, flagged)
-        self.count(lines, found, flagged)
+        self.flags += count_flags(flagged)
+        for number, ranks in enumerate(found, first):
+            self.terms.add(number, ranks[0].terms)
         unfinished = sum(not ranks[0].is_finished for ranks in found)
         return Written(self.show(first, lines, found, flagged), unfinished, [cuts(ranks[0]) for ranks in found])
 
@@ -82,16 +85,6 @@ class Job:
                 if not (better := self.flags_of(lines[index], anew[0].text)):
                     found[index], flagged[index] = anew, better
 
-    def count(
-        self, lines: Sequence[str], found: Sequence[Sequence[Translation]], flagged: Sequence[tuple[str, ...]]
-    ) -> None:
-        """Count flags and required terms for `report`."""
-        self.flags += count_flags(flagged)
-        for line, ranks in zip(lines, found, strict=True):
-            for term in terms_in(line, self.translator.demands.terms):
-                self.required += 1
-                self.met += has_term(ranks[0].text, term)
-
     def show(
         self,
         first: int,
@@ -109,9 +102,9 @@ class Job:
         return [show_json(number, ranks, known, names) for number, (ranks, known, names) in enumerate(together, first)]
 
     def report(self) -> None:
-        """Report how many required terms appeared, and what the guard found."""
-        if self.required:
-            tell(f"terms: {self.met} of {self.required} met ({self.met / self.required:.1%})")
+        """Report how many required terms appeared, which did not, and what the guard found."""
+        for line in self.terms.lines():
+            tell(line)
         if self.options.guard:
             each = ", ".join(f"{name} {count}" for name, count in sorted(self.flags.items()) if name != "any")
             tell(f"guard: {self.flags['any']} lines flagged" + (f": {each}" if each else ""))
@@ -146,6 +139,8 @@ def translate_file(
         total = lines.count()
     part = shard.lines(total, name=lines.name)
     translator = load(options)
+    for note in word_notes(translator.terminology.glossary.repeated, translator.unwritable):
+        tell(note)
     identity = {**translator.identity(), **output_identity(options), "shard": str(shard)}
     path = shard.path(options.output) if options.output else None
     job = Job(translator, options, stop)
@@ -180,7 +175,7 @@ def load(options: argparse.Namespace) -> Translator:
         decoding=section_overrides(options, "decoding"),
         ensemble=options.ensemble,
         demands=Demands(
-            terms=tuple(read_glossary(options.terms)) if options.terms else (),
+            terms=tuple(read_glossary(options.terms, inflections=options.inflections)) if options.terms else (),
             banned=tuple(read_words(options.banned)) if options.banned else (),
             mbr=options.mbr,
         ),

@@ -150,7 +150,14 @@ def add_search_options(parser: TranslationParser) -> None:
         "--terms",
         identity=by_content,
         metavar="FILE",
-        help="lines `source term TAB target term`: if a line contains the first, its output must contain the second",
+        help="lines `source term TAB target term`: if a line contains the first, its output must contain the second, "
+        "as whole words; terms that were not met are reported",
+    )
+    parser.add(
+        "--inflections",
+        identity=by_value,
+        action="store_true",
+        help="further cells of a line of --terms are other forms of the target term: any of them will do",
     )
     parser.add(
         "--banned", identity=by_content, metavar="FILE", help="words or phrases that are never written, one per line"
@@ -202,6 +209,8 @@ def check(options: argparse.Namespace) -> None:
         raise InputError(f"--n-best {options.n_best} needs --json: plain output is one line for each input line")
     if options.alignments and options.json:
         raise InputError("--alignments with --json: the JSON already has the alignments")
+    if options.inflections and not options.terms:
+        raise InputError("--inflections needs --terms FILE: it says what the further cells of its lines are")
     if options.score:
         searching = ("ensemble", "mbr", "prefix", "terms", "banned", "alignments", "guard")
         given = [name for name in searching if getattr(options, name)]

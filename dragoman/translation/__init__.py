@@ -2,7 +2,8 @@
 
 translator             what commands and Python call; `members` and `loaded` make one from checkpoints
 line_search            lines to requests, search, hypotheses to text
-glossary consensus     required and banned words; minimum Bayes risk
+glossary requirements  required words: those of a line, and which of them a search is asked for; `words` splits text
+spelling consensus     how banned words may be spelled; minimum Bayes risk
 result                 a line's translation
 details record         pieces, confidences and alignment, and the JSON of them; `alignment` links words
 guard                  flags translations that look wrong

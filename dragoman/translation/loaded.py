@@ -1,7 +1,6 @@
 """A loaded model with everything needed to translate lines, score translations and explain them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import jax
@@ -12,7 +11,9 @@ from data.languages import language_of
 from data.text.preparation import SourceRules
 from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
-from dragoman.translation.glossary import Term, spellings
+from dragoman.translation.glossary import Term
+from dragoman.translation.requirements import Terminology
+from dragoman.translation.spelling import spell
 from transformer.config import Config
 from transformer.decoding import Capacities, SearchPlan
 from transformer.decoding.searcher import Ensemble
@@ -49,8 +50,10 @@ class LoadedModel:
     checkpoint: str = ""
     step: int = 0
     parameters_sha256: str = ""
-    plan: SearchPlan = field(init=False)  # of the search for lines without prefixes
+    plan: SearchPlan = field(init=False)  # of the search for lines without prefixes, whose terms are not required
     rules: SourceRules = field(init=False)  # how lines are prepared
+    terminology: Terminology = field(init=False)
+    unwritable: tuple[str, ...] = field(init=False)  # banned words that the vocabulary cannot write anyway
 
     def __post_init__(self) -> None:
         decoding = self.config.decoding
@@ -59,15 +62,19 @@ class LoadedModel:
                 f"n-best is {self.n_best} with a beam of {decoding.beam}: expected 1 to {decoding.beam}; "
                 "raise the beam for more"
             )
+        banned = spell(self.demands.banned, self.tokenizer)
         plan = SearchPlan(
             decoding,
             maximum_length=self.config.model.maximum_length,
             keep=decoding.beam if self.demands.mbr else self.n_best,
-            banned=spell(self.demands.banned, self.tokenizer),
-            capacities=Capacities(terms=bool(self.demands.terms)),
+            banned=tuple(ids for ways in banned.values() for ids in ways),
         )
+        if self.demands.terms:
+            replace(plan, capacities=Capacities(terms=True))  # rejects knobs of another strategy now
         object.__setattr__(self, "plan", plan)
         object.__setattr__(self, "rules", source_rules(self.config, self.statistics))
+        object.__setattr__(self, "terminology", Terminology(self.demands.terms, self.tokenizer))
+        object.__setattr__(self, "unwritable", tuple(word for word, ways in banned.items() if not ways))
 
     @property
     def limit(self) -> int:
@@ -98,14 +105,3 @@ def source_rules(config: Config, statistics: SourceStatistics) -> SourceRules:
         target_language=language_of(config.data.target_language).primary,
         usual=statistics.usual,
     )
-
-
-def spell(words: Sequence[str], tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:
-    """All spellings of words in pieces. InputError for a word that the vocabulary cannot spell."""
-    pieces = {piece: id_ for id_, piece in enumerate(tokenizer.target_vocabulary())} if words else {}
-    found: list[tuple[int, ...]] = []
-    for word in words:
-        if not (ways := spellings(word, pieces)):
-            raise InputError(f"banned word {word!r} cannot be written with this vocabulary: leave it out")
-        found += ways
-    return tuple(found)

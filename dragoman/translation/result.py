@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data.languages import join_texts
 from dragoman.translation.alignment import format_pharaoh
 from dragoman.translation.record import Details, translation_record
+from dragoman.translation.requirements import TermResult
 
 
 class PartIds(NamedTuple):
@@ -28,6 +29,12 @@ class Translation(NamedTuple):
     parts: int  # 1 for most lines, 0 for a blank one
     ids: tuple[PartIds, ...] = ()
     sentences: int = 1  # of the line; more parts than sentences: one was too long for one search
+    terms: tuple[TermResult, ...] = ()  # the required terms of the line, by part
+
+    @property
+    def terms_met(self) -> int:
+        """How many of the required terms it contains."""
+        return sum(term.is_met for term in self.terms)
 
 
 BLANK = Translation("", 0.0, 0.0, tokens=0, is_finished=True, parts=0)
@@ -49,6 +56,7 @@ def join(parts: Sequence[Sequence[Translation]], language: str) -> list[Translat
             is_finished=all(part.is_finished for part in rank),
             parts=len(parts),
             ids=tuple(ids for part in rank for ids in part.ids),
+            terms=tuple(term for part in rank for term in part.terms),
         )
         for rank in zip(*parts, strict=False)
     ]
@@ -59,11 +67,13 @@ def show_json(number: int, found: Sequence[Translation], details: Sequence[Detai
 
     In addition to the keys of `translation_record`: tokens, the number of pieces without </s>; is_finished, false if
     the length limit came before the end; parts, above 1 if the line has several sentences or was too long for one
-    search.
+    search; terms, for a line with required terms: see `TermResult.record`.
     """
     translations = []
     for rank, (one, detail) in enumerate(zip(found, details, strict=True)):
-        about = {"tokens": one.tokens, "is_finished": one.is_finished, "parts": one.parts}
+        about: dict[str, Any] = {"tokens": one.tokens, "is_finished": one.is_finished, "parts": one.parts}
+        if one.terms:
+            about["terms"] = [term.record() for term in one.terms]
         known = translation_record(
             one.text, detail, log_probability=one.log_probability, score=one.score, flags=() if rank else flags
         )

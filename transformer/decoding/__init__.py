@@ -6,7 +6,8 @@ plan request      what a search is asked: for all sentences, and for one
 stepper scores    the model as a search sees it; the score of a hypothesis
 greedy beam diverse terminology sampling
                   strategies; `hypotheses`, `slots` and `largest` are what they share
-rules             restrictions on the next token, around any stepper
+terms             the terms of rows, and how much of them hypotheses contain
+rules attending   restrictions on the next token, and attention to the source, around any stepper
 batches searcher  sentences to batches, and batches through encoder and search
 scoring           the probability of translations that are given
 """

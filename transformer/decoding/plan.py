@@ -33,6 +33,7 @@ class SearchPlan:
     keep: int = 1  # hypotheses to return for each sentence, at most `decoding.beam`
     banned: tuple[tuple[int, ...], ...] = ()  # token sequences that no output may contain
     capacities: Capacities = NO_CAPACITIES
+    joins: tuple[int, ...] = ()  # tokens that continue the word before them: a term does not end before one
     bucket: int = 0  # the length to which sources are padded
 
     def __post_init__(self) -> None:

@@ -4,15 +4,22 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Bool, Int, UInt32
 
 from data.batch import PAD
 from transformer.decoding.batches import fill
 from transformer.decoding.plan import SearchPlan
 
-MOST_TERMS = 8  # most terms that a sentence can require
-LONGEST_TERM = 16  # most tokens in a term
+MOST_TERMS = 8  # most terms that a sentence can require, other forms counted
+LONGEST_TERM = 48  # most tokens in a term: enough for most addresses
 NO_TOKENS, NO_TERMS = np.zeros(0, np.int32), np.zeros((0, 0), np.int32)
+
+
+class TermRequest(NamedTuple):
+    """A term that the output must contain."""
+
+    choices: Sequence[Sequence[int]]  # its tokens, and those of other forms that will do as well
+    places: Sequence[int] = ()  # the source tokens that it translates, counted from 0, if they are known
 
 
 class Request(NamedTuple):
@@ -27,6 +34,8 @@ class Request(NamedTuple):
     prefix: Int[Array | np.ndarray, "*B P"]  # tokens with which the output begins
     terms: Int[Array | np.ndarray, "*B M Q"]  # up to M terms of up to Q tokens that the output must contain
     key: UInt32[Array | np.ndarray, "*B 2"]  # of the sentence's random numbers
+    items: Int[Array | np.ndarray, "*B M"]  # the item of each term, from 1; of terms with the same item, one suffices
+    places: Bool[Array | np.ndarray, "*B M S"]  # the source tokens that each term translates; none: not known
 
 
 def make_request(
@@ -36,7 +45,7 @@ def make_request(
     line: int = 0,
     part: int = 0,
     prefix: Sequence[int] = (),
-    terms: Sequence[Sequence[int]] = (),
+    terms: Sequence["TermRequest"] = (),
 ) -> Request:
     """The request for a sentence, given as tokens with EOS. The plan gives the length limits for its length.
 
@@ -46,21 +55,24 @@ def make_request(
     limit = plan.limit(len(source))
     if prefix and not (plan.capacities.prefixes and len(prefix) < limit):
         raise ValueError(f"the plan has no room for a prefix of {len(prefix)} tokens in an output of {limit}")
-    if terms and not (plan.capacities.terms and len(terms) <= MOST_TERMS and longest_of(terms) <= LONGEST_TERM):
-        raise ValueError(f"the plan has no room for {len(terms)} terms of up to {longest_of(terms)} tokens")
+    sequences = [choice for term in terms for choice in term.choices]
+    longest = max(map(len, sequences), default=0)
+    if terms and not (plan.capacities.terms and len(sequences) <= MOST_TERMS and longest <= LONGEST_TERM):
+        raise ValueError(f"the plan has no room for {len(sequences)} terms of up to {longest} tokens")
+    places = np.zeros((len(sequences), len(source)), bool)
+    items = [item for item, term in enumerate(terms, 1) for _ in term.choices]
+    for row, item in zip(places, items, strict=True):
+        row[list(terms[item - 1].places)] = True
     return Request(
         source=np.array(source, np.int32),
         limit=np.array(limit, np.int32),
         minimum=np.array(min(plan.minimum(len(source)), limit - 1), np.int32),  # EOS always fits
         prefix=np.array(prefix, np.int32) if prefix else NO_TOKENS,
-        terms=fill(len(terms), terms, longest_of(terms)) if terms else NO_TERMS,
+        terms=fill(len(sequences), sequences, longest) if terms else NO_TERMS,
         key=random_key(plan.decoding.seed, line, part),
+        items=np.array(items, np.int32),
+        places=places,
     )
-
-
-def longest_of(terms: Sequence[Sequence[int]]) -> int:
-    """The number of tokens in the longest term."""
-    return max(map(len, terms))
 
 
 def random_key(seed: int, line: int, part: int) -> UInt32[np.ndarray, "2"]:
@@ -76,8 +88,17 @@ def stack(requests: Sequence[Request], plan: SearchPlan, *, rows: int) -> Reques
     Rows of padding are not searched. Without capacities for them, prefixes and terms take no room in the program.
     """
     prefix = plan.length if plan.capacities.prefixes else 0
-    terms = (MOST_TERMS if plan.capacities.terms else 0, LONGEST_TERM)
-    shapes = Request(source=(plan.bucket,), limit=(), minimum=(), prefix=(prefix,), terms=terms, key=(2,))
+    most = MOST_TERMS if plan.capacities.terms else 0
+    shapes = Request(
+        source=(plan.bucket,),
+        limit=(),
+        minimum=(),
+        prefix=(prefix,),
+        terms=(most, LONGEST_TERM),
+        key=(2,),
+        items=(most,),
+        places=(most, plan.bucket),
+    )
     fields = zip(*requests, strict=True)
     return Request(*(pad(values, (rows, *shape)) for values, shape in zip(fields, shapes, strict=True)))
 

@@ -60,7 +60,8 @@ def with_rules(stepper: Stepper, plan: SearchPlan) -> Stepper:
     def grow(cache: RuledCache, length: int) -> RuledCache:
         return cache._replace(inside=stepper.grow(cache.inside, length))
 
-    return Stepper(step, reorder, grow)
+    look = stepper.attention
+    return Stepper(step, reorder, grow, None if look is None else lambda cache: look(cache.inside))
 
 
 def forbid_early_end(

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from data.batch import BOS, EOS, PAD, UNK
 from data.errors import InputError
 from transformer.decoding import STRATEGIES, Hypotheses, Request, SearchPlan, Stepper
+from transformer.decoding.attending import attended_cache, with_attention
 from transformer.decoding.batches import AHEAD, IN_FLIGHT, make_batches
 from transformer.decoding.request import make_request, stack
 from transformer.decoding.rules import ruled_cache, with_rules
@@ -157,8 +158,11 @@ def search_rows(
     def search_share(parameters: tuple[Parameters, ...], request: Request) -> Hypotheses:
         models = [merge(graph, one) for graph, one in zip(graphs, parameters, strict=True)]
         caches = tuple(model.begin(request.source, beams=plan.decoding.beam) for model in models)
-        stepper = with_rules(make_stepper(models), plan)
-        return STRATEGIES[plan.strategy](stepper, ruled_cache(caches, request, plan), request, plan)
+        stepper, cache = make_stepper(models), caches
+        if plan.capacities.terms:
+            stepper = with_attention(stepper, models)
+            cache = attended_cache(caches, beams=plan.decoding.beam, source=request.source)
+        return STRATEGIES[plan.strategy](with_rules(stepper, plan), ruled_cache(cache, request, plan), request, plan)
 
     return jax.shard_map(search_share, mesh=mesh, in_specs=(WHOLE, BY_ROWS), out_specs=BY_ROWS, check_vma=False)(
         parameters, request

@@ -1,5 +1,6 @@
-"""Beam search with terminology constraints: outputs that contain given terms."""
+"""Beam search with terminology constraints: outputs that contain given terms where they belong."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -7,148 +8,239 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from data.batch import EOS, PAD
-from transformer.decoding.beam import BeamState, Extensions, conclude, extend, extensions, initial_state
-from transformer.decoding.hypotheses import Hypotheses, pick
+from data.batch import BOS, EOS
+from transformer.decoding.hypotheses import (
+    Hypotheses,
+    append,
+    best_of_both,
+    choose,
+    empty_hypotheses,
+    finished_first,
+    pick,
+)
+from transformer.decoding.largest import largest
 from transformer.decoding.plan import SearchPlan
 from transformer.decoding.request import Request
+from transformer.decoding.scores import scores_of
 from transformer.decoding.slots import run_steps
 from transformer.decoding.stepper import NEVER, Cache, Stepper
+from transformer.decoding.terms import (
+    Progress,
+    Terms,
+    begun_tokens,
+    ends_whole,
+    follow,
+    is_met,
+    no_progress,
+    tokens_met,
+    unmet_tokens,
+)
 
-
-class TermProgress(NamedTuple):
-    """How much of each term of its row a hypothesis contains."""
-
-    is_met: Bool[Array, "B K M"]
-    begun: Int[Array, "B K M"]  # number of the term's first tokens with which the hypothesis ends
+UNMET = 12.0  # nats that an output loses for each token of a term that it lacks
+ASTRAY = 1.0  # weight of the logarithm of the attention to a term's source where the term begins
+LEAST_ATTENTION = 0.02
+EACH = 4  # candidates of each hypothesis, besides EOS and the tokens of terms
 
 
 class TermState(NamedTuple):
-    """A beam and the terms of its rows."""
+    """The loop's state: live hypotheses of equal length, what they contain, and the best finished ones so far."""
 
     steps: Int[Array, " B"]
-    beam: BeamState  # without a cache
-    terms: Int[Array, "B M Q"]
+    tokens: Int[Array, "B K L"]
+    last: Int[Array, "B K"]
+    log_probabilities: Float[Array, "B K"]  # NEVER: there is no such hypothesis
+    paid: Float[Array, "B K"]  # what beginning terms elsewhere than at their source has cost, at most 0
+    progress: Progress
+    finished: Hypotheses
+    ended: Int[Array, " B"]  # complete hypotheses that ended where the model would end them
+    request: Request
     is_open: Bool[Array, " B"]
     cache: Cache
 
 
-ENDLESS = 1e6  # patience: a row is searched until no live hypothesis can improve on the result
+class Candidates(NamedTuple):
+    """Hypotheses with one more token."""
+
+    log_probabilities: Float[Array, "B C"]
+    paid: Float[Array, "B C"]
+    parents: Int[Array, "B C"]
+    tokens: Int[Array, "B C"]
 
 
 def terminology_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
-    """The best hypotheses that contain every term of their row. Rows without terms are searched as by `beam_search`.
+    """The best hypotheses of each row, where lacking a term of the row costs UNMET for each of its tokens.
 
     A variant of dynamic beam allocation (Post and Vilar 2018). The live hypotheses of a row are grouped into banks by
-    how many tokens of terms they contain. The candidates are the best extensions, and those that begin or continue a
-    missing term. The beam is filled with the best candidate of each bank, then the second best of each, and so on,
-    fullest bank first. So one hypothesis always has as many term tokens as possible at its length, and the terms appear
-    whenever they fit in the length limit. Only hypotheses that contain all terms may end, and they may at every step.
+    how many tokens of terms they contain. The candidates are the best extensions of each hypothesis, and those that
+    begin or continue a missing term. The beam is filled with the best candidate of each bank, then the second best of
+    each, and so on. So beginnings with few terms and with many survive side by side, and probability decides where a
+    term stands.
+
+    Beginning a term while the model attends elsewhere than to the term's source costs the logarithm of the attention to
+    it. Where the model would end the sentence, a hypothesis ends, even if it lacks terms: nothing is added to a
+    sentence that is complete. So a term that fits nowhere is left out. The costs decide which hypothesis is best and
+    are in its score, not in its log-probability.
     """
-    plan = plan.with_decoding(patience=ENDLESS)
-    beam = initial_state(None, request.limit, plan)
-    state = TermState(beam.steps, beam, request.terms, beam.is_open, cache)
+    state = initial_state(cache, request, plan)
     state = run_steps(stepper, state, plan, lambda state: advance(stepper, state, plan))
-    return conclude(state.beam, plan)
+    live = jnp.where((request.limit > 0)[:, None], state.log_probabilities, NEVER)
+    lengths = jnp.broadcast_to(request.limit[:, None], live.shape)
+    lacking = unmet_tokens(is_met(state.progress, terms_of(request)), terms_of(request))
+    scores = scores_of(live + state.paid - UNMET * lacking, lengths, plan)
+    cut = Hypotheses(state.tokens, lengths, live, scores, jnp.zeros_like(live, bool))
+    return finished_first(state.finished, cut, plan.keep)
+
+
+def terms_of(request: Request) -> Terms:
+    """The terms of each row."""
+    return Terms(request.terms, request.items)
+
+
+def initial_state(cache: Cache, request: Request, plan: SearchPlan) -> TermState:
+    """One empty hypothesis in each row."""
+    empty = empty_hypotheses(request.limit.shape[0], plan.decoding.beam, plan.length)
+    return TermState(
+        steps=jnp.zeros_like(request.limit),
+        tokens=empty.tokens,
+        last=jnp.full_like(empty.lengths, BOS),
+        log_probabilities=empty.scores.at[:, 0].set(0.0),
+        paid=jnp.zeros_like(empty.scores),
+        progress=no_progress(terms_of(request), plan.decoding.beam),
+        finished=empty,
+        ended=jnp.zeros_like(request.limit),
+        request=request,
+        is_open=request.limit > 0,
+        cache=cache,
+    )
 
 
 def advance(stepper: Stepper, state: TermState, plan: SearchPlan) -> TermState:
     """The state with one more token for every live hypothesis of the open rows."""
-    log_probabilities, cache = stepper.step(state.beam.last, state.steps, state.cache)
-    progress = follow(state.beam.tokens, state.steps, state.terms)
+    log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
+    terms = terms_of(state.request)
+    guide = guidance(stepper, cache, state.request, plan.decoding.beam)
+    would_end = jnp.argmax(log_probabilities, axis=-1) == EOS
+    joins = joining(plan, log_probabilities.shape[-1])
+    finished, ended = finish(state, log_probabilities, would_end, terms, plan)
 
-    def propose(beam: BeamState, log_probabilities: Array) -> Extensions:
-        return with_terms(beam, log_probabilities, state.terms, progress)
-
-    def select(beam: BeamState, found: Extensions, plan: SearchPlan) -> tuple[Array, Array]:
-        del beam
-        return fill_by_banks(found, tokens_met(found, state.terms, progress), plan.decoding.beam)
-
-    beam, parents = extend(state.beam, log_probabilities, plan, propose, select)
-    cache = stepper.reorder(cache, parents)
-    return state._replace(steps=beam.steps, beam=beam, is_open=beam.is_open, cache=cache)
-
-
-def follow(tokens: Int[Array, "B K L"], written: Int[Array, " B"], terms: Int[Array, "B M Q"]) -> TermProgress:
-    """The progress of hypotheses, with `written` tokens in each row, on their row's terms; blank terms are met."""
-    length, longest = tokens.shape[2], terms.shape[2]
-    terms = terms[:, None, :, None]  # B 1 M 1 Q
-    later = np.arange(length)[:, None] + np.arange(longest)[None]  # l, q: the position q after l
-    here = jnp.pad(tokens, ((0, 0), (0, 0), (0, longest)))[:, :, None, later]  # B K 1 L Q
-    is_met = ((here == terms) | (terms == PAD)).all(-1).any(-1)
-
-    # The last o tokens of a hypothesis, for every o below Q, followed by blanks; -1 fills positions before the first.
-    sizes, offsets = np.arange(1, longest)[:, None], np.arange(longest)[None]
-    from_end = jnp.minimum(written[:, None, None] - sizes[None] + offsets[None], length - 1)
-    ends = jnp.pad(tokens, ((0, 0), (0, 0), (longest, 0)), constant_values=-1)
-    ends = jax.vmap(lambda row, chosen: row[:, chosen])(ends, from_end + longest)[:, :, None]  # B K 1 o Q
-    is_blank = (offsets >= sizes)[None, None, None]
-    is_begun = ((ends == terms) | is_blank).all(-1)
-    return TermProgress(is_met, jnp.where(is_begun, sizes[None, None, None, :, 0], 0).max(-1, initial=0))
+    found = candidates(state, log_probabilities, guide, would_end, terms, joins)
+    progress = follow(state.progress.of(found.parents), found.tokens, terms, joins)
+    chosen = fill_by_banks(found, tokens_met(progress, terms), plan.decoding.beam)
+    live = jax.tree.map(lambda values: pick(values, chosen), found)
+    ranked = live.log_probabilities + live.paid
+    is_full = ended >= math.ceil(plan.decoding.patience * plan.decoding.beam)
+    is_settled = finished.scores[:, plan.keep - 1] >= scores_of(ranked.max(-1), state.request.limit, plan)
+    after = state._replace(
+        steps=state.steps + 1,
+        tokens=append(state.tokens, live.parents, live.tokens, state.steps),
+        last=live.tokens,
+        log_probabilities=live.log_probabilities,
+        paid=live.paid,
+        progress=progress.of(chosen),
+        finished=finished,
+        ended=ended,
+        is_open=~is_full & ~is_settled & (state.steps + 1 < state.request.limit),
+        cache=None,
+    )
+    kept = jax.tree.map(lambda new, old: choose(state.is_open, new, old), after, state._replace(cache=None))
+    return kept._replace(cache=stepper.reorder(cache, live.parents))
 
 
-def with_terms(
-    beam: BeamState, log_probabilities: Float[Array, "B K V"], terms: Int[Array, "B M Q"], progress: TermProgress
-) -> Extensions:
-    """Candidates: EOS for hypotheses with all terms, the best extensions by other tokens, and next tokens of terms."""
+def guidance(stepper: Stepper, cache: Cache, request: Request, beams: int) -> Float[Array, "B K M"]:
+    """What beginning each term costs now: the logarithm of the attention to its source; 0 if that is not known."""
+    places = request.places.astype(jnp.float32)
+    if stepper.attention is None:
+        return jnp.zeros((len(places), beams, places.shape[1]))
+    attention = jnp.einsum("BKS,BMS->BKM", stepper.attention(cache), places)
+    cost = ASTRAY * jnp.log(jnp.clip(attention, LEAST_ATTENTION, 1.0))
+    return jnp.where(places.any(-1)[:, None], cost, 0.0)
+
+
+def joining(plan: SearchPlan, vocabulary: int) -> Bool[Array, " V"]:
+    """Marks the tokens that continue the word before them."""
+    marked = np.zeros(vocabulary, bool)
+    marked[list(plan.joins)] = True
+    return jnp.asarray(marked)
+
+
+def finish(
+    state: TermState,
+    log_probabilities: Float[Array, "B K V"],
+    would_end: Bool[Array, "B K"],
+    terms: Terms,
+    plan: SearchPlan,
+) -> tuple[Hypotheses, Int[Array, " B"]]:
+    """The best finished hypotheses after this step, and how many complete ones have ended in the model's own way."""
+    lengths = jnp.broadcast_to(state.steps[:, None] + 1, state.last.shape)
+    met = is_met(state.progress, terms)
+    ended = state.log_probabilities + log_probabilities[..., EOS]
+    scores = scores_of(ended + state.paid - UNMET * unmet_tokens(met, terms), lengths, plan)
+    parents = jnp.broadcast_to(jnp.arange(ended.shape[1]), ended.shape)
+    written = append(state.tokens, parents, jnp.full_like(parents, EOS), state.steps)
+    complete = Hypotheses(written, lengths, ended, scores, scores > NEVER)
+    count = would_end & met.all(-1) & (ended > NEVER)
+    return best_of_both(state.finished, complete, plan.decoding.beam), state.ended + count.sum(-1)
+
+
+def candidates(
+    state: TermState,
+    log_probabilities: Float[Array, "B K V"],
+    guide: Float[Array, "B K M"],
+    would_end: Bool[Array, "B K"],
+    terms: Terms,
+    joins: Bool[Array, " V"],
+) -> Candidates:
+    """The next tokens of missing terms, and the likeliest other tokens of each hypothesis; no EOS."""
     rows, beams, vocabulary = log_probabilities.shape
-    is_complete = progress.is_met.all(-1)
-    ends = jnp.where(is_complete, beam.log_probabilities + log_probabilities[..., EOS], NEVER)
-    every = jnp.broadcast_to(jnp.arange(beams), (rows, beams))
-    ending = Extensions(ends, every, jnp.full_like(every, EOS))
-
+    met = is_met(state.progress, terms)
+    is_over = would_end & ~met.all(-1)
     is_end = (jnp.arange(vocabulary) == EOS)[None, None]
-    best = extensions(beam, jnp.where(is_end, NEVER, log_probabilities))
 
-    next_tokens = jnp.take_along_axis(terms[:, None], progress.begun[..., None], axis=-1)[..., 0]  # B K M
-    gained = jnp.take_along_axis(log_probabilities, next_tokens, axis=-1)
-    extended = jnp.where(progress.is_met, NEVER, beam.log_probabilities[..., None] + gained).reshape(rows, -1)
-    parents = jnp.repeat(every, terms.shape[1], axis=1)
-    wanted = Extensions(extended, parents, next_tokens.reshape(rows, -1))
-    is_known = is_among(wanted, best) | is_among_earlier(wanted)
-    wanted = wanted._replace(log_probabilities=jnp.where(is_known, NEVER, extended))
-    return Extensions(*(jnp.concatenate(parts, axis=1) for parts in zip(ending, best, wanted, strict=True)))
+    begun = begun_tokens(state.progress, terms)
+    wanted = jnp.take_along_axis(terms.tokens[:, None], begun[..., None], axis=-1)[..., 0]  # B K M
+    begins = begun == 0
+    is_wanted = ~met & (~begins | (~is_over & ~(begun > 0).any(-1))[..., None])
+    gained = jnp.take_along_axis(log_probabilities, wanted, axis=-1)
+    of_terms = jnp.where(is_wanted, state.log_probabilities[..., None] + gained, NEVER)
+    paid = state.paid[..., None] + jnp.where(begins, guide, 0.0)
 
+    completes = (ends_whole(state.progress, terms) & ~state.progress.is_closed).any(-1)
+    forbidden = is_end | is_over[..., None] | (completes[..., None] & joins[None, None])
+    free = jnp.where(forbidden, NEVER, log_probabilities).reshape(rows * beams, 1, vocabulary)
+    best, tokens = (values.reshape(rows, beams, -1) for values in largest(free, EACH))
+    is_known = ((tokens[..., None] == wanted[:, :, None]) & is_wanted[:, :, None]).any(-1)
+    best = jnp.where(is_known, NEVER, state.log_probabilities[..., None] + best)
 
-def is_among(ones: Extensions, others: Extensions) -> Bool[Array, "B C"]:
-    """True where one of the others has the same parent and token."""
-    return is_same(ones, others).any(-1)
+    def joined(first: Array, second: Array) -> Array:
+        return jnp.concatenate([first, jnp.broadcast_to(second, best.shape)], axis=-1).reshape(rows, -1)
 
-
-def is_among_earlier(ones: Extensions) -> Bool[Array, "B C"]:
-    """True where an earlier one has the same parent and token."""
-    count = ones.tokens.shape[1]
-    return (is_same(ones, ones) & jnp.tril(jnp.ones((count, count), bool), -1)[None]).any(-1)
-
-
-def is_same(ones: Extensions, others: Extensions) -> Bool[Array, "B C others"]:
-    """Whether parent and token are equal, for each pair."""
-    same_parent = ones.parents[:, :, None] == others.parents[:, None]
-    return same_parent & (ones.tokens[:, :, None] == others.tokens[:, None])
-
-
-def tokens_met(found: Extensions, terms: Int[Array, "B M Q"], progress: TermProgress) -> Int[Array, "B C"]:
-    """The bank of each candidate: the tokens of all terms it contains, plus those of its longest unfinished term."""
-    lengths = (terms != PAD).sum(-1)[:, None]
-    is_met, begun = pick(progress.is_met, found.parents), pick(progress.begun, found.parents)  # B C M
-    next_tokens = jnp.take_along_axis(terms[:, None], begun[..., None], axis=-1)[..., 0]
-    begins = (found.tokens[..., None] == terms[:, None, :, 0]).astype(jnp.int32)
-    begun = jnp.where(found.tokens[..., None] == next_tokens, begun + 1, begins)
-    is_met |= begun == lengths
-    whole = jnp.where(is_met, lengths, 0).sum(-1)
-    return whole + jnp.where(is_met, 0, begun).max(-1, initial=0)
+    parents = jnp.broadcast_to(jnp.arange(beams)[None, :, None], wanted.shape)
+    repeated = is_repeated(wanted, is_wanted)
+    return Candidates(
+        joined(jnp.where(repeated, NEVER, of_terms), best),
+        joined(paid, state.paid[..., None]),
+        joined(parents, jnp.arange(beams)[None, :, None]),
+        joined(wanted, tokens),
+    )
 
 
-def fill_by_banks(
-    found: Extensions, banks: Int[Array, "B C"], beams: int
-) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
-    """The best candidate of each bank, fullest first, then the second best of each, ...; returned likeliest first."""
-    count = banks.shape[1]
-    earlier = jnp.tril(jnp.ones((count, count), bool), -1)[None]
-    is_better = found.log_probabilities[:, None] > found.log_probabilities[:, :, None]
-    is_better |= (found.log_probabilities[:, None] == found.log_probabilities[:, :, None]) & earlier
-    rank = (is_better & (banks[:, None] == banks[:, :, None])).sum(-1)
-    order = jnp.lexsort((-banks, rank, found.log_probabilities == NEVER), axis=-1)[:, :beams]
-    log_probabilities = jnp.take_along_axis(found.log_probabilities, order, axis=1)
-    best_first = jnp.argsort(-log_probabilities, axis=1, stable=True)
-    return jnp.take_along_axis(log_probabilities, best_first, axis=1), jnp.take_along_axis(order, best_first, axis=1)
+def is_repeated(tokens: Int[Array, "B K M"], chosen: Bool[Array, "B K M"]) -> Bool[Array, "B K M"]:
+    """True where an earlier chosen token of the same hypothesis is the same."""
+    count = tokens.shape[-1]
+    earlier = jnp.tril(jnp.ones((count, count), bool), -1)[None, None]
+    return ((tokens[..., :, None] == tokens[..., None, :]) & chosen[..., None, :] & earlier).any(-1)
+
+
+def fill_by_banks(found: Candidates, banks: Int[Array, "B C"], beams: int) -> Int[Array, "B K"]:
+    """The indices of the best candidate of each bank, then of the second best of each, and so on.
+
+    The emptiest bank comes first, then the fullest and so on downwards.
+    """
+    ranked = found.log_probabilities + found.paid
+    is_there = ranked > NEVER
+    emptiest = jnp.where(is_there, banks, jnp.iinfo(jnp.int32).max).min(-1, keepdims=True)
+    order = jnp.lexsort((-ranked, banks), axis=-1)
+    sorted_banks = jnp.take_along_axis(banks, order, axis=1)
+    first = jax.vmap(lambda row: jnp.searchsorted(row, row, side="left"))(sorted_banks)
+    rank = jnp.take_along_axis(jnp.arange(order.shape[1])[None] - first, jnp.argsort(order, axis=-1), axis=1)
+    return jnp.lexsort((-banks, banks != emptiest, rank, ~is_there), axis=-1)[:, :beams]

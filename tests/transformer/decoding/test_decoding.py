@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -15,10 +16,11 @@ from transformer.decoding import STRATEGIES, Hypotheses, Request, SearchPlan, St
 from transformer.decoding.beam import beam_search
 from transformer.decoding.greedy import greedy_search
 from transformer.decoding.largest import largest
-from transformer.decoding.request import make_request, stack
+from transformer.decoding.request import TermRequest, make_request, stack
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.scores import inverse_length_penalties
 from transformer.decoding.stepper import NEVER
+from transformer.decoding.terminology import UNMET
 
 LETTERS = range(4, 7)
 VOCABULARY = 7
@@ -63,7 +65,14 @@ def limited(limits) -> Request:
     limits = jnp.asarray(limits)
     none = jnp.zeros((len(limits), 0), jnp.int32)
     return Request(
-        none, limits, jnp.zeros_like(limits), none, none[:, :, None], jnp.zeros((len(limits), 2), jnp.uint32)
+        source=none,
+        limit=limits,
+        minimum=jnp.zeros_like(limits),
+        prefix=none,
+        terms=none[:, :, None],
+        key=jnp.zeros((len(limits), 2), jnp.uint32),
+        items=none,
+        places=jnp.zeros((len(limits), 0, 0), bool),
     )
 
 
@@ -334,27 +343,132 @@ def test_a_repetition_penalty_multiplies_the_log_probabilities_of_written_tokens
 TERMS = [[[5, 0], [0, 0]], [[4, 6], [0, 0]], [[4, 0], [6, 0]], [[0, 0], [0, 0]], [[6, 6], [5, 0]], [[5, 4], [4, 5]]]
 
 
-def contains(tokens: tuple[int, ...], term: list[int]) -> bool:
-    wanted = tuple(token for token in term if token)
-    return any(tokens[n : n + len(wanted)] == wanted for n in range(len(tokens)))
-
-
-def test_terminology_search_finds_the_best_output_that_has_the_terms():
-    rows = limited(jnp.full(6, LENGTH))._replace(terms=jnp.asarray(TERMS))
-    check_against_brute_force(
-        "terminology", rows, plan(WIDE, 1, LENGTH), lambda row, t: all(contains(t, term) for term in TERMS[row])
+def requiring(rows: Request, terms, items=None, places=None) -> Request:
+    """The request with terms; without `items`, each is an item of its own."""
+    terms = jnp.asarray(terms)
+    each = jnp.arange(1, terms.shape[1] + 1)[None] * (terms[:, :, 0] != PAD)
+    blank = jnp.zeros((*terms.shape[:2], 0), bool)
+    return rows._replace(
+        terms=terms,
+        items=each if items is None else jnp.asarray(items),
+        places=blank if places is None else jnp.asarray(places),
     )
 
 
-@pytest.mark.parametrize("beams", [1, 2, 5])
-def test_terms_are_met_by_any_beam_when_they_fit(beams):
-    table = tables(rows=6, seed=14, sharpness=4.0)
-    rows = limited(jnp.full(6, 12))._replace(terms=jnp.asarray(TERMS))
-    found = run("terminology", table, rows, plan(beams, beams, 12))
-    for row in range(6):
+def contains(tokens: tuple[int, ...], term: list[int], joins: tuple[int, ...] = ()) -> bool:
+    wanted = tuple(token for token in term if token)
+    return any(
+        tokens[n : n + len(wanted)] == wanted and tokens[n + len(wanted) :][:1] not in [(join,) for join in joins]
+        for n in range(len(tokens))
+    )
+
+
+def lacking(tokens: tuple[int, ...], terms: list[list[int]], joins: tuple[int, ...] = ()) -> list[list[int]]:
+    return [term for term in terms if term[0] and not contains(tokens, term, joins)]
+
+
+def goes_on_after_its_end(table: np.ndarray, tokens: tuple[int, ...], terms: list[list[int]]) -> bool:
+    """Whether the model would have ended an output before all terms were there, and no term was being written."""
+    before, last = PAD, BOS
+    for n, token in enumerate(tokens[:-1]):
+        missing = lacking(tokens[:n], terms)
+        is_writing = any(tokens[n - 1 : n] == (term[0],) and token == term[1] for term in missing)
+        if missing and table[before, last].argmax() == EOS and not is_writing:
+            return True
+        before, last = last, token
+    return False
+
+
+def test_terminology_search_finds_the_best_output_where_lacking_a_term_has_its_price():
+    """With all hypotheses kept; the price is low enough here for some outputs to lack a term."""
+    table = tables(rows=60, seed=13, sharpness=6.0)
+    terms = (TERMS * 10)[:60]
+    found = run("terminology", table, requiring(limited(jnp.full(60, LENGTH)), terms), plan(WIDE, 1, LENGTH))
+    kinds = set()
+    for row in range(60):
+        scores = {}
+        for score, tokens in brute_force(table[row], 1.0):
+            if not goes_on_after_its_end(table[row], tokens, terms[row]):
+                missing = sum(np.count_nonzero(term) for term in lacking(tokens[:-1], terms[row]))
+                scores[tokens] = score - UNMET * missing / ((5 + len(tokens)) / 6)
+        best = max(scores, key=scores.__getitem__)
+        assert texts(found, row) == [best]
+        assert found.scores[row, 0] == pytest.approx(scores[best], abs=1e-4)
+        kinds.add(bool(lacking(best, terms[row])))
+    assert kinds == {True, False}
+
+
+@pytest.mark.parametrize("beams", [2, 5])
+def test_a_term_stands_in_the_output_of_any_beam_where_the_model_does_not_end_before(beams):
+    table = tables(rows=60, seed=14)
+    table[..., EOS] = -6.0
+    terms = (TERMS[:5] * 12)[:60]  # not the last, whose two terms overlap
+    found = run("terminology", table, requiring(limited(jnp.full(60, 12)), terms), plan(beams, 1, 12))
+    for row in range(60):
         assert found.finished[row, 0]
-        for tokens, is_finished in zip(texts(found, row), found.finished[row], strict=False):
-            assert not is_finished or all(contains(tokens, term) for term in TERMS[row])
+        assert not lacking(texts(found, row)[0][:-1], terms[row])
+
+
+def test_one_of_several_forms_of_a_term_will_do():
+    table = tables(rows=20, seed=19)
+    table[..., EOS] = -6.0
+    terms = [[[4, 5], [6, 6]]] * 20
+    both = requiring(limited(jnp.full(20, 12)), terms)
+    either = requiring(limited(jnp.full(20, 12)), terms, items=[[1, 1]] * 20)
+    of_all = plan(5, 1, 12)
+    found = [[texts(run("terminology", table, rows, of_all), row)[0] for row in range(20)] for rows in (both, either)]
+    counts = [[len(lacking(tokens[:-1], terms[0])) for tokens in one] for one in found]
+    assert np.mean(counts[0]) < 0.2
+    assert max(counts[1]) == 1
+    assert np.mean(counts[1]) > 0.5
+
+
+def test_a_term_does_not_end_inside_a_word():
+    """After 4, the likeliest token is 5, which continues a word: the term 4 is written before something else."""
+    table = tables(rows=20, seed=20)
+    table[..., EOS] = -6.0
+    table[:, :, 4, 5] = -0.01
+    rows = requiring(limited(jnp.full(20, 12)), [[[4]]] * 20)
+    found = run("terminology", table, rows, replace(plan(5, 1, 12), joins=(5,)))
+    for row in range(20):
+        assert not lacking(texts(found, row)[0][:-1], [[4]], joins=(5,))
+
+
+def test_nothing_follows_the_end_for_the_sake_of_a_term():
+    """The model writes 5 6 and then EOS with probability 0.9; the unlikely term 4 may not follow it, but precede it."""
+    table = np.full((1, VOCABULARY, VOCABULARY, VOCABULARY), NEVER, np.float32)
+    table[..., [4, 5, 6, EOS]] = np.log([1e-4, 0.8, 0.1, 0.05])
+    table[:, :, 5, [4, 5, 6, EOS]] = np.log([1e-4, 0.1, 0.8, 0.05])
+    table[:, :, 6, [4, 5, 6, EOS]] = np.log([1e-2, 0.03, 0.03, 0.9])
+    rows = requiring(limited(jnp.full(1, 12)), [[[4]]])
+    found = run("terminology", table, rows, plan(4, 4, 12))
+    assert all(6 not in tokens[: tokens.index(4)] for tokens in texts(found, 0))
+
+
+def test_a_term_begins_where_the_model_attends_to_its_source():
+    """All places are equally likely; the model attends to the source token that has the number of the step."""
+    table = np.full((1, VOCABULARY, VOCABULARY, VOCABULARY), NEVER, np.float32)
+    table[..., [4, 5, EOS]] = np.log([0.1, 0.8, 0.1])
+    inside = stepper()
+
+    def step(tokens, positions, cache):
+        log_probabilities, history = inside.step(tokens, positions, cache[0])
+        attention = jnp.broadcast_to(jnp.eye(6)[positions][:, None], (*tokens.shape, 6))
+        return log_probabilities, (history, attention)
+
+    attending = Stepper(
+        step, lambda cache, parents: (inside.reorder(cache[0], parents), cache[1]), attention=lambda cache: cache[1]
+    )
+    of_all = plan(4, 1, 6, length_penalty=0.0)
+    for place in range(4):
+        rows = requiring(limited(jnp.full(1, 6)), [[[4]]], places=np.eye(6, dtype=bool)[None, place : place + 1])
+        rows = rows._replace(minimum=jnp.full(1, 5))
+        cache = (History(jnp.full((1, 4), PAD), jnp.asarray(table)), jnp.zeros((1, 4, 6)))
+        found = STRATEGIES["terminology"](with_rules(attending, of_all), ruled_cache(cache, rows, of_all), rows, of_all)
+        expected = [5] * 5
+        expected[place] = 4
+        assert texts(found, 0) == [(*expected, EOS)]
+        assert found.scores[0, 0] == found.log_probabilities[0, 0] == pytest.approx(np.log(0.1 * 0.8**4 * 0.1))
 
 
 # --- diverse beam search ---------------------------------------------------------------------------------
@@ -460,7 +574,10 @@ def test_the_parts_of_a_line_have_different_keys_and_the_first_that_of_the_line(
 
 @pytest.mark.parametrize(
     ("wish", "message"),
-    [({"prefix": [5]}, "no room for a prefix"), ({"terms": [[5, 6]]}, "no room for 1 terms of up to 2 tokens")],
+    [
+        ({"prefix": [5]}, "no room for a prefix"),
+        ({"terms": [TermRequest([[5, 6]])]}, "no room for 1 terms of up to 2 tokens"),
+    ],
 )
 def test_requests_beyond_the_capacities_of_the_plan_are_rejected(wish, message):
     with pytest.raises(ValueError, match=message):

@@ -1,6 +1,7 @@
 """Every search option does what it says, such as required and banned words."""
 
 import dataclasses
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 import dragoman.commands.translate as program
 from data.batch import UNK
 from data.errors import InputError
+from dragoman.translation.glossary import Term
 from dragoman.translation.loaded import Demands
 from dragoman.translation.translator import Translator
+from dragoman.translation.words import words_in
 from tests.support.tiny_run import CONFIG, make_run
 from transformer.decoding.batches import IN_FLIGHT
 from transformer.decoding.request import make_request
@@ -50,19 +53,42 @@ def test_banned_words_are_not_written_in_any_spelling(run, translator, lines):
     found = [found[0].text for found in careful.search(lines[:8])]
     assert any(word in text.split() for text in plain)
     assert not any(word in text.split() for text in found)
-    with pytest.raises(InputError, match="banned word '狗' cannot be written with this vocabulary: leave it out"):
-        Translator.load(run, demands=Demands(banned=("狗",)))
+    assert careful.unwritable == ()
 
 
-def test_terms_are_met_and_counted(run, translator, lines, command, capsysbinary, tmp_path):
-    wanted = next(word for text in translator.translate(lines) for word in text.split())[:4]
+def test_terms_are_met_counted_and_those_that_are_not_met_are_named(
+    run, translator, lines, command, capsysbinary, tmp_path
+):
+    """Terms that are written anyway, that cannot be asked for, and that are searched for; the last line has none."""
+    source, wanted = lines[0], words_in(translator.translate(lines[:1])[0])[0].text
     path = tmp_path / "terms"
-    path.write_text(f"{lines[0].split()[0]}\t{wanted}\n")
-    command([run, "--terms", path], stdin="\n".join(lines[:3]).encode())
+    path.write_text(f"{source}\t{wanted}\n{lines[1]}\t{'q' * 80}\n{lines[2]}\tq\n")
+    command([run, "--terms", path, "--json"], stdin="\n".join(lines[:4]).encode())
     captured = capsysbinary.readouterr()
-    assert wanted in captured.out.decode().split("\n")[0]
-    assert b"terms: " in captured.err
-    assert b"(100.0%)" in captured.err
+    records = [json.loads(line)["translations"][0] for line in captured.out.decode().split("\n")[:-1]]
+    assert records[0]["terms"] == [{"source": source, "target": wanted, "met": True}]
+    [unmet], [searched] = records[1]["terms"], records[2]["terms"]
+    assert (unmet["met"], unmet["problem"]) == (False, "80 pieces, and at most 48 can be required")
+    assert searched["met"]
+    assert "q" in [word.text for word in words_in(records[2]["text"])]
+    assert "terms" not in records[3]
+    report = captured.err.decode()
+    assert "terms: 2 of 3 met (66.7%)\n" in report
+    assert f"terms: not met in line 2: {unmet['source']!r} -> {unmet['target']!r} (80 pieces, and at most 48" in report
+
+
+def test_lines_whose_terms_are_met_anyway_or_that_have_none_are_translated_as_without_terms(run, translator, lines):
+    plain = translator.search(lines[:8])
+    word = words_in(plain[0][0].text)[0].text
+    demands = Demands(terms=(Term(lines[0], word), Term("no such line", word)))
+    found = translator.with_(demands=demands).search(lines[:8])
+    assert found[0][0].terms_met == 1
+    assert [[one._replace(terms=()) for one in ranks] for ranks in found] == plain
+
+
+def test_inflections_need_terms(run, command):
+    with pytest.raises(InputError, match="--inflections needs --terms FILE"):
+        command([run, "--inflections"])
 
 
 def test_samples_depend_on_the_line_number_and_the_seed(run, lines):
