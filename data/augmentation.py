@@ -3,11 +3,14 @@
 Each function is pure: its randomness comes from the generator that it is given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
 from data.batch import Pair
+from data.config import DataConfig
+from data.languages import language_of
 from data.text.casing import capitalise, upper
 from data.text.joining import join_parts
 
@@ -85,6 +88,29 @@ AUGMENTATIONS: dict[str, Callable[[Pair, Languages, Random], Pair]] = {
     "augment_typos": with_typos,
 }
 """What is done to a pair, by the knob of the data section that says how often: after joining, in this order."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A function that disturbs pairs as the knobs of a recipe say. It can be sent to another process."""
+
+    rates: Mapping[str, float]  # of each augmentation, from 0 to 1, by its knob
+    languages: Languages
+
+    @classmethod
+    def of(cls, config: DataConfig) -> "Augmentation | None":
+        """The augmentation of a recipe; None if it asks for none."""
+        rates = {name: getattr(config, name) for name in ("augment_joined", *AUGMENTATIONS)}
+        source, target = language_of(config.source_language), language_of(config.target_language)
+        languages = Languages(source.primary, target.primary, source.has_spaces, target.has_spaces)
+        return cls(rates, languages) if any(rates.values()) else None
+
+    def __call__(self, pairs: Sequence[Pair], randoms: Sequence[Random]) -> list[Pair]:
+        """The pairs, each disturbed by its own generator. One of the others may be joined to a pair."""
+        return [
+            augment(pair, random.choice(pairs), self.rates, self.languages, random)
+            for pair, random in zip(pairs, randoms, strict=True)
+        ]
 
 
 def augment(pair: Pair, following: Pair, rates: Mapping[str, float], languages: Languages, random: Random) -> Pair:

@@ -95,11 +95,11 @@ class LoadedModel:
 
 def source_rules(config: Config, statistics: SourceStatistics) -> SourceRules:
     """How a run prepares the lines that it translates."""
-    several = statistics.several_sentences
-    knows_sentences = {"always": True, "never": False, "auto": several is None or several < MULTI_SENTENCE}
+    several = (statistics.several_sentences or 0.0) + config.data.augment_joined
+    splits = {"always": True, "never": False, "auto": several < MULTI_SENTENCE}
     return SourceRules(
         cleans=config.data.cleaning != "none",
-        splits=knows_sentences[config.decoding.sentences],
+        splits=splits[config.decoding.sentences],
         capitals=config.decoding.capitals,
         language=language_of(config.data.source_language).primary,
         target_language=language_of(config.data.target_language).primary,

@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
-from data.augmentation import AUGMENTATIONS, Languages, augment, in_capitals, in_title_case, with_typos
+from data.augmentation import AUGMENTATIONS, Augmentation, Languages, augment, in_capitals, in_title_case, with_typos
 from data.batch import Pair
+from data.config import DataConfig
 
 PAIR, NEXT = Pair("A black dog runs.", "Ein schwarzer Hund läuft."), Pair("It barks.", "Er bellt.")
 OFF = dict.fromkeys(("augment_joined", *AUGMENTATIONS), 0.0)
@@ -32,6 +33,20 @@ def test_pairs_are_joined_as_their_languages_are_written():
     chinese = augment(Pair("你好。", "Hallo."), Pair("再见。", "Ade."), OFF | {"augment_joined": 1.0},
                       Languages("zh", "de", source_has_spaces=False), Random(1))  # fmt: skip
     assert chinese == ("你好。再见。", "Hallo. Ade.")
+
+
+def test_a_recipe_without_augmentation_has_none():
+    assert Augmentation.of(DataConfig()) is None
+
+
+def test_a_recipe_disturbs_each_pair_by_its_own_generator():
+    change = Augmentation.of(DataConfig(augment_joined=0.5, augment_typos=0.5, target_language="zh"))
+    assert change
+    assert change.languages == Languages("en", "zh", True, False)
+    pairs = [PAIR, NEXT] * 50
+    found = change(pairs, [Random(seed) for seed in range(100)])
+    assert found == change(pairs, [Random(seed) for seed in range(100)])
+    assert 30 < sum(len(pair.source) > 20 for pair in found) < 70
 
 
 def test_without_rates_nothing_changes():
