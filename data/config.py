@@ -169,10 +169,22 @@ class DataConfig(Knobs):
 
     # Lines to translate are brought out of capitals anyway: see decoding.capitals.
     augment_capitals: float = knob(
-        0.0, ge=0.0, le=1.0, description="share of training pairs put in capitals", orders_batches=True, before=0.0
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="share of training pairs put in capitals",
+        orders_batches=True,
+        keeps_text=True,
+        before=0.0,
     )
     augment_titles: float = knob(
-        0.0, ge=0.0, le=1.0, description="share of training pairs put in Title Case", orders_batches=True, before=0.0
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="share of training pairs put in Title Case",
+        orders_batches=True,
+        keeps_text=True,
+        before=0.0,
     )
     augment_typos: float = knob(
         0.0,
@@ -180,6 +192,7 @@ class DataConfig(Knobs):
         le=1.0,
         description="share of training pairs whose source gets typing errors",
         orders_batches=True,
+        keeps_text=True,
         before=0.0,
     )
     augment_joined: float = knob(
@@ -188,6 +201,7 @@ class DataConfig(Knobs):
         le=1.0,
         description="share of training pairs to which another pair is joined, as a second sentence",
         orders_batches=True,
+        keeps_text=True,
         before=0.0,
     )
 

@@ -20,6 +20,7 @@ import grain
 import numpy as np
 from jaxtyping import Int
 
+from data.augmentation import Augmentation
 from data.batch import Batch
 from data.batching.filters import Sizes, keep_pairs
 from data.batching.layout import make_share
@@ -82,7 +83,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
         self.config, self.rows_of, self.seed, self.share = config, rows_of, seed, share
         self.order = Order(corpora, config, seed=seed)
         self.store = open_store(corpora, tokenizer, config)
-        self.redraw = Redraw(self.store.directory, tokenizer, config, seed=seed)
+        self.redraw = Redraw(self.store.directory, tokenizer, config, seed=seed, change=Augmentation.of(config))
         self.signature = {
             "seed": seed,
             "rows": [list(item) for item in rows_of.items()],

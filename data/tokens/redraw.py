@@ -1,6 +1,7 @@
 """The tokens of drawn pairs where they differ from draw to draw: subword sampling, and changes of the text itself.
 
-The tokens of a draw depend on the seed and the draw alone, so it does not matter which process computes them, or when.
+The tokens of a draw depend on the seed, the draw, and, where pairs are joined, on the draws around it, so it does not
+matter which process computes them, or when.
 """
 
 import functools
@@ -19,8 +20,8 @@ from data.tokens.ragged import PairTokens, Ragged
 from data.tokens.store import TokenStore
 from data.vocabulary.tokenizer import Tokenizer
 
-Change = Callable[[Pair, random.Random], Pair]
-"""A pure function of a pair and a generator: the pair with another text. It is sent to other processes."""
+Change = Callable[[Sequence[Pair], Sequence[random.Random]], list[Pair]]
+"""A pure function of pairs and a generator for each: the pairs with other texts. It is sent to other processes."""
 
 
 class ToDraw(NamedTuple):
@@ -79,7 +80,7 @@ class Redraw:
         assert self.change
         assert drawn.texts is not None
         seeds = self._seeds(drawn, 2)
-        pairs = [self.change(pair, random.Random(seed)) for pair, seed in zip(drawn.texts, seeds, strict=True)]
+        pairs = self.change(drawn.texts, [random.Random(seed) for seed in seeds])
         return [
             self._tokenizer.encode_plain("source", [pair.source for pair in pairs]),
             self._tokenizer.encode_plain("target", [pair.target for pair in pairs]),

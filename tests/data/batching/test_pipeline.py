@@ -205,9 +205,10 @@ def test_workers_change_no_batch_and_a_run_resumes_with_others_and_a_cleared_cac
         assert list(map(digest, found)) == batches[place:]
 
 
-def reversed_words(pair, generator):
-    """A changed text: in half of the pairs, the words of the source are reversed."""
-    return pair._replace(source=pair.source[::-1]) if generator.random() < 0.5 else pair
+def reversed_words(pairs, generators):
+    """Changed texts: in half of the pairs, the words of the source are reversed."""
+    both = zip(pairs, generators, strict=True)
+    return [pair._replace(source=pair.source[::-1]) if one.random() < 0.5 else pair for pair, one in both]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -222,9 +223,25 @@ def test_changed_texts_are_tokenised_with_the_seed_of_their_draw(workers):
         sources = join([part.result() for part in requested.tokens]).source.lists()
     texts = engine.order.read(draws.pairs.tolist())
     seeds = [derive_seed(1, epoch, pair, 2) for epoch, pair in draws.listed()]
-    changed = [reversed_words(text, random.Random(seed)) for text, seed in zip(texts, seeds, strict=True)]
+    changed = reversed_words(texts, [random.Random(seed) for seed in seeds])
     assert sources == tokenizer.encode_plain("source", [pair.source for pair in changed])
     assert changed != texts
+
+
+def test_an_augmented_stream_is_another_one_and_resumes_exactly(tmp_path):
+    plain, disturbed = (
+        config_of(toy_task="copy", workers=0, cache=str(tmp_path), **rates)
+        for rates in ({}, {"augment_joined": 0.5, "augment_typos": 0.3})
+    )
+    corpora, tokenizer, _ = setup(plain)
+    found = take(stream(corpora, tokenizer, disturbed), 6)
+    assert list(map(digest, found)) != list(map(digest, take(stream(corpora, tokenizer, plain), 6)))
+    iterator = iter(stream(corpora, tokenizer, disturbed))
+    for _ in range(3):
+        next(iterator)
+    state = iterator.get_state()
+    iterator.close()
+    assert list(map(digest, take(stream(corpora, tokenizer, disturbed), 3, state))) == list(map(digest, found[3:]))
 
 
 def test_batches_have_the_announced_shapes_and_order_follows_the_seed():
