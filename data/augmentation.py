@@ -100,7 +100,12 @@ class Augmentation:
     @classmethod
     def of(cls, config: DataConfig) -> "Augmentation | None":
         """The augmentation of a recipe; None if it asks for none."""
-        rates = {name: getattr(config, name) for name in ("augment_joined", *AUGMENTATIONS)}
+        rates = {
+            "augment_joined": config.augment_joined,
+            "augment_capitals": config.augment_capitals,
+            "augment_titles": config.augment_titles,
+            "augment_typos": config.augment_typos,
+        }
         source, target = language_of(config.source_language), language_of(config.target_language)
         languages = Languages(source.primary, target.primary, source.has_spaces, target.has_spaces)
         return cls(rates, languages) if any(rates.values()) else None
