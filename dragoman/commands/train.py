@@ -17,7 +17,7 @@ from data.languages import check_codes
 from data.sources import Corpus, load_corpora
 from data.sources.corpus import draw_shares
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
-from dragoman.evaluation.held_out import held_out
+from dragoman.evaluation.held_out import held_out_pairs
 from dragoman.evaluation.metrics import METRICS
 from dragoman.files import file_hash
 from dragoman.messages import say, warn
@@ -63,7 +63,7 @@ def read_text(config: Config) -> TextData:
     """All the text of a recipe: validation and test sets too, so that a missing file is reported now."""
     train = load_corpora(config.data, "train")
     validation, test = (
-        [pair for _, pairs in held_out(config, split) for pair in pairs] for split in ("validation", "test")
+        [pair for _, pairs in held_out_pairs(config, split) for pair in pairs] for split in ("validation", "test")
     )
     return TextData(train, validation, test)
 

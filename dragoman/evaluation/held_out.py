@@ -37,11 +37,11 @@ def own_test_sets(config: Config, split: HeldOut) -> list[TestSet]:
     """The validation or test sets of a run's recipe, one for each corpus."""
     return [
         TestSet(name, [pair.source for pair in pairs], [pair.target for pair in pairs])
-        for name, pairs in held_out(config, split)
+        for name, pairs in held_out_pairs(config, split)
     ]
 
 
-def held_out(config: Config, split: HeldOut) -> list[tuple[str, list[Pair]]]:
+def held_out_pairs(config: Config, split: HeldOut) -> list[tuple[str, list[Pair]]]:
     """The name and the pairs of each corpus of a held-out split, in order. InputError if there are no pairs.
 
     Of the validation set, only the first `training.validation_sentences` pairs; a corpus that is cut says so in its

@@ -5,7 +5,7 @@ import pytest
 from data.errors import InputError
 from data.sources import SOURCES
 from dragoman.commands.train import read_text
-from dragoman.evaluation.held_out import held_out, own_test_sets, together
+from dragoman.evaluation.held_out import held_out_pairs, own_test_sets, together
 from transformer.config import Config, TrainingConfig
 
 
@@ -55,4 +55,4 @@ def test_the_number_of_validation_sentences_does_not_cut_the_test_set(tmp_path):
 def test_a_held_out_split_without_pairs_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setitem(SOURCES, "files", lambda config, split: [])
     with pytest.raises(InputError, match=r"the test set has no pairs: see data\.test and data\.directory"):
-        held_out(config(tmp_path), "test")
+        held_out_pairs(config(tmp_path), "test")
