@@ -135,7 +135,7 @@ def evaluate(
     """
     decoding = translator.config.decoding
     about = {"run": translator.run, "step": translator.step, "checkpoint": translator.checkpoint}
-    search = {"beam": decoding.beam, "length_penalty": decoding.length_penalty}
+    about |= {"beam": decoding.beam, "length_penalty": decoding.length_penalty}
     done: list[str] = []
     for test_set in test_sets:
         label = f"{Path(translator.run).name} {test_set.name}"
@@ -145,9 +145,9 @@ def evaluate(
             return
         hypotheses = [ranks[0].text for ranks in found]
         done += hypotheses
-        yield hypotheses, row(about, test_set, hypotheses, translator.config) | search
+        yield hypotheses, row(about, test_set, hypotheses, translator.config)
     if len(test_sets) > 1:
-        yield done, row(about, together(test_sets, f"all of {split}"), done, translator.config) | search
+        yield done, row(about, together(test_sets, f"all of {split}"), done, translator.config)
 
 
 def row(about: dict[str, Any], test_set: TestSet, hypotheses: Sequence[str], config: Config) -> dict[str, Any]:

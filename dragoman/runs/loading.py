@@ -37,7 +37,7 @@ def find_checkpoint(run: Path, checkpoint: str | int | Path = "best") -> tuple[P
     inside = home.checkpoints / checkpoint
     if (checkpoint.isdecimal() or checkpoint == AVERAGE) and inside.is_dir():
         return inside, home
-    if "/" in checkpoint and Path(checkpoint).is_dir():
+    if Path(checkpoint).is_dir() and ("/" in checkpoint or Path(checkpoint, MANIFEST).exists()):
         return Path(checkpoint), home
     known = ", ".join([*map(str, steps(home.checkpoints)), *[AVERAGE] * (home.checkpoints / AVERAGE).is_dir()])
     raise InputError(

@@ -65,11 +65,13 @@ def test_what_is_missing_or_named_twice_is_an_error_that_says_what_there_is(run)
         find_checkpoint(run.checkpoints)
 
 
-def test_a_checkpoint_alone_is_no_run_and_no_place_for_one(run, tmp_path):
+def test_a_checkpoint_alone_is_no_run_and_no_place_for_one(run, tmp_path, monkeypatch):
     alone = (run.checkpoints / "10").rename(tmp_path / "alone")
     with pytest.raises(InputError, match=r"alone: is a checkpoint outside of its run: name the run, and this as --ch"):
         find_checkpoint(alone)
     assert find_checkpoint(run.path, alone)[0] == alone
+    monkeypatch.chdir(tmp_path)
+    assert find_checkpoint(run.path, "alone")[0] == Path("alone")
     with pytest.raises(InputError, match=r"alone: is a checkpoint, expected a run directory"), Run(alone).lock():
         pass
     assert [path.name for path in alone.iterdir()] == [NAME]
