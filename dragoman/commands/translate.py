@@ -62,7 +62,11 @@ class Job:
         for number, ranks in enumerate(found, first):
             self.terms.add(number, ranks[0].terms)
         unfinished = sum(not ranks[0].is_finished for ranks in found)
-        return Written(self.show(first, lines, found, flagged), unfinished, [cuts(ranks[0]) for ranks in found])
+        return Written(
+            self.show(first, lines, found, flagged),
+            unfinished,
+            [cuts(ranks[0], self.translator.limit) for ranks in found],
+        )
 
     def flags_of(self, line: str, text: str) -> tuple[str, ...]:
         """The guard's flags for a translation."""
@@ -110,9 +114,10 @@ class Job:
             tell(f"guard: {self.flags['any']} lines flagged" + (f": {each}" if each else ""))
 
 
-def cuts(one: Translation) -> int:
-    """The number of parts of a translation if a sentence of its line was too long for one search, else 0."""
-    return one.parts if one.parts > one.sentences else 0
+def cuts(one: Translation, limit: int) -> int:
+    """The number of parts of a translation if its line has more tokens than `limit`, EOS included, else 0."""
+    is_long = sum(len(part.source) - 1 for part in one.ids) >= limit
+    return one.parts if is_long and one.parts > 1 else 0
 
 
 def main(arguments: list[str]) -> int | None:

@@ -15,7 +15,7 @@ class Written(NamedTuple):
 
     texts: Sequence[str]  # output lines, without line breaks
     unfinished: int  # translations that met the length limit
-    cuts: Sequence[int]  # the number of parts of each line with a sentence that was too long for one search, else 0
+    cuts: Sequence[int]  # the number of parts of each line that was too long for one search, else 0
 
 
 # The output for a chunk: from the number of its first line, counted from 1, its lines, and the lines of companions.

@@ -87,7 +87,7 @@ def test_every_byte_and_line_break_the_model_can_emit_stays_on_one_line(translat
 
 
 def test_a_line_that_is_too_long_is_translated_in_parts_with_a_warning_that_names_it(run, command, capsysbinary):
-    long_line = "abc def. " * 60
+    long_line = "Abc def. " * 60  # each sentence fits
     command([run], stdin=f"abc\n{long_line}\nabc\n{'x' * 500}\n".encode())
     out, err = capsysbinary.readouterr()
     assert out.count(b"\n") == 4
