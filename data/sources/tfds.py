@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -117,6 +118,8 @@ def prepare(dataset: str, directory: str | None) -> None:
     import tensorflow_datasets as tfds
     import tensorflow_datasets.translate as translate
 
+    if not (sys.stderr and sys.stderr.isatty()):
+        tfds.disable_progress_bar()  # which would fill a log
     for name in LAZY:
         getattr(translate, name)  # tfds.builder finds these by name only after an attribute access
     tfds.builder(dataset, data_dir=directory, file_format=FORMAT).download_and_prepare()

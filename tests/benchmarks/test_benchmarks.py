@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from benchmarks import decode, loss_memory, scaling, time_to_score, train
+from benchmarks import batching, decode, loss_memory, scaling, time_to_score, train
 from benchmarks.trace import PARTS
 from data.config import DataConfig
 from data.errors import InputError
@@ -184,6 +184,17 @@ def test_decoding_is_timed_beside_its_peers(tmp_path, capsys, monkeypatch):
         assert any(line.startswith(one["system"]) and f"{one['tokens_per_second']:,.0f}" in line for line in shown)
     assert found[3]["sentences_per_second"] == pytest.approx(7 / 2.5)
     assert sum("first time" in line for line in shown) == 2
+
+
+@pytest.mark.slow
+def test_packed_and_bucketed_batches_are_compared_in_alternation(tmp_path, capsys):
+    write_captions(tmp_path)
+    sizes = "--layers 1 --vocabulary 320 --row-length 16 --batch-tokens 128 --buckets 2 --updates 8"
+    batching.main(["--source", str(tmp_path / "train.en"), "--target", str(tmp_path / "train.de"), *sizes.split()])
+    packed, bucketed = json.loads(capsys.readouterr().out.rstrip("\n").rpartition("\n")[2])
+    assert (packed["batching"], packed["shapes"]) == ("packed", 1)
+    assert (bucketed["batching"], bucketed["shapes"]) == ("bucketed", 2)
+    assert 0 < packed["padding"] < bucketed["padding"] < 1
 
 
 @pytest.mark.parametrize("option", ["--lines", "--repeats", "--batch-size"])

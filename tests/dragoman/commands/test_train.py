@@ -174,6 +174,29 @@ def test_a_signal_saves_and_the_run_resumes_to_the_same_parameters(finished, rec
     assert fingerprints(run)["20"] == fingerprints(finished)["20"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_signal_while_the_first_update_compiles_ends_training_at_once(recipe, tmp_path, number, status):
+    """Twelve layers compile for half a minute, and nothing could be saved after it."""
+    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    command = [sys.executable, ROOT / "train.py", recipe, "--run", tmp_path / "run", "--model.encoder_layers", "12"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    )
+    assert process.stderr is not None
+    while (line := process.stderr.readline()) and not line.startswith("compiling shape 1 of 1"):
+        pass
+    start = time.monotonic()
+    process.send_signal(number)
+    errors = process.communicate(timeout=60)[1]
+    assert (process.returncode, errors.strip().rpartition(chr(10))[2]) == (
+        status,
+        f"stopped by {number.name}: nothing was left to save; run the same command again",
+    )
+    assert time.monotonic() - start < 5
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
 def test_after_a_flipped_bit_training_resumes_one_step_earlier_and_translation_is_an_error(finished, recipe, tmp_path):
     run = Run(tmp_path / "damaged")
     subprocess.run(["cp", "-r", finished.path, run.path], check=True)
