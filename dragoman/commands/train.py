@@ -75,6 +75,16 @@ def tell_shares(corpora: Sequence[Corpus]) -> None:
             say(f"corpus {corpus.name}: {len(corpus.pairs)} pairs, {share:.1%} of those drawn")
 
 
+def warn_of_repetition(plan: Plan, corpora: Sequence[Corpus]) -> None:
+    """Warns if an update has more rows than there are pairs, so that it draws pairs several times."""
+    pairs, rows = sum(len(corpus.pairs) for corpus in corpora), min(rows for rows, *_ in plan.batch_shapes)
+    if rows > pairs:
+        warn(
+            f"training.batch_tokens {plan.batch_tokens} is more than the training text: an update has {rows} rows, and "
+            f"there are {pairs} pairs, which it draws several times"
+        )
+
+
 def stored_config(run: Run) -> Config | None:
     """The config of a run that has checkpoints, read by process 0 for all processes; None for a new run."""
     has_checkpoints = on_first(run.has_checkpoints)
@@ -165,6 +175,7 @@ def train(config: Config, run: Run) -> int:
             tell_shares(text.train)
             start = from_scratch(config, run, text.train, is_new=stored is None)
             plan = make_plan(config, start.tokenizer.source_size, start.tokenizer.target_size)
+            warn_of_repetition(plan, text.train)
             on_first(lambda: run.save_config(plan.config))
         training = plan.config.training
         with Checkpointer(

@@ -44,12 +44,12 @@ class Log(NamedTuple):
             self.tell(f"step {record['step']} of {self.steps}: {text}, {left} left")
 
     @contextlib.contextmanager
-    def compiling(self, what: str) -> Iterator[None]:
-        """A context around work that compiles. Its time does not count for the time left."""
+    def naming(self, work: str) -> Iterator[None]:
+        """A context that says what training is busy with. Its time does not count for the time left."""
         if is_watched():
-            self.bar.set_description_str(f"compiling {what}")
+            self.bar.set_description_str(work)
         else:
-            self.tell(f"compiling {what}")
+            self.tell(work)
         yield
         self.bar.set_description_str("train")
         self.bar.unpause()

@@ -59,7 +59,7 @@ class Trainer:
             meter.resume()
             nothing_unsaved.enter_context(self.stop.request.ending_at_once())
             while not progress.is_done(training) and not self.stop.number:
-                batch = meter.next_batch(self.batches)
+                batch = self.next_batch(meter, log)
                 state, metrics = self.update(state, batch, key, meter, log)
                 nothing_unsaved.close()
                 meter.add(metrics, batch)
@@ -79,6 +79,12 @@ class Trainer:
             say(why)
         return progress
 
+    def next_batch(self, meter: Meter, log: Log) -> Batch:
+        """The next batch. The first one may take long: a block of text is tokenised and packed for it."""
+        is_first = not meter.compilations.seen
+        with log.naming("preparing the first batch") if is_first else contextlib.nullcontext():
+            return meter.next_batch(self.batches)
+
     def update(
         self, state: TrainState, batch: Batch, key: jax.Array, meter: Meter, log: Log
     ) -> tuple[TrainState, Metrics]:
@@ -87,7 +93,8 @@ class Trainer:
             with meter.update(batch):
                 return self.plan.strategy.train_step(state, batch, key)
         number, (rows, length) = len(meter.compilations.seen) + 1, batch.target_inputs.shape
-        with log.compiling(f"shape {number} of {meter.compilations.shapes}, {rows} rows of {length} tokens"):
+        shape = f"shape {number} of {meter.compilations.shapes}, {rows} rows of {length} tokens"
+        with log.naming(f"compiling the update for {shape}"):
             with meter.update(batch):
                 state, metrics = self.plan.strategy.train_step(state, batch, key)
             jax.block_until_ready(metrics)

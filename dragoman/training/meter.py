@@ -18,10 +18,10 @@ from transformer.devices.flops import TERA, known_peak, update_flops
 from transformer.model import BatchSize
 from transformer.training.step import Metrics
 
-IN_FLIGHT = 4
+IN_FLIGHT, IN_FLIGHT_ON_CPU = 16, 2
 """Updates that a device may still have to compute when the next one is given to it.
 
-Enough to keep it busy. JAX allows 32 on a CPU, but all of them must end before a request to stop can be obeyed.
+Enough to keep it busy. JAX allows many more, but all of them must end before a request to stop can be obeyed.
 """
 
 
@@ -94,10 +94,11 @@ class Meter:
         return batch
 
     def add(self, metrics: Metrics, batch: Batch) -> None:
-        """Keeps the metrics of an update, still on the device. Waits while more than IN_FLIGHT are unfinished."""
+        """Keeps the metrics of an update, still on the device. Waits while too many are unfinished."""
         self.pending.append((metrics, batch.source.shape[1], batch.target_inputs.shape[1]))
-        if len(self.pending) > IN_FLIGHT:
-            jax.block_until_ready(self.pending[-1 - IN_FLIGHT][0])
+        allowed = IN_FLIGHT_ON_CPU if jax.default_backend() == "cpu" else IN_FLIGHT
+        if len(self.pending) > allowed:
+            jax.block_until_ready(self.pending[-1 - allowed][0])
 
     def pause(self) -> None:
         """Waits for all updates so far, then stops the clock, because validation is not training time."""

@@ -184,7 +184,7 @@ def test_a_signal_while_the_first_update_compiles_ends_training_at_once(recipe, 
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
     )
     assert process.stderr is not None
-    while (line := process.stderr.readline()) and not line.startswith("compiling shape 1 of 1"):
+    while (line := process.stderr.readline()) and not line.startswith("compiling the update for shape 1 of 1"):
         pass
     start = time.monotonic()
     process.send_signal(number)

@@ -9,12 +9,14 @@ from flax import nnx
 
 from data.batch import Batch, TokenPair
 from data.batching.layout import make_batch
+from dragoman.training import meter as meter_module
 from dragoman.training.meter import Meter
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices.flops import known_peak, update_flops
 from transformer.devices.mesh import MeshStrategy
 from transformer.devices.pmap import PmapStrategy
 from transformer.model import ASSEMBLIES, BatchSize, build, merge, split
+from transformer.training.step import Metrics
 
 VOCABULARY = 500
 MODEL = ModelConfig(
@@ -201,3 +203,15 @@ def test_compiling_a_shape_that_was_compiled_before_is_warned_of():
     course.update(make_rows(4, 16, 12))
     [warning] = course.warnings
     assert warning.endswith(" s: batch shape (4, 16, 16) was compiled before")
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices are given more updates")
+def test_an_update_is_given_to_a_cpu_only_when_at_most_two_are_unfinished(monkeypatch):
+    """So that a request to stop, which waits for all of them, is obeyed soon."""
+    waited: list[Metrics] = []
+    monkeypatch.setattr(meter_module.jax, "block_until_ready", waited.append)
+    meter, batch = Meter(Config(model=MODEL), VOCABULARY, shapes=1, devices=1, warn=pytest.fail), make_rows(1, 8, 4)
+    updates = [Metrics(*[jnp.float32(n)] * len(Metrics._fields))._replace(extra={}) for n in range(5)]
+    for metrics in updates:
+        meter.add(metrics, batch)
+    assert [metrics.loss for metrics in waited] == [0, 1, 2]
