@@ -60,9 +60,9 @@ class ProgressBar:
     """
 
     def __init__(self, label: str, *, total: int | None, done: int = 0):
-        self._label, self._total, self._start, self._tokens = label, total, time.monotonic(), 0
-        self._before, self._done = done, 0
-        self._wait, self._due = PATIENCE, self._start + PATIENCE
+        self._label, self._total, self._done = label, total, done
+        self._start, self._timed, self._tokens = 0.0, 0, 0  # when the first lines were done, and what came after them
+        self._wait, self._due = PATIENCE, time.monotonic() + PATIENCE
         self._is_bar = bool(label) and is_watched()
         self._bar = tqdm(total=total, initial=done, desc=label, unit="line", disable=not self._is_bar, mininterval=1.0)
 
@@ -75,25 +75,30 @@ class ProgressBar:
         self._bar.close()
 
     def add(self, *, lines: int = 0, tokens: int = 0) -> None:
-        """Count lines as done, and the tokens of their translations."""
-        self._tokens += tokens
-        self._done += lines
+        """Count lines as done, and the tokens of their translations. The first ones may compile: not timed."""
         now = time.monotonic()
+        self._done += lines
+        if not self._start:
+            self._start = now
+            self._bar.unpause()
+        else:
+            self._timed, self._tokens = self._timed + lines, self._tokens + tokens
+        seconds = max(now - self._start, 1e-3)
         if self._is_bar:
-            self._bar.set_postfix_str(f"{self._tokens / max(now - self._start, 1e-3):.0f} tokens/s", refresh=False)
+            self._bar.set_postfix_str(f"{self._tokens / seconds:.0f} tokens/s", refresh=False)
             self._bar.update(lines)
-        elif self._label and now >= self._due:
-            tell(self._line(now - self._start))
+        elif self._label and now >= self._due and self._timed:
+            tell(self._line(seconds))
             self._wait = min(2 * self._wait, LONGEST_PATIENCE)
             self._due = now + self._wait
 
     def _line(self, seconds: float) -> str:
-        """The progress in a line, after so many seconds."""
-        total = f" of {self._total:,}" if self._total is not None else ""
-        left = ""
-        if self._total is not None and self._done:
-            left = f", {show_seconds((self._total - self._before - self._done) * seconds / self._done)} left"
+        """The progress in a line, so many seconds after the first lines."""
+        total, left = "", ""
+        if self._total is not None:
+            total = f" of {self._total:,}"
+            left = f", {show_seconds((self._total - self._done) * seconds / self._timed)} left"
         return (
-            f"{self._label}: {self._before + self._done:,}{total} lines, {self._done / seconds:.1f} lines/s, "
+            f"{self._label}: {self._done:,}{total} lines, {self._timed / seconds:.1f} lines/s, "
             f"{self._tokens / seconds:.0f} tokens/s{left}"
         )

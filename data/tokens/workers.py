@@ -17,6 +17,11 @@ from typing import Any
 
 from data.errors import InputError
 
+LEFT_TO_THE_CALLER = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),  # terminals and launchers send them to all processes
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU),  # as clusters do before a job's time is over
+)
+
 PROGRAM = """
 import sys
 sys.path[:] = {path!r}
@@ -109,7 +114,7 @@ class Worker:
 
 def serve(descriptor: int) -> None:
     """Receives a function, and then arguments, for each of which it sends (result, None) or (None, error)."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in LEFT_TO_THE_CALLER:
         signal.signal(number, signal.SIG_IGN)
     connection = Connection(descriptor)
     try:
