@@ -117,7 +117,7 @@ show() {
     "$python" benchmarks/gpu_table.py "$out" "$1" | tee -a "$out/table.txt"
 }
 
-peers=${peer:+--peer-python $peer --peer-precision bfloat16}
+peers=${peer:+--peer-python $peer --peer-precision bfloat16 --peer-compiled}
 # Options without quotes are lists of words.
 step train-base train-base 300 "$python" benchmarks/train.py --source "$source" --target "$target" $base $speed $peers
 show train-base

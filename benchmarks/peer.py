@@ -26,6 +26,7 @@ def parse(precisions: Sequence[str]) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--dropout", type=float, required=True)
     parser.add_argument("--precision", choices=precisions, required=True)
+    parser.add_argument("--compiled", action="store_true", help="compile the model with torch.compile")
     return parser.parse_args()
 
 
@@ -44,7 +45,7 @@ def now() -> float:
 
 
 def answer(system: str, precision: str, model: torch.nn.Module, tokens: list[int], seconds: list[float]) -> None:
-    """Prints one JSON object: what was timed, and the real target tokens and seconds of each update that counts."""
+    """Prints one JSON object: what was timed, and the real target tokens and seconds of each update after WARM_UP."""
     about: dict[str, Any] = {"system": system, "precision": precision, "torch": torch.__version__}
     about["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     print(json.dumps({**about, "tokens": tokens[WARM_UP:], "seconds": seconds[WARM_UP:]}))

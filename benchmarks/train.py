@@ -4,11 +4,11 @@
         [--peer-python PYTHON] [--joeynmt-python PYTHON]
 
 Times Dragoman's updates, including the data pipeline, and those of two peers, each with the Python of its own
-environment: Hugging Face's MarianMTModel in eager PyTorch (benchmarks/marian_peer.py: torch, transformers and
-sentencepiece) and JoeyNMT with its own trainer (benchmarks/joey_peer.py says what it needs). Every shape is compiled
-before timing starts. Prints a table of medians over updates with their quartiles, and the mean, which includes time
-spent on tokenising; Dragoman's TFLOP/s for each device; how its best result compares with the fastest peer; and one
-JSON line.
+environment: Hugging Face's MarianMTModel in PyTorch (benchmarks/marian_peer.py: torch, transformers and sentencepiece),
+eager and, with `--peer-compiled`, also compiled by torch.compile; and JoeyNMT with its own trainer
+(benchmarks/joey_peer.py says what it needs). Every shape is compiled before timing starts. Prints a table of medians
+over updates with their quartiles, and the mean, which includes time spent on tokenising; Dragoman's TFLOP/s for each
+device; how its best result compares with the fastest peer; and one JSON line.
 
 The default is a small model. The base model of Vaswani et al. 2017 is slow on a CPU, so few updates are timed by
 default. To compare it with both precisions of PyTorch:
@@ -175,13 +175,16 @@ def batch_flops(model: ModelConfig, vocabulary: int, batch: Batch) -> float:
 
 
 def time_peer(
-    options: argparse.Namespace, python: str, script: Path, directory: Path, precision: str
+    options: argparse.Namespace, python: str, script: Path, directory: Path, precision: str, *more: str
 ) -> dict[str, Any]:
-    """Tokens and seconds of a peer's updates, run by its own Python, with the vocabulary in `directory`."""
+    """Tokens and seconds of a peer's updates, run by its own Python, with the vocabulary in `directory`.
+
+    `more` are further options of the script.
+    """
     command = [python, str(script), options.source, options.target, str(directory / "tokenizer.model")]
     for name in ("layers", "width", "heads", "feed_forward", "dropout", "batch_tokens", "steps"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    command += ["--precision", precision]
+    command += ["--precision", precision, *more]
     environment = environment_without(KEPT_PAGES)
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
@@ -258,6 +261,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--precision", nargs="+", default=["float32", "auto"], help="Dragoman's precisions to time")
     parser.add_argument("--peer-precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
+    parser.add_argument("--peer-compiled", action="store_true", help="also time the peer with torch.compile")
     parser.add_argument("--batching", default="bucketed", choices=["bucketed", "packed"], help="Dragoman's rows")
     parser.add_argument(
         "--row-length",
@@ -291,6 +295,8 @@ def measurements(options: argparse.Namespace, tokenizer: Tokenizer, directory: P
     if options.peer_python:
         for name in options.peer_precision:
             yield time_peer(options, options.peer_python, PEER, directory, name)
+            if options.peer_compiled:
+                yield time_peer(options, options.peer_python, PEER, directory, name, "--compiled")
     if options.joeynmt_python:
         yield time_peer(options, options.joeynmt_python, JOEY, directory, "float32")
 

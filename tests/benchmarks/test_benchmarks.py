@@ -40,7 +40,8 @@ print(json.dumps({"seconds": 0.5 * task["beam"]}))
 # Imitates the peers of benchmarks/train.py, which are not installed here.
 TRAIN_PEER = """import json, sys
 precision = sys.argv[sys.argv.index("--precision") + 1]
-about = {"system": sys.argv[0].rpartition("/")[2], "precision": precision, "parameters": 7}
+system = sys.argv[0].rpartition("/")[2] + (", compiled" if "--compiled" in sys.argv else "")
+about = {"system": system, "precision": precision, "parameters": 7}
 print("the last line counts")
 print(json.dumps({**about, "tokens": [10, 60, 80], "seconds": [1.0, 2.0, 4.0]}))
 """
@@ -66,14 +67,14 @@ def test_training_is_timed_beside_its_peers_and_traced(tmp_path, capsys, monkeyp
         (tmp_path / name).write_text(TRAIN_PEER)
         monkeypatch.setattr(train, knob, tmp_path / name)
     texts = ["--source", str(tmp_path / "train.en"), "--target", str(tmp_path / "train.de")]
-    peers = ["--peer-python", sys.executable, "--peer-precision", "float32", "bfloat16"]
+    peers = ["--peer-python", sys.executable, "--peer-precision", "float32", "--peer-compiled"]
     others = ["--joeynmt-python", sys.executable, "--precision", "float32", "--profile", str(tmp_path / "trace")]
     train.main([*texts, *TINY.split(), "--batching", "packed", *peers, *others])
     captured = capsys.readouterr()
     *shown, last = captured.out.strip().split("\n")
     ours, *theirs = json.loads(last)
     assert [(one["system"], one["precision"]) for one in theirs] == [
-        ("marian", "float32"), ("marian", "bfloat16"), ("joey", "float32")
+        ("marian", "float32"), ("marian, compiled", "float32"), ("joey", "float32")
     ]  # fmt: skip
     assert [one["tokens_per_second"] for one in theirs] == [20, 20, 20]
     assert [one["mean_tokens_per_second"] for one in theirs] == [150 / 7] * 3
