@@ -177,7 +177,7 @@ def main(arguments: list[str]) -> None:
     """The command line."""
     parser = ArgumentParser(prog="benchmarks/decode.py", description="Translation speed, beside two peers.")
     parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one")
-    parser.add_argument("source", metavar="SOURCE", help="text to translate; plain, .gz or .xz")
+    parser.add_argument("source", metavar="SOURCE", help="text to translate; plain, .gz, .xz or .zst")
     parser.add_argument("--lines", metavar="N", type=int, default=1000, help="of the source (default 1000)")
     parser.add_argument("--beams", metavar="N", type=int, nargs="+", default=[5, 1], help="(default 5 1)")
     parser.add_argument(

@@ -31,7 +31,7 @@ def parse(precisions: Sequence[str]) -> argparse.Namespace:
 
 
 def read(path: str) -> bytes:
-    """A file, plain, .gz or .xz."""
+    """A file, plain or compressed."""
     opener = {"gz": gzip.open, "xz": lzma.open}.get(path.rpartition(".")[2], open)
     with opener(path, "rb") as file:
         return file.read()

@@ -252,7 +252,7 @@ def comparison(results: Sequence[dict[str, Any]]) -> str:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of the command line, with defaults from the model size."""
     parser = ArgumentParser(prog="benchmarks/train.py", description="Training speed, compared with peers.")
-    parser.add_argument("--source", required=True, help="training text, source side; plain, .gz or .xz")
+    parser.add_argument("--source", required=True, help="training text, source side; plain, .gz, .xz or .zst")
     parser.add_argument("--target", required=True, help="training text, target side")
     parser.add_argument("--peer-python", default="", help="Python with torch, transformers and sentencepiece")
     parser.add_argument("--joeynmt-python", default="", help="Python with joeynmt")

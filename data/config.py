@@ -104,7 +104,7 @@ class DataConfig(Knobs):
     train: list[list[str]] = Field(
         [],
         description="files: training corpora, each [source file, target file] or [one .tsv or .jsonl file], plain, "
-        '.gz or .xz; empty: train.LANGUAGE in the directory; tfds: splits, such as [["train[1%:]"]]',
+        '.gz, .xz or .zst; empty: train.LANGUAGE in the directory; tfds: splits, such as [["train[1%:]"]]',
     )
     train_weights: list[float] = Field([], description="files: how often to draw from each corpus; empty: by size")
     validation: list[list[str]] = knob(
@@ -123,6 +123,25 @@ class DataConfig(Knobs):
         "joint", description="one vocabulary for both sides, or one each", shapes_parameters=True
     )
     vocabulary_size: int = Field(8000, ge=8, description="pieces in a vocabulary, including special ones")
+    vocabulary_lines: int = knob(
+        10_000_000,
+        ge=0,
+        description="most lines that a vocabulary is learned from, drawn at random from the training text; 0: all",
+        on_resume="free",
+        before=0,
+    )
+    tokenizer: str | list[str] = knob(
+        "",
+        description="an existing SentencePiece model to take instead of learning one; separate vocabularies: "
+        "[source model, target model]",
+        on_resume="free",
+        before="",
+    )
+    symbols: list[str] = knob(
+        [],
+        description="texts that are one piece each wherever they occur, such as placeholders and tags",
+        before=[],
+    )
     subword_model: Literal["unigram", "bpe"] = Field("bpe", description="SentencePiece model")
     subword_sampling: float = knob(
         0.0,

@@ -1,25 +1,25 @@
 """Lines of text files: read as bytes and split at b"\\n" only, so that all programs count the same lines."""
 
 import contextlib
-import gzip
-import hashlib
-import lzma
-import zlib
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
+from data.cache import Cache
+from data.compression import OPENERS, SUFFIXES, reading
 from data.errors import InputError
+from data.scan import BYTE_ORDER_MARK, identify, scan
+from data.stored import NUMBER, MemoryBytes, Numbers, StoredBytes
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
-DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
+LINES = 4096  # lines that are decoded at once
+SMALL = 1 << 24  # bytes of a plain file whose lines are found again at each start
 
 
 class LineFile(Sequence[str]):
-    """The lines of one text, stored as bytes and offsets, and decoded on access.
+    """The lines of one text, stored as bytes and the positions of their ends, and decoded on access.
 
     Lines end at b"\\n" and nowhere else. A b"\\r" just before it is dropped, and so is a byte order mark at the start.
 
@@ -28,28 +28,12 @@ class LineFile(Sequence[str]):
         b"a\\n"    the same one line
     """
 
-    def __init__(self, content: bytes, name: str):
+    def __init__(self, name: str, content: StoredBytes | MemoryBytes, ends: Numbers, sha256: str):
         self.name = name
-        self.sha256 = hashlib.sha256(content).hexdigest()
-        self._content = content.removeprefix(BYTE_ORDER_MARK)
-        breaks = np.flatnonzero(np.frombuffer(self._content, np.uint8) == ord("\n"))
-        if self._content and not self._content.endswith(b"\n"):
-            breaks = np.append(breaks, len(self._content))
-        self._ends = breaks
-        self._check()
-
-    def _check(self) -> None:
-        """Raises InputError that names the first line that is not UTF-8. Decodes in blocks, for large files."""
-        for first in range(0, len(self), 4096):
-            last = min(first + 4096, len(self)) - 1
-            try:
-                self._content[self._start(first) : self._ends[last]].decode()
-            except UnicodeDecodeError as error:
-                line = int(np.searchsorted(self._ends, self._start(first) + error.start)) + 1
-                raise not_utf8(self.name, line, error) from None
-
-    def _start(self, index: int) -> int:
-        return int(self._ends[index - 1]) + 1 if index else 0
+        self.sha256 = sha256
+        self._content = content
+        self._ends = ends
+        self._first = len(BYTE_ORDER_MARK) * (content.read(0, min(3, content.size)) == BYTE_ORDER_MARK)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -59,51 +43,97 @@ class LineFile(Sequence[str]):
     @overload
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
-        return self._content[self._start(index) : self._ends[index]].removesuffix(b"\r").decode()
+        indices = range(len(self))[index]
+        if isinstance(indices, int):
+            return self._read(indices, indices + 1)[0]
+        if indices.step == 1:
+            return self._read(indices.start, indices.stop)
+        return [self[i] for i in indices]
+
+    def _read(self, start: int, stop: int) -> list[str]:
+        """The lines from `start` up to `stop`."""
+        if start >= stop:
+            return []
+        ends = self._ends.read(max(0, start - 1), stop)
+        first = int(ends[0]) + 1 if start else self._first
+        try:
+            lines = self._content.read(first, int(ends[-1])).decode().split("\n")
+        except UnicodeDecodeError:
+            lines = []
+        if len(lines) != stop - start:
+            raise InputError(f"{self.name}: changed while it was in use: leave text alone until training ends")
+        return [line.removesuffix("\r") for line in lines]
 
     def __iter__(self) -> Iterator[str]:
-        return (self[i] for i in range(len(self)))
+        return (line for start in range(0, len(self), LINES) for line in self[start : start + LINES])
 
 
-def read_lines(source: str | Path | bytes, *, name: str = "standard input") -> LineFile:
+def read_lines(source: str | Path | bytes, *, name: str = "standard input", cache: Cache | None = None) -> LineFile:
     """The lines of a file, or of bytes already read, for which errors use `name`.
 
-    A path may end in .gz or .xz. If it does not exist, it is tried with each of these added.
+    A path may end in .gz, .xz or .zst. If it does not exist, it is tried with each of these added. With a cache, a
+    compressed file is unpacked into it once, and so are the positions of the lines of a large plain file. Then memory
+    does not grow with the text. Without, a compressed text is in memory, of a plain one only the positions.
     """
     if isinstance(source, bytes):
-        return LineFile(source, name)
+        return _in_memory(source, name)
     path = find_file(source)
-    with reading(str(path)), OPENERS.get(path.suffix, open)(path, "rb") as file:
-        return LineFile(file.read(), str(path))
+    with reading(str(path)):
+        is_compressed = path.suffix in OPENERS
+        if not path.is_file():  # a pipe
+            return _in_memory(path.read_bytes(), str(path))
+        if cache is not None and (is_compressed or path.stat().st_size > SMALL):
+            return _in_cache(path, cache)
+        if is_compressed:
+            with OPENERS[path.suffix](path, "rb") as file:
+                return _in_memory(file.read(), str(path))
+        ends: list[np.ndarray] = []
+        with path.open("rb") as file:
+            found = scan(str(path), file, lambda _, breaks: ends.append(breaks))
+        return LineFile(str(path), StoredBytes(path), _joined(ends), found.sha256)
 
 
-@contextlib.contextmanager
-def reading(name: str) -> Iterator[None]:
-    """A context that turns errors of reading a file into InputError, in which the file is called `name`."""
-    try:
-        yield
-    except DAMAGED as error:
-        raise InputError(f"{name}: cannot be decompressed ({error}): the file is damaged or misnamed") from None
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error.strerror or error}") from None
+def _in_memory(content: bytes, name: str) -> LineFile:
+    ends: list[np.ndarray] = []
+    found = scan(name, io.BytesIO(content), lambda _, breaks: ends.append(breaks))
+    return LineFile(name, MemoryBytes(content), _joined(ends), found.sha256)
 
 
-def not_utf8(name: str, line: int, error: UnicodeDecodeError) -> InputError:
-    """The error for a line that is not UTF-8."""
-    return InputError(
-        f"{name}, line {line}: not UTF-8 (byte 0x{error.object[error.start]:02x}): convert the file to UTF-8"
-    )
+def _joined(ends: list[np.ndarray]) -> Numbers:
+    return Numbers.of(np.concatenate([np.zeros(0, np.int64), *ends]))
+
+
+def _in_cache(path: Path, cache: Cache) -> LineFile:
+    """The lines of a file, whose line ends are in the cache, and whose content is too if it is compressed."""
+    entry = cache.entry("lines", identify(path), lambda directory: _unpack(path, directory), about=f"lines of {path}")
+    content = StoredBytes(entry / "content" if path.suffix in OPENERS else path)
+    return LineFile(str(path), content, Numbers(StoredBytes(entry / "ends")), (entry / "sha256").read_text())
+
+
+def _unpack(path: Path, directory: Path) -> None:
+    """Writes the files of the cache's entry for a text: `content` if it is compressed, `ends` and `sha256`."""
+    with contextlib.ExitStack() as stack:
+        ends = stack.enter_context((directory / "ends").open("wb"))
+        content = stack.enter_context((directory / "content").open("wb")) if path.suffix in OPENERS else None
+
+        def take(chunk: bytes, breaks: np.ndarray) -> None:
+            ends.write(breaks.astype(NUMBER).tobytes())
+            if content is not None:
+                content.write(chunk)
+
+        opener: Callable[..., Any] = OPENERS.get(path.suffix, open)
+        with reading(str(path)):
+            file = stack.enter_context(opener(path, "rb"))
+        found = scan(str(path), file, take)
+    (directory / "sha256").write_text(found.sha256)
 
 
 def find_file(path: str | Path) -> Path:
-    """The path itself, or with .gz or .xz added, whichever is a file. Raises InputError if none is."""
+    """The path itself, or with .gz, .xz or .zst added, whichever is a file. Raises InputError if none is."""
     candidates = [Path(f"{path}{suffix}") for suffix in ("", *OPENERS)]
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None and Path(path).exists():
         return Path(path)
     if found is None:
-        raise InputError(f"{path}: no such file (nor with .gz or .xz)")
+        raise InputError(f"{path}: no such file (nor with {SUFFIXES})")
     return found

@@ -1,14 +1,15 @@
 """The corpora that every source yields: named, with random access to sentence pairs."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, overload
 
-import numpy as np
-
 from data.batch import Pair
+from data.lines import LINES
+from data.stored import Numbers
 from data.text.cleaning import clean
 
+DENSE = 8  # reading this many pairs in order takes no longer than reading one by itself
 Split = Literal["train", "validation", "test"]
 
 
@@ -36,23 +37,47 @@ def draw_shares(corpora: Sequence[Corpus]) -> list[float]:
 
 
 class LazyPairs(Sequence[Pair]):
-    """The pairs that `read(index)` returns for the kept indices. Only bytes and offsets are in memory, no strings."""
+    """The pairs that `read(start, stop)` returns, all or those with the kept indices, read on access."""
 
-    def __init__(self, read: Callable[[int], Pair], indices: Iterable[int]):
+    def __init__(self, read: Callable[[int, int], list[Pair]], count: int, kept: Numbers | None = None):
         self._read = read
-        self._indices = np.fromiter(indices, np.int64)
+        self._count = count
+        self._kept = kept
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return self._count if self._kept is None else len(self._kept)
 
     @overload
     def __getitem__(self, index: int) -> Pair: ...
     @overload
     def __getitem__(self, index: slice) -> list[Pair]: ...
     def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self._read(int(self._indices[index]))
+        indices = range(len(self))[index]
+        if isinstance(indices, int):
+            return self._range(indices, indices + 1)[0]
+        if indices.step == 1:
+            return self._range(indices.start, indices.stop)
+        return [self[i] for i in indices]
+
+    def __getitems__(self, indices: Iterable[int]) -> list[Pair]:
+        """The pairs at these indices. If they lie close together, all between them are read at once."""
+        indices = list(indices)
+        if not indices or max(indices) - min(indices) >= DENSE * len(indices):
+            return [self[index] for index in indices]
+        first = min(indices)
+        pairs = self._range(first, max(indices) + 1)
+        return [pairs[index - first] for index in indices]
+
+    def _range(self, start: int, stop: int) -> list[Pair]:
+        if self._kept is None or start >= stop:
+            return self._read(start, stop)
+        kept = self._kept.read(start, stop)
+        first = int(kept[0])
+        pairs = self._read(first, int(kept[-1]) + 1)
+        return pairs if len(pairs) == len(kept) else [pairs[place] for place in (kept - first).tolist()]
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (pair for start in range(0, len(self), LINES) for pair in self[start : start + LINES])
 
 
 class CleanPairs(Sequence[Pair]):
@@ -72,6 +97,9 @@ class CleanPairs(Sequence[Pair]):
         if isinstance(index, slice):
             return [clean_pair(pair) for pair in self._pairs[index]]
         return clean_pair(self._pairs[index])
+
+    def __iter__(self) -> Iterator[Pair]:
+        return map(clean_pair, self._pairs)
 
     def __getitems__(self, indices: list[int]) -> list[Pair]:
         """The pairs at the indices, read in one call if the source supports that."""

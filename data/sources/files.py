@@ -1,18 +1,27 @@
 """Parallel text in files: two files, line by line, or one file with tab-separated columns or JSON lines."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from data.batch import Pair
+from data.cache import Cache
+from data.compression import OPENERS, SUFFIXES
 from data.config import DataConfig
 from data.errors import InputError
-from data.lines import LineFile, find_file, read_lines
+from data.lines import LINES, LineFile, find_file, read_lines
 from data.sources.corpus import Corpus, LazyPairs, Split, fingerprint_of, has_text
+from data.stored import NUMBER, Numbers, StoredBytes
 from data.text.cleaning import one_line
 
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 BLANK = Pair("", "")
+MANY = 200_000  # lines from which on it is worth caching which pairs have text
+Reader = Callable[[int, int], list[Pair]]  # of the pairs of lines, from a start up to a stop
+Parse = Callable[[str, str, tuple[str, str]], Pair]  # of a line, its place for errors, and the two languages
 
 
 def load_files(config: DataConfig, split: Split) -> list[Corpus]:
@@ -40,44 +49,83 @@ def _find_split(config: DataConfig, split: Split) -> list[str]:
         return files
     names = ", ".join(f"{name}.{config.source_language}" for name in SPLIT_NAMES[split])
     raise InputError(
-        f"data.directory {config.directory or '.'}: no {names} (or with .gz, .xz): name the files in data.{split}"
+        f"data.directory {config.directory or '.'}: no {names} (or with {SUFFIXES}): name the files in data.{split}"
     )
 
 
 def _load(config: DataConfig, names: list[str]) -> Corpus:
     if len(names) not in (1, 2):
         raise InputError(f"corpus {names}: expected [source file, target file] or [one .tsv or .jsonl file]")
-    files = [read_lines(Path(config.directory, name)) for name in names]
+    cache = Cache(config.cache)
+    files = [read_lines(Path(config.directory, name), cache=cache) for name in names]
     read = _aligned(*files) if len(files) == 2 else _table(files[0], config)
-    kept = [index for index in range(len(files[0])) if has_text(read(index))]
-    if not kept:
+    kept = find_kept(config, files, read, cache)
+    count = len(files[0]) if kept is None else len(kept)
+    if not count:
         raise InputError(f"{files[0].name}: no pair with text on both sides, in {len(files[0])} lines")
-    dropped = {"empty side": len(files[0]) - len(kept)}
-    return Corpus(" ".join(names), LazyPairs(read, kept), None, dropped, fingerprint_of(file.sha256 for file in files))
+    pairs = LazyPairs(read, len(files[0]), kept)
+    fingerprint = fingerprint_of(file.sha256 for file in files)
+    return Corpus(" ".join(names), pairs, None, {"empty side": len(files[0]) - count}, fingerprint)
 
 
-def _aligned(source: LineFile, target: LineFile) -> Callable[[int], Pair]:
+def find_kept(config: DataConfig, files: list[LineFile], read: Reader, cache: Cache) -> Numbers | None:
+    """The indices of the pairs that have text on both sides; None if all have. Those of a large corpus are cached."""
+    lines = len(files[0])
+    if lines < MANY:
+        kept = np.concatenate([np.zeros(0, np.int64), *_with_text(read, lines)])
+        return None if len(kept) == lines else Numbers.of(kept)
+
+    def build(directory: Path) -> None:
+        with (directory / "kept").open("wb") as file:
+            for indices in _with_text(read, lines):
+                file.write(indices.astype(NUMBER).tobytes())
+
+    key = [1, [file.sha256 for file in files], *_format(files[0].name), config.source_language, config.target_language]
+    entry = cache.entry("pairs", key, build, about=f"pairs with text of {' '.join(file.name for file in files)}")
+    kept_numbers = Numbers(StoredBytes(entry / "kept"))
+    return None if len(kept_numbers) == lines else kept_numbers
+
+
+def _with_text(read: Reader, lines: int) -> Iterator[np.ndarray]:
+    """The indices of the pairs with text on both sides, in parts."""
+    for start in range(0, lines, LINES):
+        pairs = read(start, min(start + LINES, lines))
+        yield start + np.flatnonzero([has_text(pair) for pair in pairs])
+
+
+def _aligned(source: LineFile, target: LineFile) -> Reader:
     if len(source) != len(target):
         raise InputError(
             f"{source.name} has {len(source)} lines and {target.name} has {len(target)}: line n of one must translate "
             "line n of the other"
         )
-    return lambda index: Pair(source[index], target[index])
+    return partial(_read_aligned, source, target)
 
 
-def _table(lines: LineFile, config: DataConfig) -> Callable[[int], Pair]:
-    """A reader of lines such as "Hello\\tHallo", or {"en": "Hello", "de": "Hallo"}, or with "source" and "target"."""
-    suffix = Path(lines.name.removesuffix(".gz").removesuffix(".xz")).suffix
-    if suffix not in (".tsv", ".jsonl"):
+def _read_aligned(source: LineFile, target: LineFile, start: int, stop: int) -> list[Pair]:
+    return list(map(Pair, source[start:stop], target[start:stop]))
+
+
+def _format(name: str) -> list[str]:
+    """The suffixes of a file that say how it holds pairs: "train.tsv.gz" -> [".tsv"]."""
+    suffixes = [suffix for suffix in Path(name).suffixes if suffix not in OPENERS]
+    return suffixes[-1:]
+
+
+def _table(lines: LineFile, config: DataConfig) -> Reader:
+    """A reader of lines such as "Hello\tHallo", or {"en": "Hello", "de": "Hallo"}, or with "source" and "target"."""
+    kind = _format(lines.name)
+    if kind not in ([".tsv"], [".jsonl"]):
         raise InputError(f"{lines.name}: a corpus in one file is .tsv or .jsonl: rename it, or name a second file")
-    parse = _columns if suffix == ".tsv" else _json_object
-    languages = (config.source_language, config.target_language)
+    parse = _columns if kind == [".tsv"] else _json_object
+    return partial(_read_table, lines, parse, (config.source_language, config.target_language))
 
-    def read(index: int) -> Pair:
-        line = lines[index]
-        return parse(line, f"{lines.name}, line {index + 1}", languages) if line.strip(" ") else BLANK
 
-    return read
+def _read_table(lines: LineFile, parse: Parse, languages: tuple[str, str], start: int, stop: int) -> list[Pair]:
+    return [
+        parse(line, f"{lines.name}, line {number}", languages) if line.strip(" ") else BLANK
+        for number, line in enumerate(lines[start:stop], start + 1)
+    ]
 
 
 def _columns(line: str, where: str, languages: tuple[str, str]) -> Pair:

@@ -1,7 +1,12 @@
 """Vocabularies: SentencePiece models, subword sampling, pre-trained word vectors.
 
-pieces     how SentencePiece spells text
-tokenizer  text to ids and back
-sampling   subword regularisation
-vectors    pre-trained word vectors for the pieces
+pieces         how SentencePiece spells text
+tokenizer      text to ids and back
+learning_text  the lines that a vocabulary is learned from
+symbols        texts that a recipe reserves as pieces
+given          an existing vocabulary instead of a learned one
+prepared       the vocabulary of a recipe, found in the cache if it was learned before
+model_file     what a model file says that its processor does not
+sampling       subword regularisation
+vectors        pre-trained word vectors for the pieces
 """

@@ -7,7 +7,7 @@ repeat its draws.
 import functools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,15 +22,15 @@ class SubwordSampler:
     """Draws segmentations: BPE-dropout, or samples of a unigram model, with the recipe's `rate`.
 
     Each word has 32 segmentations, which depend on the word alone; the seed of a sentence chooses one of them. All of
-    them spell the same word, and leave bytes and unknown pieces unchanged. Words of more than 16 pieces are drawn in
-    parts of 16.
+    them spell the same word, and leave bytes, unknown pieces and the pieces in `symbols` unchanged. Words of more than
+    16 pieces are drawn in parts of 16.
     """
 
-    def __init__(self, processor: Any, rate: float):
+    def __init__(self, processor: Any, rate: float, symbols: Collection[int] = ()):
         self.rate = rate
         self.pieces: list[str] = [processor.id_to_piece(id_) for id_ in range(processor.get_piece_size())]
         atoms = [id_ for id_ in range(len(self.pieces)) if processor.is_byte(id_) or processor.is_control(id_)]
-        self.atoms = {processor.unk_id(), *atoms}
+        self.atoms = {processor.unk_id(), *atoms, *symbols}
         self.ids = {piece: id_ for id_, piece in enumerate(self.pieces) if id_ not in self.atoms}
         self.scores = {piece: processor.get_score(id_) for piece, id_ in self.ids.items()}
         self.longest = max(map(len, self.ids), default=1)

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,29 +14,15 @@ from data.config import DataConfig
 from data.errors import InputError
 from data.scripts import split_words
 from data.sources.corpus import Corpus
-from data.vocabulary.pieces import SPACE, TOKENIZER_FILES
+from data.vocabulary.learning_text import LONGEST_LINE, LearningText, silent
+from data.vocabulary.model_file import user_defined
+from data.vocabulary.pieces import SPACE, TOKENIZER_FILES, escape, unescape
 from data.vocabulary.sampling import SubwordSampler
+from data.vocabulary.symbols import check_symbols
 
 Side = Literal["source", "target"]
 
-LONGEST_LINE = 65536
 SILENT = 10
-
-# SentencePiece writes a space as U+2581, so U+2581 in the text would be decoded as a space. It is escaped instead.
-ESCAPE = "\ufdd0"
-ESCAPED = {ESCAPE: ESCAPE + "0", SPACE: ESCAPE + "1"}
-ESCAPES = {ord(key): value for key, value in ESCAPED.items()}
-UNESCAPED = {value: key for key, value in ESCAPED.items()}
-
-
-def escape(text: str) -> str:
-    """The text with U+2581 escaped: "a\\u2581" -> "a\\ufdd01"."""
-    return text.translate(ESCAPES) if SPACE in text or ESCAPE in text else text
-
-
-def unescape(text: str) -> str:
-    """The inverse of `escape`. Invalid escapes are left unchanged."""
-    return re.sub(f"{ESCAPE}[01]", lambda match: UNESCAPED[match.group()], text) if ESCAPE in text else text
 
 
 class Tokenizer:
@@ -109,7 +95,7 @@ class Tokenizer:
         processor = self._source if side == "source" else self._target
         side = "target" if self.is_joint else side
         if (side, sampling) not in self._samplers:
-            self._samplers[side, sampling] = SubwordSampler(processor, sampling)
+            self._samplers[side, sampling] = SubwordSampler(processor, sampling, user_defined(processor))
         return self._samplers[side, sampling]
 
     def encode_plain(self, side: Side, lines: Sequence[str]) -> list[list[int]]:
@@ -161,21 +147,30 @@ class Tokenizer:
         return [self._target.id_to_piece(int(id_)) for id_ in ids]
 
 
-def learn_tokenizer(config: DataConfig, corpora: Sequence[Corpus]) -> Tokenizer:
-    """The tokenizer learned from all training pairs: one vocabulary, or one for each side. It is deterministic."""
-    sources = (pair.source for corpus in corpora for pair in corpus.pairs)
-    targets = (pair.target for corpus in corpora for pair in corpus.pairs)
+def learn_tokenizer(
+    config: DataConfig, corpora: Sequence[Corpus], *, note: Callable[[str], None] = silent
+) -> Tokenizer:
+    """The tokenizer learned from the training pairs, or a sample of them: one vocabulary, or one for each side.
+
+    It is deterministic. `note` gets a line about a sample, and one about each reason why lines were left out.
+    """
+    text = LearningText(corpora, most_lines=config.vocabulary_lines, is_joint=config.vocabulary == "joint")
     if config.vocabulary == "joint":
-        return Tokenizer([_learn(config, (line for side in (sources, targets) for line in side))])
-    return Tokenizer([_learn(config, sources), _learn(config, targets)])
+        tokenizer = Tokenizer([_learn(config, (line for side in (0, 1) for line in text.lines(side)))])
+    else:
+        tokenizer = Tokenizer([_learn(config, text.lines(side)) for side in (0, 1)])
+    for line in text.notes():
+        note(line)
+    return tokenizer
 
 
 def _learn(config: DataConfig, lines: Iterator[str]) -> bytes:
+    check_symbols(config.symbols)
     sentencepiece.set_min_log_level(SILENT)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=map(escape, lines),
+            sentence_iterator=lines,
             model_writer=model,
             model_type=config.subword_model,
             vocab_size=config.vocabulary_size,
@@ -184,7 +179,8 @@ def _learn(config: DataConfig, lines: Iterator[str]) -> bytes:
             normalization_rule_name=config.normalization,
             remove_extra_whitespaces=config.normalization != "identity",
             max_sentence_length=LONGEST_LINE,
-            num_threads=1,  # the unigram vocabulary depends on it
+            user_defined_symbols=config.symbols,
+            num_threads=1,  # the unigram vocabulary depends on it, and BPE is not faster with more
             pad_id=PAD,
             unk_id=UNK,
             bos_id=BOS,

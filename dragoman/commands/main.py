@@ -30,6 +30,7 @@ COMMANDS = {
     "train": Command("dragoman.commands.train", "train a model, or resume a run", KEPT_PAGES, prints_reports=True),
     "translate": Command("dragoman.commands.translate", "translate text, line by line", has_device_per_core=True),
     "evaluate": Command("dragoman.commands.evaluate", "score runs on a test set", has_device_per_core=True),
+    "prepare": Command("dragoman.commands.prepare", "prepare the text of a recipe, and say what is in it"),
     "cache": Command("dragoman.commands.cache", "list, check or clear the cache of prepared text"),
     "export": Command("dragoman.commands.export", "write a run for CTranslate2, or as safetensors"),
 }

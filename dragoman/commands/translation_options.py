@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.compression import reading
 from data.errors import InputError
-from data.lines import find_file, reading
+from data.lines import find_file
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options
 from transformer.decoding.batches import IN_FLIGHT
 
@@ -76,7 +77,10 @@ def output_identity(options: argparse.Namespace) -> dict[str, Any]:
 def add_file_options(parser: TranslationParser, *, chunk: int) -> None:
     """Options for input, output, shards and chunks."""
     parser.add(
-        "--input", identity=None, metavar="FILE", help="text to translate, UTF-8, plain, .gz or .xz (default: stdin)"
+        "--input",
+        identity=None,
+        metavar="FILE",
+        help="text to translate, UTF-8, plain, .gz, .xz or .zst (default: stdin)",
     )
     parser.add(
         "--output",

@@ -17,7 +17,8 @@ from data.languages import language_of
 from data.sources import Corpus
 from data.sources.corpus import fetch
 from data.text.statistics import SourceStatistics, measure
-from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
+from data.vocabulary.prepared import prepared_tokenizer
+from data.vocabulary.tokenizer import Tokenizer
 from data.vocabulary.vectors import read_vectors
 from dragoman.messages import say, warn
 from dragoman.runs.checkpoint import restore_optimizer, restore_parameters
@@ -51,8 +52,8 @@ def from_scratch(config: Config, run: Run, train: Sequence[Corpus], *, is_new: b
 
 
 def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:
-    """Learns the vocabulary, saves it in the run, and prints the size of the training text in its tokens."""
-    tokenizer = learn_tokenizer(config.data, train)
+    """Learns the vocabulary, or takes the given one, saves it in the run, and prints the training text's size in it."""
+    tokenizer = prepared_tokenizer(config.data, train, note=say)
     tokenizer.save(run.path)
     run.save_statistics(source_statistics(config, train))
     for line in describe(train, tokenizer, config.data).lines():

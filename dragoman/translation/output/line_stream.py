@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from data.compression import OPENERS, reading
 from data.errors import InputError
-from data.lines import BYTE_ORDER_MARK, OPENERS, find_file, not_utf8, reading
+from data.lines import find_file
+from data.scan import BYTE_ORDER_MARK, not_utf8
 
 CHUNK_BYTES = 1 << 20  # a chunk ends with the line that reaches this size, so long lines need no more memory
 LONGEST_LINE = 1 << 26  # bytes; a file without a line break for that long is not text
@@ -86,7 +88,7 @@ class LineStream:
 
 @contextlib.contextmanager
 def open_lines(path: str | None) -> Iterator[LineStream]:
-    """The lines of a file, plain, .gz or .xz, or of standard input. InputError says why it cannot be read."""
+    """The lines of a file, plain, .gz, .xz or .zst, or of standard input. InputError says why it cannot be read."""
     if path is None:
         if sys.stdin is None:
             raise InputError("standard input is closed: name a file with --input")

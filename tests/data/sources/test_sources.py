@@ -28,7 +28,7 @@ def test_a_directory_of_split_and_language_files_is_a_corpus(tmp_path, name):
 
 def test_a_pair_with_an_empty_side_is_dropped_whole_and_counted(tmp_path):
     write(tmp_path, train_en="a\n\nc\n \u3000\nodd\u2028line\n", train_de="x\ny\n\nz\nw\n")
-    (corpus,) = load_corpora(config_of(tmp_path), "train")
+    (corpus,) = load_corpora(config_of(tmp_path, cleaning="none"), "train")
     assert list(corpus.pairs) == [Pair("a", "x"), Pair("odd\u2028line", "w")]
     assert corpus.dropped == {"empty side": 3}
 
@@ -40,10 +40,12 @@ def test_three_file_formats_give_the_same_pairs(tmp_path):
     write(tmp_path, c_jsonl="".join(json.dumps({"source": s, "target": t}) + "\n\n" for s, t in pairs))
     (tmp_path / "d.tsv.gz").write_bytes(gzip.compress((tmp_path / "a.tsv").read_bytes()))
     names = [["a.en", "a.de"], ["a.tsv"], ["d.tsv"]]
-    assert [list(corpus.pairs) for corpus in load_corpora(config_of(tmp_path, train=names), "train")] == [pairs] * 3
+    config = config_of(tmp_path, train=names, cleaning="none")
+    assert [list(corpus.pairs) for corpus in load_corpora(config, "train")] == [pairs] * 3
     spaced = [Pair("a b", "x "), Pair("c", "y")]  # JSON can hold a line break in a text: a space, as in any output
     names = [["b.jsonl"], ["c.jsonl"]]
-    assert [list(corpus.pairs) for corpus in load_corpora(config_of(tmp_path, train=names), "train")] == [spaced] * 2
+    config = config_of(tmp_path, train=names, cleaning="none")
+    assert [list(corpus.pairs) for corpus in load_corpora(config, "train")] == [spaced] * 2
 
 
 def test_the_fingerprint_is_of_the_text(tmp_path):
@@ -63,7 +65,7 @@ def test_weights_stay_with_their_corpora(tmp_path):
     ("files", "knobs", "message"),
     [
         ({"train_en": "a\nb\n", "train_de": "x\n"}, {}, "train.en has 2 lines and .*train.de has 1"),
-        ({}, {}, r"no train\.en \(or with \.gz, \.xz\): name the files in data\.train"),
+        ({}, {}, r"no train\.en \(or with \.gz, \.xz, \.zst\): name the files in data\.train"),
         ({"train_en": "a\n"}, {}, r"train\.de: no such file"),
         ({"train_en": "\n", "train_de": "x\n"}, {}, "no pair with text on both sides, in 1 lines"),
         ({"a_tsv": "a\tb\tc\n"}, {"train": [["a.tsv"]]}, r"a\.tsv, line 1: 3 columns: expected 2, en and de"),

@@ -9,7 +9,8 @@ from data.batch import BOS, EOS, PAD, Pair
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources.corpus import Corpus
-from data.vocabulary.tokenizer import Tokenizer, escape, learn_tokenizer, unescape
+from data.vocabulary.pieces import escape, unescape
+from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from tests.support.paths import ROOT
 
 ENGLISH = ["A man in an orange hat is standing.", "Two young men are outside near many bushes.", "The dog runs."]

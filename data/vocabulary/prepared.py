@@ -1,0 +1,43 @@
+"""The vocabulary of a recipe: an existing one, or one that is learned once and then found in the cache."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import sentencepiece
+
+from data.cache import Cache
+from data.config import DataConfig
+from data.sources.corpus import Corpus
+from data.vocabulary.given import given_tokenizer
+from data.vocabulary.learning_text import silent
+from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
+
+WITHOUT_INFLUENCE = {
+    *("directory", "cache", "validation", "test", "train", "train_weights", "tokenizer", "subword_sampling"),
+    *("maximum_tokens", "maximum_side_ratio", "drop_duplicates", "batching", "row_length", "shuffle_block"),
+}
+"""Knobs on which a learned vocabulary does not depend, other than through the text, whose hash is in the key."""
+
+
+def prepared_tokenizer(
+    config: DataConfig, corpora: Sequence[Corpus], *, note: Callable[[str], None] = silent
+) -> Tokenizer:
+    """The tokenizer that `data.tokenizer` names, else the one learned from these corpora, now or before.
+
+    `note` gets the lines of `given_tokenizer` or `learn_tokenizer`.
+    """
+    if (given := given_tokenizer(config, note=note)) is not None:
+        return given
+
+    def build(directory: Path) -> None:
+        notes: list[str] = []
+        learn_tokenizer(config, corpora, note=notes.append).save(directory)
+        (directory / "notes").write_text("".join(f"{line}\n" for line in notes), encoding="utf-8")
+
+    influence = {name: value for name, value in config.model_dump().items() if name not in WITHOUT_INFLUENCE}
+    key = [1, sentencepiece.__version__, [corpus.fingerprint for corpus in corpora], sorted(influence.items())]
+    about = f"vocabulary of {', '.join(corpus.name for corpus in corpora)}"
+    entry = Cache(config.cache).entry("vocabulary", key, build, about=about)
+    for line in (entry / "notes").read_text(encoding="utf-8").split("\n")[:-1]:
+        note(line)
+    return Tokenizer.load(entry)

@@ -1,0 +1,51 @@
+"""Does ahead of training what it needs of text, and surveys it."""
+
+import time
+from typing import Any, Literal
+
+from data.cache import Cache
+from data.sources import Corpus, load_corpora
+from data.vocabulary.prepared import prepared_tokenizer
+from dragoman.messages import ProgressBar, say
+from dragoman.preparation.repeats import HeldOut
+from dragoman.preparation.survey import Survey
+from transformer.config import Config
+
+HELD_OUT: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+
+
+def prepare(config: Config) -> dict[str, Any]:
+    """Fills the cache with all that training needs of the text, and returns what is in the text, as JSON.
+
+    Prints what it does. The keys of the result are explained in docs/json.md.
+    """
+    seconds = {}
+    began = time.monotonic()
+    corpora = load_corpora(config.data, "train")
+    held_out: dict[str, HeldOut] = {split: HeldOut(_pairs(load_corpora(config.data, split))) for split in HELD_OUT}
+    total = sum(len(corpus.pairs) for corpus in corpora)
+    seconds["lines"] = time.monotonic() - began
+    say(f"{total} training pairs, lines found in {seconds['lines']:.1f} s; preparing the vocabulary")
+
+    began = time.monotonic()
+    tokenizer = prepared_tokenizer(config.data, corpora, note=say)
+    seconds["vocabulary"] = time.monotonic() - began
+    say(f"vocabulary: {tokenizer.target_size} pieces, ready in {seconds['vocabulary']:.1f} s")
+
+    began = time.monotonic()
+    survey = Survey(config.data, tokenizer, corpora, held_out)
+    with ProgressBar("prepare", total=total) as bar:
+        survey.run(lambda pairs, tokens: bar.add(lines=pairs, tokens=tokens))
+    found = survey.as_json()
+    seconds["survey"] = time.monotonic() - began
+    cache = Cache(config.data.cache)
+    return {
+        **found,
+        "vocabulary": {"source": tokenizer.source_size, "target": tokenizer.target_size, "sha256": tokenizer.sha256},
+        "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
+        "cache": {"directory": str(cache.directory), "bytes": sum(entry.size for entry in cache.entries())},
+    }
+
+
+def _pairs(corpora: list[Corpus]) -> list[Any]:
+    return [pair for corpus in corpora for pair in corpus.pairs]
