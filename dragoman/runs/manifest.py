@@ -48,7 +48,7 @@ class Manifest(Section):
 
 def list_files(directory: Path) -> list[File]:
     """Each file below a directory with its size and SHA-256, except the manifest and what file managers left."""
-    names = (name for name in walk_files(directory) if name != NAME and not has_junk(name))
+    names = (name for name in walk_files(directory) if name != NAME and not is_ignored(name))
     return [File(name=n, size=(directory / n).stat().st_size, sha256=sha256(directory / n)) for n in names]
 
 
@@ -96,9 +96,9 @@ def verify(directory: Path, item: str = "") -> Manifest:
     """The manifest of a checkpoint, after checking that it holds exactly the listed files, unchanged.
 
     Each file is read and hashed once. With an item, "parameters" or "optimizer", only its files are checked. A file may
-    be a link, as in the cache of a model hub: it is its content that counts. What file managers left, such as
-    .DS_Store, is ignored. InputError names the first file that is missing, changed, not listed, or outside the
-    checkpoint.
+    be a link, as in the cache of a model hub: it is its content that counts. Hidden files are ignored, and so is what
+    file managers left, such as Thumbs.db. InputError names the first file that is missing, changed, not listed, or
+    outside the checkpoint.
     """
     manifest = check_sizes(directory, item)
     for file in files_of(manifest, item):
@@ -119,14 +119,18 @@ def check_sizes(directory: Path, item: str = "") -> Manifest:
         for file in files_of(manifest, item):
             check_size(directory, file, found)
     names = {file.name for file in manifest.files}
-    if unlisted := sorted(name for name in found - names if not has_junk(name)):
+    if unlisted := sorted(name for name in found - names if not is_ignored(name)):
         raise InputError(f"{directory / unlisted[0]}: not listed in {NAME}: a checkpoint holds nothing else")
     return manifest
 
 
-def has_junk(name: str) -> bool:
-    """Whether a file was left by a file manager, or is in a directory that was: see `is_junk`."""
-    return any(map(is_junk, name.split("/")))
+def is_ignored(name: str) -> bool:
+    """Whether a file is none of the checkpoint's: left by a file manager, hidden, or in such a directory.
+
+    Nothing reads these files, except the hidden ones of zarr, such as .zarray.
+    """
+    parts = name.split("/")
+    return any(is_junk(part) or (part.startswith(".") and not part.startswith(".z")) for part in parts)
 
 
 def files_of(manifest: Manifest, item: str) -> list[File]:

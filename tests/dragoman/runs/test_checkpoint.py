@@ -173,9 +173,11 @@ def test_a_file_cut_or_deleted_or_added_is_refused_naming_the_file(saved: Path) 
         path.unlink()
         assert refusal(verify, saved) == f"{path}: missing, though listed in manifest.json"
         path.write_bytes(content)
-    extra = saved / "parameters" / "extra"
-    extra.write_text("")
-    assert refusal(verify, saved) == f"{extra}: not listed in manifest.json: a checkpoint holds nothing else"
+    for name in ("extra", ".zarray", ".zgroup", "d/extra", "manifest.ocdbt.tmp"):
+        extra = saved / "parameters" / name
+        extra.write_text("")
+        assert refusal(verify, saved) == f"{extra}: not listed in manifest.json: a checkpoint holds nothing else"
+        extra.unlink()
 
 
 def test_a_damaged_optimizer_state_stops_a_resume_but_no_translation(saved: Path) -> None:
@@ -264,7 +266,14 @@ def test_a_link_that_is_not_listed_and_a_pipe_are_rejected_unopened(saved: Path)
 
 def test_what_file_managers_leave_changes_nothing(saved: Path, tmp_path: Path) -> None:
     for directory in [saved.parent, saved, *[path for path in saved.rglob("*") if path.is_dir()]]:
-        for name in [".DS_Store", "Thumbs.db", "desktop.ini", *(f"._{path.name}" for path in directory.iterdir())]:
+        names = [
+            ".DS_Store",
+            ".stignore",
+            "Thumbs.db",
+            "desktop.ini",
+            *(f"._{path.name}" for path in directory.iterdir()),
+        ]
+        for name in names:
             (directory / name).write_text("x")
         (directory / "@eaDir").mkdir()
         (directory / "@eaDir" / "SYNO@.attr").write_text("x")
