@@ -56,8 +56,11 @@ def with_prefix(line: SourceLine, prefix: str, rules: SourceRules) -> tuple[Sour
     """The line and the beginning of its translation, as the model continues it.
 
     A beginning in capitals is brought into its usual form if the translation will be put in capitals. Another beginning
-    shows how the translation is wanted: it is not put in capitals.
+    shows how the translation is wanted: it is not put in capitals. If it has several sentences, the line is translated
+    as a whole, because it begins the translations of several.
     """
+    if len(split_sentences(prefix, rules.target_language)) > 1 and line.sentences:
+        line = line._replace(sentences=(line.text,))
     if not line.in_capitals or not prefix.strip():
         return line, prefix
     if upper(prefix, rules.target_language) == prefix:

@@ -29,6 +29,12 @@ def test_a_prefix_says_whether_the_translation_is_in_capitals():
     assert with_prefix(prepare("A man.", RULES), "EIN", RULES)[1] == "EIN"
 
 
+def test_a_prefix_of_several_sentences_begins_the_translation_of_the_whole_line():
+    line = prepare("A man runs. He is late.", RULES)
+    assert with_prefix(line, "Ein Mann läuft. Er", RULES)[0].sentences == ("A man runs. He is late.",)
+    assert with_prefix(line, "Ein Mann läuft.", RULES)[0] == line
+
+
 def test_one_sentence_in_capitals_does_not_put_the_translation_in_capitals():
     line = prepare("A man runs. THE MAN RUNS.", RULES)
     assert line.sentences == ("A man runs.", "The man runs.")
