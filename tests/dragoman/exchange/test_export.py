@@ -263,7 +263,7 @@ def test_the_exported_program_warns_of_lines_in_parts_and_has_options(exported):
     assert done.stderr.decode() == "warning: line 2 has a sentence too long for one search\n"
 
 
-ROUGH = [" ab\u00a0\tcd ", "AB CD EF GH", "ab cd. Ef gh! Ij", "\u200b", "\ufeffab", "ab " * 60 + ". Cd"]
+ROUGH = [" ab\u00a0\tcd ", "AB CD EF GH", "ab dad. Ef gh! Ij", "\u200b", "\ufeffab", "ab " * 60 + ". Cd"]
 
 
 def test_the_exported_program_prepares_lines_as_the_run_does(run, exported):
