@@ -3,7 +3,7 @@
     python benchmarks/preparation.py --pairs 1000000 [--directory DIRECTORY] [--survey]
 
 Writes the pairs, finds their lines without and with the cache, reads pairs at random places, and with --survey learns a
-vocabulary and surveys the text. The last line is a JSON object. The directory is temporary unless it is named.
+vocabulary, tokenises and surveys the text. The last line is a JSON object. The directory is temporary unless named.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=1_000_000, metavar="N", help="pairs to write and prepare")
     parser.add_argument("--directory", type=Path, help="where to write them, and the cache; kept afterwards")
-    parser.add_argument("--survey", action="store_true", help="learn a vocabulary and survey the text, too")
+    parser.add_argument("--survey", action="store_true", help="learn a vocabulary, tokenise and survey the text, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         measure(options.directory or Path(temporary), options.pairs, has_survey=options.survey)
@@ -92,10 +92,15 @@ def measure(directory: Path, count: int, *, has_survey: bool) -> None:
     if has_survey:
         with step("vocabulary"):
             tokenizer = prepared_tokenizer(config, corpora)
+        from data.tokens.store import open_store
         from dragoman.preparation.survey import Survey
 
+        with step("tokens_cold"):
+            open_store(corpora, tokenizer, config)
+        with step("tokens_warm"):
+            store = open_store(corpora, tokenizer, config)
         with step("survey"):
-            survey = Survey(config, tokenizer, corpora, {})
+            survey = Survey(config, corpora, store, {})
             survey.run(lambda pairs, tokens: None)
             found["survey"] = {"source": survey.as_json()["corpora"][0]["source"]}
     found["text_bytes"] = sum((directory / f"train.{language}").stat().st_size for language in LETTERS)

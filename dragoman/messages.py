@@ -1,8 +1,10 @@
 """Lines on standard output and standard error, and a report of progress that they do not garble."""
 
+import contextlib
 import functools
 import sys
 import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 import jax
@@ -102,3 +104,17 @@ class ProgressBar:
             f"{self._label}: {self._done:,}{total} lines, {self._timed / seconds:.1f} lines/s, "
             f"{self._tokens / seconds:.0f} tokens/s{left}"
         )
+
+
+@contextlib.contextmanager
+def progress(label: str, *, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A function that adds lines and tokens to a ProgressBar, which appears with the first of them."""
+    with contextlib.ExitStack() as stack:
+        bars: list[ProgressBar] = []
+
+        def add(lines: int, tokens: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(ProgressBar(label, total=total)))
+            bars[0].add(lines=lines, tokens=tokens)
+
+        yield add

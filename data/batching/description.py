@@ -10,7 +10,7 @@ from data.batching.filters import keep_pairs
 from data.batching.order import Order
 from data.config import DataConfig
 from data.sources.corpus import Corpus
-from data.tokens.store import open_store
+from data.tokens.store import Report, no_report, open_store
 from data.vocabulary.tokenizer import Tokenizer
 
 CHUNK = 1 << 18  # pairs whose sizes are looked at together
@@ -33,10 +33,12 @@ class Description(NamedTuple):
         ]
 
 
-def describe(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> Description:
+def describe(
+    corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig, *, report: Report = no_report
+) -> Description:
     """The size of a training set: what is kept, and what sources and filters drop, by the token store."""
     order = Order(corpora, config, seed=0)
-    store = open_store(corpora, tokenizer, config)
+    store = open_store(corpora, tokenizer, config, report=report)
     dropped = sum((Counter(corpus.dropped) for corpus in corpora), Counter(duplicate=order.duplicates))
     totals = np.zeros(3, np.int64)
     for start in range(0, len(order.chosen), CHUNK):

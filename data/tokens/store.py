@@ -10,7 +10,7 @@ The cache notices damage by sizes and checksums, and an entry is whole or absent
 
 import hashlib
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ CHUNK = 20000  # pairs tokenised at once
 SAMPLE = 256  # pairs of each corpus whose text is part of the key
 START = np.dtype("<i8")
 SIDES = ("source", "target")
+
+Report = Callable[[int, int], None]
+"""Gets the numbers of pairs and tokens that were added, while a store is built."""
 
 WINDOW = 1 << 16  # bytes that the system makes resident around a byte that is read
 MOST = 1 << 28  # bytes of a map that may become resident before they are released
@@ -68,13 +71,19 @@ class TokenStore:
                     one.madvise(mmap.MADV_DONTNEED)
 
 
-def open_store(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> TokenStore:
+def no_report(pairs: int, tokens: int) -> None:
+    """Ignores progress."""
+
+
+def open_store(
+    corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig, *, report: Report = no_report
+) -> TokenStore:
     """The tokens of the corpora, tokenised now if the cache does not have them."""
     count = sum(len(corpus.pairs) for corpus in corpora)
     directory = Cache(config.cache).entry(
         "tokens",
         store_key(corpora, tokenizer, config),
-        lambda directory: write_store(directory, chunks(corpora), tokenizer),
+        lambda directory: write_store(directory, chunks(corpora), tokenizer, report),
         about=f"tokens of {count} pairs: {', '.join(corpus.name for corpus in corpora)}",
     )
     return TokenStore(directory)
@@ -101,15 +110,16 @@ def chunks(corpora: Sequence[Corpus]) -> Iterator[Sequence[Pair]]:
             yield corpus.pairs[start : start + CHUNK]
 
 
-def write_store(directory: Path, texts: Iterator[Sequence[Pair]], tokenizer: Tokenizer) -> None:
+def write_store(directory: Path, texts: Iterator[Sequence[Pair]], tokenizer: Tokenizer, report: Report) -> None:
     """Writes the files of a store. Memory does not grow with the text."""
     is_small = max(tokenizer.source_size, tokenizer.target_size) <= 1 << 16
     dtype = np.dtype("<u2" if is_small else "<u4")
     (directory / "type").write_text(dtype.str)
     with Writer(directory, "source", dtype) as source, Writer(directory, "target", dtype) as target:
         for pairs in texts:
-            source.append(tokenizer.encode_plain("source", [pair.source for pair in pairs]))
-            target.append(tokenizer.encode_plain("target", [pair.target for pair in pairs]))
+            tokens = source.append(tokenizer.encode_plain("source", [pair.source for pair in pairs]))
+            tokens += target.append(tokenizer.encode_plain("target", [pair.target for pair in pairs]))
+            report(len(pairs), tokens)
 
 
 class Writer:
@@ -120,12 +130,13 @@ class Writer:
         self._starts = (directory / f"{side}.starts").open("wb")
         self._dtype, self._end = dtype, 0
 
-    def append(self, lines: Sequence[Sequence[int]]) -> None:
-        """Appends the ids of some lines."""
+    def append(self, lines: Sequence[Sequence[int]]) -> int:
+        """Appends the ids of some lines, and returns their number."""
         ids = Ragged.of(lines, self._dtype)
         self._ids.write(ids.values.tobytes())
         self._starts.write((self._end + ids.starts[:-1]).astype(START).tobytes())
         self._end += len(ids.values)
+        return len(ids.values)
 
     def __enter__(self) -> "Writer":
         return self

@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from data.cache import Cache
 from data.sources import Corpus, load_corpora
+from data.tokens.store import open_store
 from data.vocabulary.prepared import prepared_tokenizer
-from dragoman.messages import ProgressBar, say
+from dragoman.messages import progress, say
 from dragoman.preparation.repeats import HeldOut
 from dragoman.preparation.survey import Survey
 from transformer.config import Config
@@ -33,9 +34,15 @@ def prepare(config: Config) -> dict[str, Any]:
     say(f"vocabulary: {tokenizer.target_size} pieces, ready in {seconds['vocabulary']:.1f} s")
 
     began = time.monotonic()
-    survey = Survey(config.data, tokenizer, corpora, held_out)
-    with ProgressBar("prepare", total=total) as bar:
-        survey.run(lambda pairs, tokens: bar.add(lines=pairs, tokens=tokens))
+    with progress("tokenize", total=total) as report:
+        store = open_store(corpora, tokenizer, config.data, report=report)
+    seconds["tokens"] = time.monotonic() - began
+    say(f"tokens ready in {seconds['tokens']:.1f} s; surveying the text")
+
+    began = time.monotonic()
+    survey = Survey(config.data, corpora, store, held_out)
+    with progress("survey", total=total) as report:
+        survey.run(report)
     found = survey.as_json()
     seconds["survey"] = time.monotonic() - began
     cache = Cache(config.data.cache)

@@ -10,8 +10,8 @@ from data.batch import Pair
 from data.batching.filters import FILTERS
 from data.config import DataConfig
 from data.sources.corpus import Corpus, fetch
+from data.tokens.store import TokenStore
 from data.vocabulary.learning_text import sample_indices
-from data.vocabulary.tokenizer import Tokenizer
 from dragoman.preparation.lengths import Lengths
 from dragoman.preparation.oddities import odd_pairs
 from dragoman.preparation.repeats import EXAMPLES, HeldOut, Repeats, hashes_of, plain
@@ -20,13 +20,6 @@ CHUNK = 8192  # pairs that are in memory at once
 EXAMINED = 200_000  # pairs that are looked at one by one, drawn at random
 SEED = 1
 LONGEST_EXAMPLE = 120  # characters
-
-
-def sizes_of(pairs: Sequence[Pair], tokenizer: Tokenizer) -> Int[np.ndarray, "n 2"]:
-    """The tokens of both sides of each pair, including EOS."""
-    sources = tokenizer.encode_source([pair.source for pair in pairs])
-    targets = tokenizer.encode_target([pair.target for pair in pairs])
-    return np.array([[len(source), len(target) + 1] for source, target in zip(sources, targets, strict=True)], np.int64)
 
 
 def example(corpus: Corpus, place: int, pair: Pair) -> dict[str, Any]:
@@ -45,10 +38,8 @@ def corpus_as_json(corpus: Corpus, lengths: tuple[Lengths, Lengths]) -> dict[str
 class Survey:
     """Counts over the whole training text, and a closer look at a sample of it."""
 
-    def __init__(
-        self, config: DataConfig, tokenizer: Tokenizer, corpora: Sequence[Corpus], held_out: dict[str, HeldOut]
-    ):
-        self._config, self._tokenizer, self._corpora, self._held_out = config, tokenizer, corpora, held_out
+    def __init__(self, config: DataConfig, corpora: Sequence[Corpus], store: TokenStore, held_out: dict[str, HeldOut]):
+        self._config, self._corpora, self._store, self._held_out = config, corpora, store, held_out
         total = sum(len(corpus.pairs) for corpus in corpora)
         self._lengths = [(Lengths(), Lengths()) for _ in corpora]
         self._dropped: dict[str, dict[str, Any]] = {reason: {"pairs": 0, "examples": []} for reason in FILTERS}
@@ -57,15 +48,22 @@ class Survey:
 
     def run(self, report: Callable[[int, int], None]) -> None:
         """The pass over all pairs. `report` gets the pairs and the tokens of each part."""
+        first = 0
         for corpus, lengths in zip(self._corpora, self._lengths, strict=True):
             for start in range(0, len(corpus.pairs), CHUNK):
                 pairs = corpus.pairs[start : start + CHUNK]
-                sizes = sizes_of(pairs, self._tokenizer)
+                sizes = self._sizes(first + start + np.arange(len(pairs)))
                 for side, counts in enumerate(lengths):
                     counts.add(sizes[:, side])
                 self._count(pairs)
                 self._filter(corpus, start, pairs, sizes)
                 report(len(pairs), int(sizes.sum()))
+            first += len(corpus.pairs)
+
+    def _sizes(self, indices: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n 2"]:
+        """The tokens of both sides of pairs of the whole text, including EOS."""
+        self._store.note_use(len(indices))
+        return self._store.tokens.sizes(indices)
 
     def _count(self, pairs: Sequence[Pair]) -> None:
         self._repeats.add(hashes_of([tuple(pair) for pair in pairs]))
@@ -88,16 +86,17 @@ class Survey:
 
     def as_json(self) -> dict[str, Any]:
         """What the pass over all pairs found, and the closer look at a sample."""
-        numbers, owners, pairs = self._sample()
+        chosen, owners, numbers = self._sample()
+        pairs = self._read(owners, numbers)
         repeats = self._repeats.counted()
         times = repeats.times(hashes_of([tuple(pair) for pair in pairs]))
         often = [place for place in np.argsort(-times, kind="stable")[:EXAMPLES].tolist() if times[place]]
 
         def show(place: int) -> dict[str, Any]:
-            return example(self._corpora[owners[place]], numbers[place], pairs[place])
+            return example(self._corpora[owners[place]], int(numbers[place]), pairs[place])
 
         languages = (self._config.source_language, self._config.target_language)
-        odd = odd_pairs(pairs, sizes_of(pairs, self._tokenizer), languages)
+        odd = odd_pairs(pairs, self._sizes(chosen), languages)
         return {
             "corpora": [*map(corpus_as_json, self._corpora, self._lengths)],
             "dropped": self._dropped,
@@ -119,15 +118,19 @@ class Survey:
             },
         }
 
-    def _sample(self) -> tuple[list[int], list[int], list[Pair]]:
-        """Pairs drawn at random, or all of a small text: their numbers, those of their corpora, and the pairs."""
+    def _sample(self) -> list[Int[np.ndarray, " n"]]:
+        """Indices of pairs drawn at random, or of all in a small text; the corpora they are in; their numbers there."""
         sizes = [len(corpus.pairs) for corpus in self._corpora]
         chosen = sample_indices(sum(sizes), min(EXAMINED, sum(sizes)), seed=SEED)
         starts = np.cumsum([0, *sizes])
         owners = np.searchsorted(starts, chosen, side="right") - 1
+        return [chosen, owners, chosen - starts[owners]]
+
+    def _read(self, owners: Int[np.ndarray, " n"], numbers: Int[np.ndarray, " n"]) -> list[Pair]:
+        """The text of pairs, by their corpora and their numbers there."""
         pairs: list[Pair] = []
-        for number, corpus in enumerate(self._corpora):
-            own = chosen[owners == number] - starts[number]
+        for place, corpus in enumerate(self._corpora):
+            own = numbers[owners == place]
             for first in range(0, len(own), CHUNK):
                 pairs += fetch(corpus.pairs, own[first : first + CHUNK].tolist())
-        return (chosen - starts[owners]).tolist(), owners.tolist(), pairs
+        return pairs

@@ -20,7 +20,7 @@ from data.text.statistics import SourceStatistics, measure
 from data.vocabulary.prepared import prepared_tokenizer
 from data.vocabulary.tokenizer import Tokenizer
 from data.vocabulary.vectors import read_vectors
-from dragoman.messages import say, warn
+from dragoman.messages import progress, say, warn
 from dragoman.runs.checkpoint import restore_optimizer, restore_parameters
 from dragoman.runs.identity import check_hashes, check_knobs, check_planned_steps
 from dragoman.runs.manifest import Manifest, read_manifest, verify
@@ -56,7 +56,9 @@ def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:
     tokenizer = prepared_tokenizer(config.data, train, note=say)
     tokenizer.save(run.path)
     run.save_statistics(source_statistics(config, train))
-    for line in describe(train, tokenizer, config.data).lines():
+    with progress("tokenize", total=sum(len(corpus.pairs) for corpus in train)) as report:
+        description = describe(train, tokenizer, config.data, report=report)
+    for line in description.lines():
         say(line)
 
 

@@ -137,3 +137,12 @@ def test_memory_of_pages_that_were_read_goes_back_to_the_system(tmp_path, monkey
     before = tokens_of(opened)
     opened.note_use(1000)
     assert tokens_of(opened) == before == expected()
+
+
+def test_progress_is_reported_while_a_store_is_built(tmp_path):
+    reports: list[tuple[int, int]] = []
+    for _ in range(2):  # the second time, nothing is built
+        opened = open_store(CORPORA, TOKENIZER, caching(tmp_path), report=lambda *counts: reports.append(counts))
+    pairs, tokens = map(sum, zip(*reports, strict=True))
+    assert pairs == sum(len(corpus.pairs) for corpus in CORPORA)
+    assert tokens == sum(len(side.values) for side in opened.tokens)
