@@ -73,10 +73,11 @@ def measure(directory: Path, count: int, *, has_survey: bool) -> None:
 
     @contextmanager
     def step(name: str) -> Iterator[None]:
-        began = time.monotonic()
+        began, cpu = time.monotonic(), time.process_time()
         yield
-        found[f"{name}_seconds"], found[f"{name}_mb"] = round(time.monotonic() - began, 2), resident()
-        print(f"{name:12} {found[f'{name}_seconds']:8.2f} s   {found[f'{name}_mb']:6} MB resident", flush=True)
+        wall, cpu, memory = time.monotonic() - began, time.process_time() - cpu, resident()
+        found.update({f"{name}_seconds": round(wall, 2), f"{name}_cpu": round(cpu, 2), f"{name}_mb": memory})
+        print(f"{name:12} {wall:8.2f} s   {cpu:8.2f} s of processors   {memory:6} MB resident", flush=True)
 
     if not (directory / "train.de").exists():
         with step("write"):
