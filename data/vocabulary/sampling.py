@@ -7,8 +7,8 @@ repeat its draws.
 import functools
 import math
 import random
-from collections.abc import Collection, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, count, pairwise
 from typing import Any
 
 from data.vocabulary.pieces import SPACE
@@ -37,7 +37,10 @@ class SubwordSampler:
         # The score of a BPE piece is its rank, an integer; that of a unigram piece is a log-probability.
         is_bpe = all(score == int(score) for score in self.scores.values())
         self._cut = self.drop_merges if is_bpe else self.draw_path
+        self._cut_word = self.drop_merges_of_word if is_bpe else self.draw_path
+        self.starts = {id_ for id_, piece in enumerate(self.pieces) if piece.startswith(SPACE)}
         self.draw_word = functools.lru_cache(CACHED)(self._draw_word)
+        self.undropped = functools.lru_cache(CACHED)(self._undropped)
 
     def draw(self, ids: Sequence[int], seed: int) -> list[int]:
         """Other ids for the same text; they depend only on the seed and the ids."""
@@ -45,13 +48,17 @@ class SubwordSampler:
         result: list[int] = []
         start = 0
         for end in range(1, len(ids) + 1):
-            if end in (len(ids), start + LONGEST) or self.pieces[ids[end]].startswith(SPACE):
+            if end in (len(ids), start + LONGEST) or ids[end] in self.starts:
                 result += self.draw_word(tuple(ids[start:end]), int(generator.random() * VARIANTS))
                 start = end
         return result
 
     def _draw_word(self, word: tuple[int, ...], variant: int) -> tuple[int, ...]:
         generator = random.Random(" ".join(map(str, (variant, self.rate, *word))))
+        if self.atoms.isdisjoint(word):
+            return tuple(
+                self.ids[piece] for piece in self._cut_word("".join(self.pieces[id_] for id_ in word), generator)
+            )
         result: list[int] = []
         text = ""
         for id_ in [*word, None]:
@@ -65,17 +72,48 @@ class SubwordSampler:
 
     def drop_merges(self, text: str, generator: random.Random) -> list[str]:
         """A segmentation by BPE-dropout (Provilkov et al. 2020): merges are skipped with probability `rate`."""
-        symbols = list(text)
+        return self._merge(text, iter(generator.random, None))[0]
+
+    def drop_merges_of_word(self, text: str, generator: random.Random) -> list[str]:
+        """What `drop_merges` returns, with a generator that is not used afterwards.
+
+        Each possible merge takes a random number at each step. Most often none of the merges that are made without
+        dropout is skipped, and so the segmentation is known.
+        """
+        pieces, needed, taken = self.undropped(text)
+        numbers = [generator.random() for _ in range(needed)]
+        if all(numbers[place] >= self.rate for place in taken):
+            return pieces
+        return self._merge(text, chain(numbers, iter(generator.random, None)))[0]
+
+    def _undropped(self, text: str) -> tuple[list[str], int, list[int]]:
+        """Without dropout: the segmentation, how many random numbers it takes, and which are of the merges made."""
+        numbers = count(1)
+        pieces, taken = self._merge(text, map(float, numbers))
+        return pieces, next(numbers) - 1, [int(number) - 1 for number in taken]
+
+    def _merge(self, text: str, numbers: Iterator[float]) -> tuple[list[str], list[float]]:
+        """The segmentation if a merge is skipped when its random number is below `rate`, and those of merges made."""
+        symbols, scores, rate = list(text), self.scores, self.rate
+        known = [scores.get(left + right) for left, right in pairwise(symbols)]
+        made = []
         while True:
-            merges = [
-                (-self.scores[left + right], index)
-                for index, (left, right) in enumerate(pairwise(symbols))
-                if left + right in self.scores and generator.random() >= self.rate
-            ]
-            if not merges:
-                return symbols
-            _, index = min(merges)
-            symbols[index : index + 2] = [symbols[index] + symbols[index + 1]]
+            best = chosen = None
+            place = 0
+            for index, score in enumerate(known):
+                if score is not None:
+                    number = next(numbers)
+                    if number >= rate and (best is None or score > best):
+                        best, place, chosen = score, index, number
+            if chosen is None:
+                return symbols, made
+            made.append(chosen)
+            symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
+            del known[place]
+            if place:
+                known[place - 1] = scores.get(symbols[place - 1] + symbols[place])
+            if place < len(known):
+                known[place] = scores.get(symbols[place] + symbols[place + 1])
 
     def draw_path(self, text: str, generator: random.Random) -> list[str]:
         """A segmentation with probability proportional to P ** rate (Kudo 2018): sums forwards, draws backwards."""
