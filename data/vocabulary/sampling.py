@@ -96,7 +96,7 @@ class SubwordSampler:
         """The segmentation if a merge is skipped when its random number is below `rate`, and those of merges made."""
         symbols, scores, rate = list(text), self.scores, self.rate
         known = [scores.get(left + right) for left, right in pairwise(symbols)]
-        made = []
+        made: list[float] = []
         while True:
             best = chosen = None
             place = 0

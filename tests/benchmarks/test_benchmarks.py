@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from benchmarks import batching, decode, loss_memory, scaling, time_to_score, train
+from benchmarks import batching, decode, loss_memory, pipeline, scaling, time_to_score, train
 from benchmarks.trace import PARTS
 from data.config import DataConfig
 from data.errors import InputError
@@ -90,6 +90,20 @@ def test_training_is_timed_beside_its_peers_and_traced(tmp_path, capsys, monkeyp
     found = {line.split()[0] for line in parts.strip().split("\n")[:-1]}
     assert {"optimizer", "loss", "attention", "projection", "norm", "dropout"} <= found <= {*PARTS, "other"}
     assert sum(bool(re.match(r" +\d+\.\d\d +\d+  \w+ ", line)) for line in longest.split("\n")) == 10
+
+
+@pytest.mark.parametrize("options", [["--batching", "bucketed"], ["--sampling", "0.1", "--workers", "1"]])
+def test_the_text_side_is_timed(tmp_path, capsys, options):
+    write_captions(tmp_path)
+    files = ["--source", str(tmp_path / "train.en"), "--target", str(tmp_path / "train.de")]
+    sizes = ["--vocabulary", "300", "--row-length", "32", "--batch-tokens", "256", "--seconds", "0.3"]
+    pipeline.main([*files, *sizes, "--cache", str(tmp_path / "cache"), *options])
+    found = json.loads(capsys.readouterr().out.strip().split("\n")[-1])
+    assert found["pairs"] == 200
+    assert found["target_tokens_per_second"] > 0
+    assert found["first_batch_seconds"] > 0
+    assert found["resident_mb"] > 20
+    assert 0.3 < found["density"] <= 1
 
 
 def test_sizes_have_a_name_and_each_can_be_changed():

@@ -118,7 +118,8 @@ def test_a_line_without_spaces_is_drawn_in_parts_so_that_long_ones_take_no_longe
     """Parts of 16 pieces are cut as words of 16 are, and nothing longer is ever merged or kept."""
     ids = [model.pieces.index(piece) for piece in ["▁", *["ab"] * 400]]
     sampler, cut = SubwordSampler(model, 0.5), []
-    monkeypatch.setattr(sampler, "_cut", lambda text, generator: cut.append(text) or [*text])
+    for name in ("_cut", "_cut_word"):
+        monkeypatch.setattr(sampler, name, lambda text, generator: cut.append(text) or [*text])
     drawn = sampler.draw(ids, 1)
     assert "".join(model.pieces[id_] for id_ in drawn) == "▁" + "ab" * 400
     assert max(map(len, cut)) == 2 * 16
