@@ -68,9 +68,9 @@ def test_an_update_that_cannot_fit_is_refused_with_numbers_that_do():
     with pytest.raises(InputError) as caught:
         check_update(config, **vocabularies, available=needed)
     found = re.fullmatch(
-        r"training\.batch_tokens is 65536: an update needs about \d\.\d GiB on each device, and cpu has \d\.\d GiB free: "
-        r"set training\.batch_tokens to (\d+) or less, or training\.accumulation to (\d+) or more for the same update "
-        r"in more parts",
+        r"training\.batch_tokens is 65536: an update needs about \d\.\d GiB on each device, and cpu has \d\.\d GiB "
+        r"free: set training\.batch_tokens to (\d+) or less, or training\.accumulation to (\d+) or more for the same "
+        r"update in more parts",
         str(caught.value),
     )
     assert found is not None
