@@ -1,6 +1,7 @@
 """Batches from token pairs: filters, order, packing, and a stream of batches that resumes exactly.
 
 filters      which pairs are dropped, and why
+chosen       which pairs are drawn: all, or without duplicates
 order        the order in which training pairs are drawn
 permutation  a shuffle of any size, computed for any part of it
 packing      pairs to rows

@@ -99,7 +99,8 @@ class TrainingBatches(grain.IterDataset[Batch]):
             return 0
         if self.config.workers != "auto":
             return self.config.workers
-        return 0 if len(self.order.chosen) < FEW else min(max(1, len(os.sched_getaffinity(0)) // 2), MOST_WORKERS)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return 0 if len(self.order.chosen) < FEW else min(max(1, cores // 2), MOST_WORKERS)
 
     def __iter__(self) -> "BatchIterator":
         return BatchIterator(self)

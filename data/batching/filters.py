@@ -53,6 +53,8 @@ def keep_pairs(sizes: Sizes, config: DataConfig) -> tuple[Int[np.ndarray, " kept
 
 def first_occurrences(pairs: Iterable[Pair]) -> np.ndarray:
     """Indices of the pairs without duplicates, of which the first is kept: [ab, cd, ab] -> [0, 1]."""
-    digests = b"".join(hashlib.blake2b("\n".join(pair).encode(), digest_size=16).digest() for pair in pairs)
+    digests = bytearray()
+    for pair in pairs:
+        digests += hashlib.blake2b("\n".join(pair).encode(), digest_size=16).digest()
     _, indices = np.unique(np.frombuffer(digests, "S16"), return_index=True)
     return np.sort(indices)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data.batch import Pair
-from data.batching.filters import first_occurrences
+from data.batching.chosen import choose, split
 from data.batching.permutation import permute
 from data.config import DataConfig
 from data.errors import InputError
@@ -51,13 +51,12 @@ class Order:
         self._corpora = corpora
         self._seed = seed
         self._starts = np.cumsum([0, *(len(corpus.pairs) for corpus in corpora)])
-        everything = (pair for corpus in corpora for pair in corpus.pairs)
-        self.chosen = first_occurrences(everything) if config.drop_duplicates else np.arange(self._starts[-1])
+        self.chosen = choose(corpora, config)
         self.duplicates = int(self._starts[-1]) - len(self.chosen)
         weights = [corpus.weight for corpus in corpora if corpus.weight is not None]
         self._parts, self._shares = [self.chosen], [0]
         if weights:
-            self._parts = np.split(self.chosen, np.searchsorted(self.chosen, self._starts[1:-1]))
+            self._parts = split(self.chosen, self._starts)
             size = min(config.shuffle_block, len(self.chosen))
             self._shares = [max(1, round(size * weight / sum(weights))) for weight in weights]
         if not all(map(len, self._parts)):

@@ -90,9 +90,14 @@ def open_store(
 
 
 def store_key(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> list[Any]:
-    """What decides the tokens: the text, the options that change it when it is read, and the vocabulary."""
+    """What decides the tokens: the text and the vocabulary."""
+    return [VERSION, tokenizer.sha256, *text_key(corpora, config)]
+
+
+def text_key(corpora: Sequence[Corpus], config: DataConfig) -> list[Any]:
+    """What decides the text: that of the files, and the options that change it when it is read."""
     texts = [[corpus.fingerprint, len(corpus.pairs), sample_hash(corpus.pairs)] for corpus in corpora]
-    return [VERSION, tokenizer.sha256, config.source_language, config.target_language, config.text_identity(), texts]
+    return [config.source_language, config.target_language, config.text_identity(), texts]
 
 
 def sample_hash(pairs: Sequence[Pair]) -> str:
