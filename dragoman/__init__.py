@@ -23,6 +23,9 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """`Translator`, imported on first access, because a command must set up its process before JAX is imported."""
     if name == "Translator":
+        from dragoman.own_packages import check_own_packages
+
+        check_own_packages()
         from dragoman.translation.translator import Translator
 
         return Translator

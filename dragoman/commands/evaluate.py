@@ -12,6 +12,7 @@ from typing import Any
 from data.errors import InputError
 from data.sources import load_corpora
 from dragoman.commands.options import ArgumentParser
+from dragoman.commands.paths import check_outputs
 from dragoman.evaluation.baselines import copy_source, learn_dictionary, spread, word_for_word
 from dragoman.evaluation.held_out import TestSet, own_test_sets, read_test_set, together
 from dragoman.evaluation.metrics import METRICS
@@ -26,7 +27,12 @@ from transformer.devices.compilation import use_compilation_cache
 def main(arguments: list[str]) -> int:
     """The exit status of the command: it translates with each run in turn, prints the scores, and writes the files."""
     options = parse(arguments)
-    check_outputs(options)
+    check_outputs(
+        [("--json", options.json), ("--output", options.output)],
+        [("--source", options.source), ("--reference", options.reference)],
+        runs=options.runs,
+    )
+    check_can_be_written(options)
     use_compilation_cache()
     for run in options.runs:  # fail before any translation; contents are verified when loaded
         find_checkpoint(Path(run), options.checkpoint)
@@ -110,7 +116,7 @@ def is_single(options: argparse.Namespace) -> bool:
     return len(options.runs) == 1 and bool(options.source)
 
 
-def check_outputs(options: argparse.Namespace) -> None:
+def check_can_be_written(options: argparse.Namespace) -> None:
     """InputError if --json or --output could not be written after all the work."""
     if options.json:
         check_writable(options.json)

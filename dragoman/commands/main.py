@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from dragoman import __version__
 from dragoman.commands.huge_pages import HUGE_PAGES, KEPT_PAGES, use_huge_pages
+from dragoman.own_packages import use_own_packages
 from dragoman.streams import keep_reporting
 
 
@@ -45,6 +46,7 @@ def main() -> NoReturn:
     if name == "--version":
         print(f"dragoman {__version__}")
         sys.exit(0)
+    use_own_packages()
     if name not in COMMANDS:
         with exiting_on_interrupt():
             from dragoman.messages import tell
@@ -67,6 +69,7 @@ def usage() -> str:
 def run(name: str) -> NoReturn:
     """Run one command on the arguments of this process, and exit with its status."""
     command = COMMANDS[name]
+    use_own_packages()
     use_huge_pages(command.allocator)
     keep_reporting(output=command.prints_reports)
     with exiting_on_interrupt():

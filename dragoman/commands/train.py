@@ -17,6 +17,7 @@ from data.languages import check_codes
 from data.sources import Corpus, load_corpora
 from data.sources.corpus import draw_shares
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
+from dragoman.commands.paths import check_recipe
 from dragoman.evaluation.held_out import held_out_pairs
 from dragoman.evaluation.metrics import METRICS
 from dragoman.files import file_hash
@@ -208,6 +209,7 @@ def main(argv: list[str]) -> int:
     connect(arguments.coordinator, arguments.processes, arguments.process)
     run = Run(arguments.run)
     if arguments.recipe is not None:
+        check_recipe(arguments.recipe, run)
         return train(read_recipe(arguments.recipe, overrides(arguments), note=warn), run)
     if not run.config_path.exists():
         raise InputError(f"{arguments.run} is not a run yet: give a recipe, such as configs/toy.toml, to start it")

@@ -11,23 +11,28 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 
+from data.errors import InputError
 from data.languages import are_same
 from dragoman.commands.options import section_overrides
+from dragoman.commands.paths import check_outputs
 from dragoman.commands.terms_report import TermsReport, word_notes
 from dragoman.commands.translation_options import output_identity, parse_translation_options
+from dragoman.compiling import announcing_compilation
 from dragoman.messages import ProgressBar, tell
 from dragoman.signals import Interrupted, StopRequest
 from dragoman.translation.glossary import read_glossary, read_words
 from dragoman.translation.guard import count_flags, flags
 from dragoman.translation.loaded import Demands
 from dragoman.translation.output.line_stream import LineStream, open_lines
-from dragoman.translation.output.resumable_output import open_output
+from dragoman.translation.output.resumable_output import Output, StreamOutput, open_output
 from dragoman.translation.output.shards import Shard, choose_shard
-from dragoman.translation.output.translated_lines import Written, write_translations
-from dragoman.translation.result import Translation, show_aligned, show_json
+from dragoman.translation.output.translated_lines import Chunk, Written, write_translations
+from dragoman.translation.result import Translation, show_aligned, show_json, without_translation
 from dragoman.translation.translator import CHUNK, Translator
 from transformer.devices.compilation import use_compilation_cache
 from transformer.devices.processes import place_in_job
+
+COMPILING = "compiling the search, once for each length of line; later commands find it in the cache"
 
 
 class Job:
@@ -38,13 +43,12 @@ class Job:
         self.flags: Counter[str] = Counter()
         self.terms = TermsReport()
 
-    def chunk(
-        self, first: int, lines: Sequence[str], beside: Sequence[Sequence[str]], progress: ProgressBar
-    ) -> Written:
-        """The output for these lines. `first` is the number of the first line; `beside` holds companion lines."""
-        prefixes = beside[0] if beside and not self.options.score else ()
+    def chunk(self, chunk: Chunk, progress: ProgressBar) -> Written:
+        """The output for the lines of a chunk. Its companions are prefixes, or translations to score."""
+        first, lines = chunk.first, chunk.lines
+        prefixes = chunk.beside[0] if chunk.beside and not self.options.score else ()
         if self.options.score:
-            found = self.translator.score(lines, beside[0], first=first)
+            found = self.translator.score(lines, chunk.beside[0])
             progress.add(lines=len(lines))
         else:
             found = self.translator.search_chunk(
@@ -55,23 +59,22 @@ class Job:
                 first=first,
                 prefixes=prefixes,
             )
-        flagged = [self.flags_of(line, ranks[0].text) for line, ranks in zip(lines, found, strict=True)]
+        for index, problem in chunk.problems.items():
+            found[index] = without_translation(problem)
+        flagged = [self.flags_of(line, ranks[0]) for line, ranks in zip(lines, found, strict=True)]
         if self.options.guard == "again":
             self.search_again(first, lines, prefixes, found, flagged)
         self.flags += count_flags(flagged)
         for number, ranks in enumerate(found, first):
             self.terms.add(number, ranks[0].terms)
-        unfinished = sum(not ranks[0].is_finished for ranks in found)
-        return Written(
-            self.show(first, lines, found, flagged),
-            unfinished,
-            [cuts(ranks[0], self.translator.limit) for ranks in found],
-        )
+        return Written(self.show(first, lines, found, flagged), [ranks[0] for ranks in found])
 
-    def flags_of(self, line: str, text: str) -> tuple[str, ...]:
+    def flags_of(self, line: str, best: Translation) -> tuple[str, ...]:
         """The guard's flags for a translation."""
         data = self.translator.config.data
-        return flags(line, text, skip=("copy",) if are_same(data.source_language, data.target_language) else ())
+        if best.problem:
+            return ()
+        return flags(line, best.text, skip=("copy",) if are_same(data.source_language, data.target_language) else ())
 
     def search_again(
         self,
@@ -86,7 +89,7 @@ class Job:
             if names:
                 beginning = prefixes[index : index + 1]
                 [anew] = self.translator.search_carefully([lines[index]], first=first + index, prefixes=beginning)
-                if not (better := self.flags_of(lines[index], anew[0].text)):
+                if not (anew[0].problem or (better := self.flags_of(lines[index], anew[0]))):
                     found[index], flagged[index] = anew, better
 
     def show(
@@ -98,12 +101,16 @@ class Job:
     ) -> list[str]:
         """The output lines: text, scores, alignments or JSON, depending on the options."""
         if not self.options.json and not self.options.alignments:
-            return [f"{ranks[0].log_probability:.6f}" if self.options.score else ranks[0].text for ranks in found]
+            return [self.show_plainly(ranks[0]) for ranks in found]
         details = self.translator.details(lines, found)
         if self.options.alignments:
             return [show_aligned(ranks, known) for ranks, known in zip(found, details, strict=True)]
         together = zip(found, details, flagged, strict=True)
         return [show_json(number, ranks, known, names) for number, (ranks, known, names) in enumerate(together, first)]
+
+    def show_plainly(self, best: Translation) -> str:
+        """The text of a translation, or the log-probability of a given one; empty if there is none."""
+        return f"{best.log_probability:.6f}" if self.options.score and not best.problem else best.text
 
     def report(self) -> None:
         """Report how many required terms appeared, which did not, and what the guard found."""
@@ -114,12 +121,6 @@ class Job:
             tell(f"guard: {self.flags['any']} lines flagged" + (f": {each}" if each else ""))
 
 
-def cuts(one: Translation, limit: int) -> int:
-    """The number of parts of a translation if its line has more tokens than `limit`, EOS included, else 0."""
-    is_long = sum(len(part.source) - 1 for part in one.ids) >= limit
-    return one.parts if is_long and one.parts > 1 else 0
-
-
 def main(arguments: list[str]) -> int | None:
     """The exit status of the command. It translates a chunk of lines at a time, to stdout or to a resumable file."""
     options = parse_translation_options(arguments, chunk=CHUNK)
@@ -127,11 +128,16 @@ def main(arguments: list[str]) -> int | None:
     process, processes = place_in_job(options.coordinator, options.processes, options.process)
     has_files = bool(options.input and options.output)
     shard = choose_shard(options.shard, process=process, processes=processes, has_files=has_files)
+    check_outputs(
+        [("--output", shard.path(options.output) if options.output else None)],
+        [(f"--{name}", getattr(options, name)) for name in ("input", "prefix", "score", "terms", "banned")],
+        runs=[options.run, *options.ensemble],
+    )
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         lines = stack.enter_context(open_lines(options.input))
         beside = [stack.enter_context(open_lines(path)) for path in (options.prefix, options.score) if path]
-        with contextlib.suppress(Interrupted):
+        with contextlib.suppress(Interrupted), announcing_compilation(COMPILING):
             translate_file(lines, beside, shard, options, stop)
     return stop.exit_status
 
@@ -162,11 +168,21 @@ def translate_file(
                 limit=translator.limit,
                 waiting=stop.interrupting,
             )
-        except Interrupted:
-            if output.partial and output.done.lines:
-                tell(f"stopped: {output.partial} has {output.done.lines} lines; run the same command to resume")
+        except (Interrupted, InputError):
+            tell_progress(output)
             raise
     job.report()
+
+
+def tell_progress(output: Output) -> None:
+    """Say how much of an output is written when it stops early, and how to go on."""
+    if output.partial and output.done.lines:
+        tell(f"stopped: {output.partial} has {output.done.lines} lines; run the same command to resume")
+    elif isinstance(output, StreamOutput):
+        tell(
+            f"stopped: {output.name} has {output.done.lines} lines, which cannot be resumed: "
+            "with --output FILE, the same command resumes"
+        )
 
 
 def load(options: argparse.Namespace) -> Translator:

@@ -114,7 +114,8 @@ def add_file_options(parser: TranslationParser, *, chunk: int) -> None:
         metavar="LINES",
         type=int,
         default=chunk,
-        help=f"lines read, translated and saved at a time (default: {chunk}); never changes a translation",
+        help=f"most lines read, translated and saved at a time (default: {chunk}); from a pipe or a terminal, those "
+        "that have arrived; never changes a translation",
     )
 
 
@@ -149,7 +150,12 @@ def add_search_options(parser: TranslationParser) -> None:
         action="store_true",
         help="minimum Bayes risk: choose the hypothesis or sample that agrees most with the others",
     )
-    parser.add("--prefix", identity=by_content, metavar="FILE", help="line n begins the translation of line n")
+    parser.add(
+        "--prefix",
+        identity=by_content,
+        metavar="FILE",
+        help="line n begins the translation of line n, perhaps within a word",
+    )
     parser.add(
         "--terms",
         identity=by_content,
@@ -189,7 +195,8 @@ def add_output_options(parser: TranslationParser) -> None:
         "--score",
         identity=by_content,
         metavar="FILE",
-        help="do not translate; write the log-probability of the given translations, one per line",
+        help="do not translate; write the log-probability of the given translations, one per line (with --json, their "
+        "scores too)",
     )
     parser.add(
         "--guard",

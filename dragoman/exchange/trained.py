@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.errors import InputError
+from data.errors import InputError, pip_install
 from data.text.preparation import SourceRules
 from transformer.config import Config
 from transformer.model import Parameters
@@ -30,5 +30,5 @@ def require(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError:
         raise InputError(
-            f"--format {package} needs the package {package}, which is not installed: pip install -e '.[{package}]'"
+            f"--format {package} needs the package {package}, which is not installed: {pip_install(package)}"
         ) from None

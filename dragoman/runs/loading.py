@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from data.errors import InputError
 from dragoman.runs.manifest import NAME as MANIFEST
-from dragoman.runs.recipe import parse_value
+from dragoman.runs.recipe import expected, nearest, parse_value, quote
 from dragoman.runs.run import Run
 from dragoman.runs.selection import AVERAGE, best, steps
 from transformer.config import Config, DecodingConfig
@@ -76,6 +76,9 @@ def best_checkpoint(run: Run, metric: str) -> Path:
 def with_decoding(config: Config, changes: Mapping[str, Any]) -> Config:
     """The config with some decoding knobs changed. None changes nothing; strings are parsed as on the command line."""
     fields = DecodingConfig.model_fields
+    for name in changes:
+        if name not in fields:
+            raise InputError(f"decoding.{name}: unknown option{nearest(name, fields)}")
     given = {
         name: parse_value(value, fields[name]) if isinstance(value, str) else value
         for name, value in changes.items()
@@ -85,9 +88,8 @@ def with_decoding(config: Config, changes: Mapping[str, Any]) -> Config:
         decoding = DecodingConfig(**config.decoding.model_dump() | given)
     except ValidationError as error:
         first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
         if not first["loc"]:
-            raise InputError(message) from None
+            raise InputError(first["msg"].removeprefix("Value error, ")) from None
         name = str(first["loc"][0])
-        raise InputError(f"{name.replace('_', '-')} is {given[name]}: {message}") from None
+        raise InputError(f"decoding.{name} must be {expected(fields[name])}, found {quote(given[name])}") from None
     return config.model_copy(update={"decoding": decoding})

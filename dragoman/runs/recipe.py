@@ -21,6 +21,7 @@ from data.errors import InputError
 from dragoman.files import read_text
 from transformer.config import Config
 
+RESOLVED = "# The resolved config of this run: enough to repeat it."
 NO_OVERRIDES: Mapping[str, str] = types.MappingProxyType({})
 WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", bool: "true or false values", str: "texts"}
@@ -191,7 +192,7 @@ def quote(value: Any) -> str:
 def toml_text(config: Config) -> str:
     """The resolved config as TOML, with every knob in its section. `read_stored` reads it back unchanged."""
     sections = config.model_dump()
-    lines = ["# The resolved config of this run: enough to repeat it.\n"]
+    lines = [f"{RESOLVED}\n"]
     for section, values in sections.items():
         lines += [f"\n[{section}]\n", *(f"{name} = {toml_value(value)}\n" for name, value in values.items())]
     return "".join(lines)

@@ -1,6 +1,6 @@
 """Pieces, words, confidences and alignments of translations, and scores of given ones, by forced decoding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -12,8 +12,10 @@ from data.text.preparation import prepare
 from dragoman.translation.alignment import usual_alignment_layer
 from dragoman.translation.loaded import LoadedModel
 from dragoman.translation.record import Details, Part, details_of
-from dragoman.translation.result import PartIds, Translation
+from dragoman.translation.result import PartIds, Translation, without_translation
+from dragoman.translation.search_memory import within_memory
 from transformer.decoding.batches import in_order
+from transformer.decoding.scores import inverse_length_penalties
 from transformer.decoding.scoring import ForcedPair, attend_pairs, forced_pair, longest_side, score_pairs
 
 
@@ -51,12 +53,10 @@ def searched_text(model: LoadedModel, one: Translation) -> str:
     return join_texts(texts, model.config.data.target_language)
 
 
-def score_lines(
-    model: LoadedModel, lines: Sequence[str], translations: Sequence[str], *, first: int
-) -> list[list[Translation]]:
-    """The given translations with their log-probabilities, in order.
+def score_lines(model: LoadedModel, lines: Sequence[str], translations: Sequence[str]) -> list[list[Translation]]:
+    """The given translations with their scores. One that is too long for the model has none, but a `problem`.
 
-    InputError if there is not one for each line, or names a line that is too long for the model.
+    InputError if there is not one for each line.
     """
     if len(lines) != len(translations):
         raise InputError(
@@ -65,31 +65,44 @@ def score_lines(
     sources = model.tokenizer.encode_source([prepare(line, model.rules).text for line in lines])
     targets = model.tokenizer.encode_target(translations)
     pairs = [forced_pair(source, target) for source, target in zip(sources, targets, strict=True)]
-    longest = model.plan.maximum_length
-    for number, pair in enumerate(pairs, first):
-        if longest_side(pair) > longest:
-            raise InputError(
-                f"line {number}: {len(pair.source)} source and {len(pair.labels)} target tokens, EOS counted; the "
-                f"model scores at most {longest} on a side: leave it out, or score its sentences separately"
-            )
-    totals = [float(row.sum(dtype="float64")) for row in token_scores(model, pairs)]
-    return [
-        [Translation(text, total, total, len(target), True, 1, (PartIds(source, target, True),))]
-        for text, source, target, total in zip(translations, sources, targets, totals, strict=True)
-    ]
+    fitting = [pair for pair in pairs if longest_side(pair) <= model.plan.maximum_length]
+    scores = iter(token_scores(model, fitting))
+    factors = inverse_length_penalties(model.plan)
+    return [scored(model, text, pair, scores, factors) for text, pair in zip(translations, pairs, strict=True)]
+
+
+def scored(
+    model: LoadedModel,
+    text: str,
+    pair: ForcedPair,
+    scores: Iterator[Float[np.ndarray, " T"]],
+    factors: Float[np.ndarray, " lengths"],
+) -> list[Translation]:
+    """A given translation with the next of the scores, or, if it is too long for the model, why it has none."""
+    if longest_side(pair) > (longest := model.plan.maximum_length):
+        return without_translation(
+            f"{len(pair.source)} source and {len(pair.labels)} target tokens, EOS counted; the model scores at most "
+            f"{longest} on a side: leave it out, or score its sentences separately"
+        )
+    total = float(next(scores).sum(dtype="float64"))
+    target = pair.labels[:-1]
+    score = total * float(factors[len(pair.labels)])
+    return [Translation(text, total, score, len(target), True, 1, (PartIds(pair.source, target, True),))]
 
 
 def token_scores(model: LoadedModel, pairs: Sequence[ForcedPair]) -> list[Float[np.ndarray, " T"]]:
     """The log-probability of every label of every pair, by the first model."""
     plan = model.plan
-    batches = score_pairs(model.graph, model.parameters, pairs, rows=plan.slots, maximum_length=plan.maximum_length)
-    return in_order(batches, len(pairs))
+    with within_memory(plan):
+        batches = score_pairs(model.graph, model.parameters, pairs, rows=plan.slots, maximum_length=plan.maximum_length)
+        return in_order(batches, len(pairs))
 
 
 def token_attention(model: LoadedModel, pairs: Sequence[ForcedPair], *, layer: int) -> list[Float[np.ndarray, "T S"]]:
     """The cross-attention of a decoder layer of the first model when it predicts each label of each pair."""
     plan = model.plan
-    batches = attend_pairs(
-        model.graph, model.parameters, pairs, layer=layer, rows=plan.slots, maximum_length=plan.maximum_length
-    )
-    return in_order(batches, len(pairs))
+    with within_memory(plan):
+        batches = attend_pairs(
+            model.graph, model.parameters, pairs, layer=layer, rows=plan.slots, maximum_length=plan.maximum_length
+        )
+        return in_order(batches, len(pairs))

@@ -5,23 +5,29 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from data.batch import EOS
+from data.batch import EOS, UNK
 from data.errors import InputError
+from data.languages import language_of
 from data.text.cleaning import one_line
 from data.text.long_lines import encode_parts
 from data.text.preparation import SourceLine, as_source, prepare, with_prefix
+from data.text.sentences import split_sentences
+from data.vocabulary.spelling import Beginning
 from dragoman.messages import ProgressBar
 from dragoman.signals import Interrupted
 from dragoman.translation.consensus import by_expected_utility
 from dragoman.translation.guard import is_long, is_loop
 from dragoman.translation.loaded import LoadedModel
 from dragoman.translation.requirements import Requirement, term_results
-from dragoman.translation.result import PartIds, Translation, join
+from dragoman.translation.result import PartIds, Translation, join, without_translation
+from dragoman.translation.search_memory import check_fits, within_memory
 from transformer.decoding import Request, SearchPlan
+from transformer.decoding.batches import bucket_of
 from transformer.decoding.request import TermRequest, make_request
-from transformer.decoding.searcher import Hypothesis, search_sentences
+from transformer.decoding.searcher import Hypothesis, compile_search, search_sentences
 
 BEAM_WITH_TERMS = 10  # hypotheses kept, at least, where terms are required
+UNSATISFIABLE = "no translation within the length limit meets everything that is required of it"
 
 
 class Sentence(NamedTuple):
@@ -30,7 +36,7 @@ class Sentence(NamedTuple):
     line: int  # counted from 0 among the lines that are searched together
     part: int
     source: Sequence[int]
-    prefix: Sequence[int]  # with which the translation begins
+    begin: Beginning  # with which the translation begins
     requirements: Sequence[Requirement]
 
 
@@ -49,15 +55,16 @@ def search_lines(
     Sentences are first searched as if no terms were required; those that lack terms are then searched again with them.
     So a sentence without terms, or whose translation has them anyway, is translated as without a glossary. `first` is
     the number of the first line; line numbers and `decoding.seed` determine samples. `prefixes`, if given, are the
-    beginnings of the translations.
+    beginnings of the translations. A line that cannot be translated has one blank translation with a `problem`.
     """
     sources = [prepare(line, model.rules) for line in lines]
+    plan = model.plan
     if prefixes:
-        begun = [with_prefix(*pair, model.rules) for pair in zip(sources, prefixes, strict=True)]
-        sources, prefixes = [source for source, _ in begun], [prefix for _, prefix in begun]
+        sources, prefixes = begin_lines(model, sources, prefixes)
+        plan = replace(plan, capacities=plan.capacities._replace(prefixes=True), ranks=model.speller.ranks)
     parts = source_parts(model, sources)
-    plan = replace(model.plan, capacities=model.plan.capacities._replace(prefixes=bool(prefixes)))
-    sentences = list(sentences_of(model, plan, sources, parts, first=first, prefixes=prefixes))
+    sentences, problems = sentences_of(model, plan, sources, parts, prefixes=prefixes)
+    parts = [[] if line in problems else rows for line, rows in enumerate(parts)]
     waiting = Counter(sentence.line for sentence in sentences)
     progress.add(lines=len(lines) - len(waiting))
     found: dict[int, list[Translation]] = {}
@@ -65,7 +72,7 @@ def search_lines(
     def search(plan: SearchPlan, chosen: Sequence[int]) -> Iterator[tuple[int, list[Translation]]]:
         """The translations of the chosen sentences, each with its index."""
         requests = [request_of(sentences[index], plan, first=first) for index in chosen]
-        for places, batch in search_sentences(model.ensemble, requests, plan, batch_size=batch_size):
+        for places, batch in search_within_memory(model, requests, plan, batch_size=batch_size):
             if is_stopping():
                 raise Interrupted
             for place, hypotheses in zip(places, batch, strict=True):
@@ -74,15 +81,49 @@ def search_lines(
     for index, translations in search(plan, range(len(sentences))):
         found[index] = translations
         waiting[sentences[index].line] -= 1
-        progress.add(lines=int(waiting[sentences[index].line] == 0), tokens=translations[0].tokens)
-    lacking = [index for index, sentence in enumerate(sentences) if lacks_terms(found[index][0], sentence)]
-    for index, translations in search(plan_with_terms(model, plan), lacking):
+        progress.add(lines=int(waiting[sentences[index].line] == 0), tokens=sum(one.tokens for one in translations[:1]))
+        if not translations:
+            problems[sentences[index].line] = UNSATISFIABLE
+    lacking = [index for index in found if any(lacks_terms(one, sentences[index]) for one in found[index][:1])]
+    again = plan_with_terms(model, plan) if lacking else plan
+    for index, translations in search(again, sorted(lacking)):
         line = sources[sentences[index].line].text
         found[index] = better(line, found[index], translations)
     in_order = (found[index] for index in range(len(sentences)))
     language = model.config.data.target_language
     joined = [join([next(in_order) for _ in rows], language) for rows in parts]
-    return [finish(model, source, ranks) for source, ranks in zip(sources, joined, strict=True)]
+    return [
+        without_translation(problems[line]) if line in problems else finish(model, source, ranks)
+        for line, (source, ranks) in enumerate(zip(sources, joined, strict=True))
+    ]
+
+
+def search_within_memory(
+    model: LoadedModel, requests: Sequence[Request], plan: SearchPlan, *, batch_size: int
+) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
+    """As `search_sentences`. InputError if a program needs more memory than there is, known before it runs."""
+    with within_memory(plan):
+        if model.run:  # training has planned the memory of its own model
+            buckets = {bucket_of(len(request.source), plan.maximum_length) for request in requests}
+            for bucket in sorted(buckets):
+                if (of_bucket := replace(plan, bucket=bucket)) not in model.admitted:
+                    check_fits(of_bucket, compile_search(model.ensemble, plan, bucket))
+                    model.admitted.add(of_bucket)
+        yield from search_sentences(model.ensemble, requests, plan, batch_size=batch_size)
+
+
+def begin_lines(
+    model: LoadedModel, sources: Sequence[SourceLine], prefixes: Sequence[str]
+) -> tuple[list[SourceLine], list[str]]:
+    """The lines and the beginnings of their translations, as they are searched.
+
+    A line whose beginning has several sentences is searched as one, since nobody knows where the beginning ends in it.
+    """
+    begun = [with_prefix(*pair, model.rules) for pair in zip(sources, prefixes, strict=True)]
+    for index, (source, prefix) in enumerate(begun):
+        if len(source.sentences) > 1 and len(split_sentences(prefix, model.rules.target_language)) > 1:
+            begun[index] = source._replace(sentences=(source.text,)), prefix
+    return [source for source, _ in begun], [prefix for _, prefix in begun]
 
 
 def finish(model: LoadedModel, source: SourceLine, ranks: list[Translation]) -> list[Translation]:
@@ -109,20 +150,44 @@ def sentences_of(
     lines: Sequence[SourceLine],
     parts: Sequence[Sequence[Sequence[int]]],
     *,
-    first: int,
     prefixes: Sequence[str],
-) -> Iterator[Sentence]:
-    """Each part of each line. The prefix belongs to the first part, a term to the part that has it.
+) -> tuple[list[Sentence], dict[int, str]]:
+    """Each part of each line, and why lines that cannot be translated have none, by their index.
 
-    InputError if a prefix is too long.
+    The prefix belongs to the first part, a term to the part that has it.
     """
-    begun = model.tokenizer.encode_target(prefixes) if prefixes else [[] for _ in lines]
-    for number, (line, rows, prefix) in enumerate(zip(lines, parts, begun, strict=True)):
+    sentences: list[Sentence] = []
+    problems: dict[int, str] = {}
+    for number, (line, rows, prefix) in enumerate(zip(lines, parts, prefixes or [""] * len(lines), strict=True)):
+        begin = Beginning()
+        if prefix.strip() and rows:
+            try:
+                begin = begin_with(model, prefix, limit=plan.limit(len(rows[0])))
+            except InputError as error:
+                problems[number] = str(error)
+                continue
         for part, row in enumerate(rows):
             text = line.text if len(rows) == 1 else model.tokenizer.decode_source([row])[0]
-            own = prefix if part == 0 else []
-            check_prefix(own, plan.limit(len(row)), line=first + number)
-            yield Sentence(number, part, row, own, model.terminology.requirements(text, row))
+            own = Beginning() if part else begin
+            sentences.append(Sentence(number, part, row, own, model.terminology.requirements(text, row)))
+    return sentences, problems
+
+
+def begin_with(model: LoadedModel, prefix: str, *, limit: int) -> Beginning:
+    """How an output begins with a prefix. InputError if it cannot be written, or leaves no room for EOS."""
+    if not language_of(model.config.data.target_language).has_spaces:
+        prefix = prefix.rstrip(" \t")  # a space does not end a word there
+    encode = model.tokenizer.encode_target
+    begin = model.speller.beginning(prefix, encode)
+    if begin is None:
+        unknown = next(one for one in prefix if not one.isspace() and UNK in encode([one])[0])
+        raise InputError(f"its prefix has {unknown!r}, which is not in the vocabulary: leave this character out")
+    if (size := len(encode([prefix.strip()])[0])) >= limit:
+        raise InputError(
+            f"its prefix has {size} tokens, and its translation at most {limit}, EOS counted: "
+            "shorten the prefix, or raise decoding.maximum_extra or decoding.maximum_ratio"
+        )
+    return begin
 
 
 def plan_with_terms(model: LoadedModel, plan: SearchPlan) -> SearchPlan:
@@ -140,18 +205,11 @@ def request_of(sentence: Sentence, plan: SearchPlan, *, first: int) -> Request:
         sentence.source,
         line=first + sentence.line,
         part=sentence.part,
-        prefix=sentence.prefix,
+        prefix=sentence.begin.pieces,
+        ranges=sentence.begin.ranges,
+        steps=sentence.begin.steps,
         terms=terms if plan.capacities.terms else (),
     )
-
-
-def check_prefix(prefix: Sequence[int], limit: int, *, line: int) -> None:
-    """InputError if a prefix leaves no room for EOS within the length limit."""
-    if len(prefix) >= limit:
-        raise InputError(
-            f"line {line}: its prefix has {len(prefix)} tokens, and its translation at most {limit}, EOS counted: "
-            "shorten the prefix, or raise decoding.maximum_extra or decoding.maximum_ratio"
-        )
 
 
 def lacks_terms(translation: Translation, sentence: Sentence) -> bool:
@@ -162,6 +220,8 @@ def lacks_terms(translation: Translation, sentence: Sentence) -> bool:
 
 def better(line: str, plain: list[Translation], with_terms: list[Translation]) -> list[Translation]:
     """The translations that were searched with terms, if the best one has more of them and went not astray for it."""
+    if not with_terms:
+        return plain
     before, after = plain[0], with_terms[0]
     is_astray = any(check(line, after.text) and not check(line, before.text) for check in (is_loop, is_long))
     return with_terms if after.terms_met > before.terms_met and after.is_finished and not is_astray else plain

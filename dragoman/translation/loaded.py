@@ -1,5 +1,6 @@
 """A loaded model with everything needed to translate lines, score translations and explain them."""
 
+import functools
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from data.errors import InputError
 from data.languages import language_of
 from data.text.preparation import SourceRules
 from data.text.statistics import SourceStatistics
+from data.vocabulary.spelling import Speller, byte_ids, unwritable_ids
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.translation.glossary import Term
 from dragoman.translation.requirements import Terminology
@@ -54,6 +56,7 @@ class LoadedModel:
     rules: SourceRules = field(init=False)  # how lines are prepared
     terminology: Terminology = field(init=False)
     unwritable: tuple[str, ...] = field(init=False)  # banned words that the vocabulary cannot write anyway
+    admitted: set[SearchPlan] = field(init=False, default_factory=set)  # those whose programs fit in memory
 
     def __post_init__(self) -> None:
         decoding = self.config.decoding
@@ -63,11 +66,14 @@ class LoadedModel:
                 "raise the beam for more"
             )
         banned = spell(self.demands.banned, self.tokenizer)
+        pieces = self.tokenizer.target_vocabulary()
         plan = SearchPlan(
             decoding,
             maximum_length=self.config.model.maximum_length,
             keep=decoding.beam if self.demands.mbr else self.n_best,
             banned=tuple(ids for ways in banned.values() for ids in ways),
+            byte_tokens=byte_ids(pieces),
+            unwritable=unwritable_ids(pieces),
         )
         if self.demands.terms:
             replace(plan, capacities=Capacities(terms=True))  # rejects knobs of another strategy now
@@ -75,6 +81,11 @@ class LoadedModel:
         object.__setattr__(self, "rules", source_rules(self.config, self.statistics))
         object.__setattr__(self, "terminology", Terminology(self.demands.terms, self.tokenizer))
         object.__setattr__(self, "unwritable", tuple(word for word, ways in banned.items() if not ways))
+
+    @functools.cached_property
+    def speller(self) -> Speller:
+        """The alphabetical order of the target pieces."""
+        return Speller(self.tokenizer.target_vocabulary())
 
     @property
     def limit(self) -> int:

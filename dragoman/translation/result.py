@@ -30,6 +30,7 @@ class Translation(NamedTuple):
     ids: tuple[PartIds, ...] = ()
     sentences: int = 1  # of the line; more parts than sentences: one was too long for one search
     terms: tuple[TermResult, ...] = ()  # the required terms of the line, by part
+    problem: str = ""  # why there is no translation; the text is empty then
 
     @property
     def terms_met(self) -> int:
@@ -62,13 +63,21 @@ def join(parts: Sequence[Sequence[Translation]], language: str) -> list[Translat
     ]
 
 
+def without_translation(problem: str) -> list[Translation]:
+    """What takes the place of the translations of a line that cannot be translated."""
+    return [BLANK._replace(is_finished=False, problem=problem)]
+
+
 def show_json(number: int, found: Sequence[Translation], details: Sequence[Details], flags: Sequence[str]) -> str:
     """The JSON for a line: its number, counted from 1, and its translations, best first. Flags belong to the best.
 
     In addition to the keys of `translation_record`: tokens, the number of pieces without </s>; is_finished, false if
     the length limit came before the end; parts, above 1 if the line has several sentences or was too long for one
-    search; terms, for a line with required terms: see `TermResult.record`.
+    search; terms, for a line with required terms: see `TermResult.record`. A line that cannot be translated has no
+    translations, and its `problem` says why.
     """
+    if found[0].problem:
+        return json.dumps({"line": number, "translations": [], "problem": found[0].problem}, ensure_ascii=False)
     translations = []
     for rank, (one, detail) in enumerate(zip(found, details, strict=True)):
         about: dict[str, Any] = {"tokens": one.tokens, "is_finished": one.is_finished, "parts": one.parts}

@@ -130,9 +130,24 @@ class Translator(LoadedModel):
         text = {"text": fingerprint_of([json.dumps(self.rules._replace(usual={})), *self.rules.usual.values()])}
         return {"parameters": self.parameters_sha256, "tokenizer": self.tokenizer.sha256, **text, **config, **computing}
 
-    def translate(self, lines: Sequence[str], *, label: str = "", is_stopping: Callable[[], bool] = never) -> list[str]:
-        """The best translation of each line. `label` names the progress bar; without a label there is no bar."""
-        return [found[0].text for found in self.search(lines, label=label, is_stopping=is_stopping)]
+    def translate(
+        self,
+        lines: Sequence[str],
+        *,
+        prefixes: Sequence[str] = (),
+        label: str = "",
+        is_stopping: Callable[[], bool] = never,
+    ) -> list[str]:
+        """The best translation of each line, with the beginnings given in `prefixes`, if any.
+
+        `label` names the progress bar; without a label there is no bar. InputError for a line that cannot be
+        translated; `search` would return the others.
+        """
+        found = self.search(lines, prefixes=prefixes, label=label, is_stopping=is_stopping)
+        for number, ranks in enumerate(found, 1):
+            if ranks[0].problem:
+                raise InputError(f"line {number}: {ranks[0].problem}")
+        return [ranks[0].text for ranks in found]
 
     def translate_together(self, lines: Sequence[str], stop: SharedStop, *, label: str = "") -> list[str]:
         """As `translate`, divided over all processes of the job; each process gets all the translations."""
@@ -154,23 +169,36 @@ class Translator(LoadedModel):
         self,
         lines: Sequence[str],
         *,
+        n_best: int | None = None,
+        prefixes: Sequence[str] = (),
         batch_size: int = 0,
         label: str = "",
         is_stopping: Callable[[], bool] = never,
         first: int = 1,
     ) -> list[list[Translation]]:
-        """Up to `n_best` translations of each line, best first, with scores. A blank line has one empty translation.
+        """Up to `n_best` translations of each line, best first, with scores; by default as many as at `load`.
 
-        `first` is the number of the first line; line numbers and `decoding.seed` determine samples. TypeError for a
-        string instead of a list of lines.
+        A blank line has one empty translation, and so has one that cannot be translated: its `problem` says why.
+        `prefixes` are the beginnings of the translations, one for each line; "" begins as it likes. `first` is the
+        number of the first line; line numbers and `decoding.seed` determine samples. TypeError for a string instead of
+        a list of lines.
         """
         check_is_list(lines)
+        check_is_list(prefixes)
+        if prefixes and len(prefixes) != len(lines):
+            raise InputError(f"{len(lines)} lines and {len(prefixes)} prefixes: expected one for each line")
+        translator = self if n_best in (None, self.n_best) else self.with_(n_best=n_best)
         with ProgressBar(label, total=len(lines)) as progress:
             return [
                 found
                 for start in range(0, len(lines), CHUNK)
-                for found in self.search_chunk(
-                    lines[start : start + CHUNK], batch_size, progress, is_stopping, first=first + start
+                for found in translator.search_chunk(
+                    lines[start : start + CHUNK],
+                    batch_size,
+                    progress,
+                    is_stopping,
+                    first=first + start,
+                    prefixes=prefixes[start : start + CHUNK],
                 )
             ]
 
@@ -212,14 +240,14 @@ class Translator(LoadedModel):
         """Pieces, words, confidences and alignment of each translation, by forced decoding with the first model."""
         return details_of_lines(self, lines, found)
 
-    def score(self, lines: Sequence[str], translations: Sequence[str], *, first: int = 1) -> list[list[Translation]]:
-        """The given translations with their log-probabilities, in the form that `search` returns.
+    def score(self, lines: Sequence[str], translations: Sequence[str]) -> list[list[Translation]]:
+        """The given translations with their log-probabilities and scores, in the form that `search` returns.
 
-        `first` is the number of the first line. InputError names a line that is too long for the model.
+        One that is too long for the model has a `problem` instead.
         """
         check_is_list(lines)
         check_is_list(translations)
-        return score_lines(self, lines, translations, first=first)
+        return score_lines(self, lines, translations)
 
 
 def check_is_list(lines: Sequence[str]) -> None:

@@ -62,6 +62,15 @@ def choose(rows: Bool[Array, " B"], new: Array, old: Array) -> Array:
     return jnp.where(rows.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
 
+def mark(tokens: Int[Array, "B K L"], chosen: Bool[Array, "B K L"], vocabulary: int) -> Bool[Array, "B K V"]:
+    """True for each token of the vocabulary that is at one of the chosen positions."""
+    rows, beams = tokens.shape[:2]
+    blank = jnp.zeros((rows, beams, vocabulary), bool)
+    marked = jnp.where(chosen, tokens, vocabulary)
+    row, beam = jnp.arange(rows)[:, None, None], jnp.arange(beams)[None, :, None]
+    return blank.at[row, beam, marked].set(True, mode="drop")
+
+
 def best_of_both(first: Hypotheses, second: Hypotheses, hypotheses: int) -> Hypotheses:
     """The best of both by score, best first; of equal scores, those of the first come first."""
     both = jax.tree.map(lambda one, other: jnp.concatenate([one, other], axis=1), first, second)

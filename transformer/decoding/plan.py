@@ -34,6 +34,9 @@ class SearchPlan:
     banned: tuple[tuple[int, ...], ...] = ()  # token sequences that no output may contain
     capacities: Capacities = NO_CAPACITIES
     joins: tuple[int, ...] = ()  # tokens that continue the word before them: a term does not end before one
+    byte_tokens: tuple[int, ...] = ()  # those of the bytes 0 to 255, for a vocabulary that has them
+    unwritable: tuple[int, ...] = ()  # tokens that are no text, such as control characters
+    ranks: tuple[int, ...] = ()  # with prefixes: the place of each token in the alphabetical order of the vocabulary
     bucket: int = 0  # the length to which sources are padded
 
     def __post_init__(self) -> None:
@@ -68,6 +71,11 @@ class SearchPlan:
         if self.decoding.groups > 1:
             return "diverse"
         return "greedy" if self.decoding.beam == 1 else "beam"
+
+    @property
+    def may_be_unsatisfiable(self) -> bool:
+        """Whether the requirements may leave a sentence without any output."""
+        return any(self.capacities) or bool(self.banned) or self.decoding.unrepeated > 0
 
     def limit(self, source_length: int) -> int:
         """The longest output for a source of this many tokens, including EOS on both sides."""

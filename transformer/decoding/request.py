@@ -9,10 +9,12 @@ from jaxtyping import Array, Bool, Int, UInt32
 from data.batch import PAD
 from transformer.decoding.batches import fill
 from transformer.decoding.plan import SearchPlan
+from transformer.decoding.spelling import STATES
 
 MOST_TERMS = 8  # most terms that a sentence can require, other forms counted
 LONGEST_TERM = 48  # most tokens in a term: enough for most addresses
 NO_TOKENS, NO_TERMS = np.zeros(0, np.int32), np.zeros((0, 0), np.int32)
+NO_RANGES, NO_STEPS = np.zeros((0, 2), np.int32), np.zeros((0, 0), np.int32)
 
 
 class TermRequest(NamedTuple):
@@ -36,6 +38,8 @@ class Request(NamedTuple):
     key: UInt32[Array | np.ndarray, "*B 2"]  # of the sentence's random numbers
     items: Int[Array | np.ndarray, "*B M"]  # the item of each term, from 1; of terms with the same item, one suffices
     places: Bool[Array | np.ndarray, "*B M S"]  # the source tokens that each term translates; none: not known
+    ranges: Int[Array | np.ndarray, "*B Z 2"]  # after the prefix: see `spelling.py`
+    steps: Int[Array | np.ndarray, "*B Z Z"]
 
 
 def make_request(
@@ -46,14 +50,17 @@ def make_request(
     part: int = 0,
     prefix: Sequence[int] = (),
     terms: Sequence["TermRequest"] = (),
+    ranges: Sequence[tuple[int, int]] = (),
+    steps: Sequence[Sequence[int]] = (),
 ) -> Request:
     """The request for a sentence, given as tokens with EOS. The plan gives the length limits for its length.
 
-    `line` and `part` number the sentence and seed its random numbers. Raises ValueError for a prefix or terms that the
+    `line` and `part` number the sentence and seed its random numbers. `ranges` and `steps` spell the characters that
+    come after the prefix: see `spell_characters`. Raises ValueError for a prefix or terms that the
     plan has no room for.
     """
     limit = plan.limit(len(source))
-    if prefix and not (plan.capacities.prefixes and len(prefix) < limit):
+    if (prefix or ranges) and not (plan.capacities.prefixes and len(prefix) < limit):
         raise ValueError(f"the plan has no room for a prefix of {len(prefix)} tokens in an output of {limit}")
     sequences = [choice for term in terms for choice in term.choices]
     longest = max(map(len, sequences), default=0)
@@ -72,6 +79,8 @@ def make_request(
         key=random_key(plan.decoding.seed, line, part),
         items=np.array(items, np.int32),
         places=places,
+        ranges=np.array(ranges, np.int32) if ranges else NO_RANGES,
+        steps=np.array(steps, np.int32) if steps else NO_STEPS,
     )
 
 
@@ -89,6 +98,7 @@ def stack(requests: Sequence[Request], plan: SearchPlan, *, rows: int) -> Reques
     """
     prefix = plan.length if plan.capacities.prefixes else 0
     most = MOST_TERMS if plan.capacities.terms else 0
+    states = STATES if plan.capacities.prefixes else 0
     shapes = Request(
         source=(plan.bucket,),
         limit=(),
@@ -98,6 +108,8 @@ def stack(requests: Sequence[Request], plan: SearchPlan, *, rows: int) -> Reques
         key=(2,),
         items=(most,),
         places=(most, plan.bucket),
+        ranges=(states, 2),
+        steps=(states, states),
     )
     fields = zip(*requests, strict=True)
     return Request(*(pad(values, (rows, *shape)) for values, shape in zip(fields, shapes, strict=True)))

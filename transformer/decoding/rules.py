@@ -1,34 +1,44 @@
 """Rules on which token may come next. They wrap any stepper, so search strategies need not know about them.
 
-To add a rule, write a function of log-probabilities and history, and add its line to `with_rules`.
+To add a rule, write a function of log-probabilities and what rules remember, and add its line to `apply_rules`.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from data.batch import EOS, PAD
-from transformer.decoding.hypotheses import put
+from transformer.decoding.hypotheses import mark, put
 from transformer.decoding.plan import SearchPlan
 from transformer.decoding.request import Request
+from transformer.decoding.spelling import follow_characters, spell_characters
 from transformer.decoding.stepper import NEVER, Cache, Stepper
+from transformer.decoding.utf8 import complete_characters, follow_bytes, has_automaton
+
+
+class OfHypotheses(NamedTuple):
+    """What rules remember about each hypothesis."""
+
+    history: Int[Array, "B K L"]  # its tokens from BOS on
+    characters: Int[Array, "B K"]  # how many of its row's characters it has spelled: see `spelling.py`
+    bytes: Int[Array, "B K"]  # where it is within a character: see `utf8.py`
 
 
 class RuledCache(NamedTuple):
-    """The wrapped stepper's cache, the tokens of each hypothesis from BOS on, and the requirements of its row."""
+    """The wrapped stepper's cache, what rules remember about hypotheses, and the requirements of their rows."""
 
     inside: Cache
-    history: Int[Array, "B K L"]
-    minimums: Int[Array, " B"]
-    prefixes: Int[Array, "B P"]
+    memory: OfHypotheses
+    request: Request
 
 
 def ruled_cache(inside: Cache, request: Request, plan: SearchPlan) -> RuledCache:
     """The cache for `with_rules` before the first token."""
-    history = jnp.full((len(request.limit), plan.decoding.beam, plan.length), PAD, jnp.int32)
-    return RuledCache(inside, history, request.minimum, request.prefix)
+    none = jnp.zeros((len(request.limit), plan.decoding.beam), jnp.int32)
+    history = jnp.full((*none.shape, plan.length), PAD, jnp.int32)
+    return RuledCache(inside, OfHypotheses(history, none, none), request)
 
 
 def with_rules(stepper: Stepper, plan: SearchPlan) -> Stepper:
@@ -40,28 +50,62 @@ def with_rules(stepper: Stepper, plan: SearchPlan) -> Stepper:
 
     def step(tokens: Array, positions: Array, cache: RuledCache) -> tuple[Array, RuledCache]:
         log_probabilities, inside = stepper.step(tokens, positions, cache.inside)
-        history = put(cache.history, tokens, positions)
-        free = log_probabilities
-        if plan.decoding.repetition_penalty != 1.0:
-            free = penalize_repetition(free, history, plan.decoding.repetition_penalty)
-        if plan.decoding.unrepeated:
-            free = forbid_repetition(free, history, positions, plan.decoding.unrepeated)
-        if plan.banned:
-            free = forbid_sequences(free, history, positions, plan.banned)
-        free = forbid_early_end(free, positions, cache.minimums)
-        if cache.prefixes.shape[1]:
-            free = force_prefix(free, log_probabilities, positions, cache.prefixes)
-        return free, cache._replace(inside=inside, history=history)
+        memory = remember(cache.memory, tokens, positions, cache.request, plan, log_probabilities.shape[-1])
+        free = apply_rules(log_probabilities, memory, positions, cache.request, plan)
+        return free, cache._replace(inside=inside, memory=memory)
 
     def reorder(cache: RuledCache, parents: Array) -> RuledCache:
-        history = jnp.take_along_axis(cache.history, parents[..., None], axis=1)
-        return cache._replace(inside=stepper.reorder(cache.inside, parents), history=history)
+        history = jnp.take_along_axis(cache.memory.history, parents[..., None], axis=1)
+        states = [jnp.take_along_axis(one, parents, axis=1) for one in cache.memory[1:]]
+        return cache._replace(inside=stepper.reorder(cache.inside, parents), memory=OfHypotheses(history, *states))
 
     def grow(cache: RuledCache, length: int) -> RuledCache:
         return cache._replace(inside=stepper.grow(cache.inside, length))
 
     look = stepper.attention
     return Stepper(step, reorder, grow, None if look is None else lambda cache: look(cache.inside))
+
+
+def remember(
+    memory: OfHypotheses,
+    tokens: Int[Array, "B K"],
+    positions: Int[Array, " B"],
+    request: Request,
+    plan: SearchPlan,
+    vocabulary: int,
+) -> OfHypotheses:
+    """The memory after the newest tokens."""
+    characters, bytes_ = memory.characters, memory.bytes
+    if request.ranges.shape[1]:
+        characters = follow_characters(characters, tokens, positions, request.prefix, request.steps)
+    if has_automaton(plan):
+        bytes_ = follow_bytes(bytes_, tokens, plan, vocabulary)
+    return OfHypotheses(put(memory.history, tokens, positions), characters, bytes_)
+
+
+def apply_rules(
+    log_probabilities: Float[Array, "B K V"],
+    memory: OfHypotheses,
+    positions: Int[Array, " B"],
+    request: Request,
+    plan: SearchPlan,
+) -> Float[Array, "B K V"]:
+    """The log-probabilities after all rules. What a row must begin with comes last, and overrides the others."""
+    free = log_probabilities
+    if has_automaton(plan):
+        free = complete_characters(free, memory.bytes, positions, request.limit, plan)
+    if plan.decoding.repetition_penalty != 1.0:
+        free = penalize_repetition(free, memory.history, plan.decoding.repetition_penalty)
+    if plan.decoding.unrepeated:
+        free = forbid_repetition(free, memory.history, positions, plan.decoding.unrepeated)
+    if plan.banned:
+        free = forbid_sequences(free, memory.history, positions, plan.banned)
+    free = forbid_early_end(free, positions, request.minimum)
+    if request.ranges.shape[1]:
+        free = spell_characters(free, log_probabilities, memory.characters, request.ranges, request.steps, plan.ranks)
+    if request.prefix.shape[1]:
+        free = force_prefix(free, log_probabilities, positions, request.prefix)
+    return free
 
 
 def forbid_early_end(
@@ -128,12 +172,3 @@ def forbid_sequences(
     ends = np.array([one[-1] for one in sequences], np.int32)
     tokens = jnp.broadcast_to(ends[None, None], is_begun.shape)
     return jnp.where(mark(tokens, is_begun, log_probabilities.shape[-1]), NEVER, log_probabilities)
-
-
-def mark(tokens: Int[Array, "B K L"], chosen: Bool[Array, "B K L"], vocabulary: int) -> Bool[Array, "B K V"]:
-    """True for each token of the vocabulary that is at one of the chosen positions."""
-    rows, beams = tokens.shape[:2]
-    blank = jnp.zeros((rows, beams, vocabulary), bool)
-    marked = jnp.where(chosen, tokens, vocabulary)
-    row, beam = jnp.arange(rows)[:, None, None], jnp.arange(beams)[None, :, None]
-    return blank.at[row, beam, marked].set(True, mode="drop")

@@ -122,20 +122,20 @@ def search_sentences(
         )
         pending.append((indices, row_of[: len(indices)], found))
         if len(pending) == AHEAD:
-            yield collect(*pending.popleft())
+            yield collect(*pending.popleft(), may_be_empty=plan.may_be_unsatisfiable)
     while pending:
-        yield collect(*pending.popleft())
+        yield collect(*pending.popleft(), may_be_empty=plan.may_be_unsatisfiable)
 
 
-def compile_search(ensemble: Ensemble, plan: SearchPlan, bucket: int) -> None:
-    """Compiles the program for sources of a bucket, so that `search_sentences` finds it ready.
+def compile_search(ensemble: Ensemble, plan: SearchPlan, bucket: int) -> jax.stages.Compiled:
+    """The program for sources of a bucket, compiled, so that `search_sentences` finds it ready.
 
     It may run in a thread of its own. The ensemble may be one `of_shapes`.
     """
     plan, mesh = replace(plan, bucket=bucket), ensemble.mesh
     empty = stack([make_request(plan, [EOS])], plan, rows=plan.slots * IN_FLIGHT * mesh.size)
     request = shapes_on(mesh, BY_ROWS, empty)
-    search_rows.lower(
+    return search_rows.lower(
         ensemble.graphs, ensemble.parameters, request, plan=plan, mesh=mesh, make_stepper=ensemble_stepper
     ).compile()
 
@@ -169,8 +169,13 @@ def search_rows(
     )
 
 
-def collect(indices: list[int], rows: np.ndarray, hypotheses: Hypotheses) -> tuple[list[int], list[list[Hypothesis]]]:
-    """A batch's result, fetched from the device in one transfer. Raises InputError if no score is finite."""
+def collect(
+    indices: list[int], rows: np.ndarray, hypotheses: Hypotheses, *, may_be_empty: bool
+) -> tuple[list[int], list[list[Hypothesis]]]:
+    """A batch's result, fetched from the device in one transfer. Raises InputError if a model gives no numbers.
+
+    A sentence has no hypothesis if no output meets everything that is required of it: only if it `may_be_empty`.
+    """
     on_host: Hypotheses = jax.device_get(hypotheses)
     found = []
     for tokens, lengths, *numbers in zip(*(values[rows] for values in on_host), strict=True):
@@ -181,7 +186,7 @@ def collect(indices: list[int], rows: np.ndarray, hypotheses: Hypotheses) -> tup
             for k, (length, log_probability, score, is_finished) in enumerate(zip(lengths, *numbers, strict=True))
             if np.isfinite(score) and length
         ]
-        if not row:
+        if np.isnan(numbers[0]).any() or not (row or may_be_empty):
             raise InputError("the model gives no finite score: its parameters are damaged, or training diverged")
         found.append(row)
     return indices, found

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from data.errors import pip_install
 from transformer.model.masks import CausalMask, SegmentMask
 
 Kernel = Literal["xla", "cudnn", "triton", "mosaic"]
@@ -133,7 +134,7 @@ def tokamax_attention() -> ModuleType:
         from absl import flags
         from tokamax._src.ops.attention import api
     except ModuleNotFoundError as error:
-        raise NotImplementedError(f"{error} (pip install 'dragoman[tokamax]')") from error
+        raise NotImplementedError(f"{error} ({pip_install('tokamax')})") from error
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # tokamax would parse our command line, and reject our options as unknown flags
     return api

@@ -14,14 +14,15 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import InputError
 from dragoman.files import flush, write_atomically, writing
+from dragoman.translation.result import Translation
 
-FORMAT = 1
+FORMAT = 2  # 2: a search spells prefixes and bytes in another way
 BLOCK = 1 << 20  # bytes read at once
 Identity = dict[str, Any]  # everything except the input that determines the output, by name, as JSON values
 
@@ -32,6 +33,13 @@ class Done(NamedTuple):
     lines: int = 0
     unfinished: int = 0  # lines whose translation met the length limit
     input_sha256: str = ""  # of the input up to the last of these lines; "" before the first
+    failed: int = 0  # lines without a translation
+
+    def add(self, best: Sequence[Translation], *, input_sha256: str) -> "Done":
+        """The progress after more lines, of which these are the best translations."""
+        failed = sum(bool(one.problem) for one in best)
+        unfinished = sum(not one.is_finished and not one.problem for one in best)
+        return Done(self.lines + len(best), self.unfinished + unfinished, input_sha256, self.failed + failed)
 
 
 class StreamOutput:
@@ -40,11 +48,11 @@ class StreamOutput:
     partial = None
 
     def __init__(self, stream: io.BufferedIOBase, name: str):
-        self.done, self._stream, self._name = Done(), stream, name
+        self.done, self.name, self._stream = Done(), name, stream
 
     def write(self, content: bytes, done: Done) -> None:
         """Add a chunk."""
-        with writing(self._name):
+        with writing(self.name):
             self._stream.write(content)
             self._stream.flush()
         self.done = done

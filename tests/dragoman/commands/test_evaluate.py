@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import dragoman.commands.evaluate as program
 from data.errors import InputError
@@ -15,6 +16,7 @@ from data.sources import load_corpora
 from dragoman.evaluation.held_out import read_test_set
 from dragoman.evaluation.metrics import METRICS
 from dragoman.translation.translator import Translator
+from tests.support.paths import ROOT
 from tests.support.tiny_run import CONFIG, make_run
 
 
@@ -48,7 +50,9 @@ def test_scores_and_signatures_are_those_of_the_sacrebleu_command(run, files, tm
     source, reference = files
     output, scores = tmp_path / "hypotheses", tmp_path / "scores.json"
     evaluate(run, "--source", source, "--reference", reference, "--json", scores, "--output", output)
-    (result,) = json.loads(scores.read_text())["results"]
+    found = json.loads(scores.read_text())
+    Draft202012Validator(json.loads((ROOT / "docs/schemas/scores.json").read_text())).validate(found)
+    (result,) = found["results"]
     assert output.read_text(encoding="utf-8").split("\n")[:-1] == Translator.load(run).translate(
         source.read_text(encoding="utf-8").split("\n")[:-1]
     )

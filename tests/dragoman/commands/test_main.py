@@ -55,6 +55,34 @@ def start(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+OTHERS = {"data.py": "raise SystemExit(9)", "transformer.py": "", "train.py": "", "data/__init__.py": "", "data/x": ""}
+
+
+@pytest.mark.parametrize("names", [("data.py", "transformer.py", "train.py"), ("data/__init__.py",), ("data/x",)])
+def test_files_of_our_names_in_the_working_directory_or_on_the_path_are_not_imported(names, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(OTHERS[name], encoding="utf-8")
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    for arguments in (["-m", "dragoman", "translate", "none"], [str(ROOT / "translate.py"), "none"]):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (2, "error: none: no such run directory\n")
+
+
+def test_a_script_beside_a_file_of_our_names_is_told_which_file_it_is(tmp_path):
+    (tmp_path / "data.py").write_text("", encoding="utf-8")
+    (tmp_path / "script.py").write_text("from dragoman import Translator", encoding="utf-8")
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr.strip().split("\n")[-1] == (
+        f"ImportError: dragoman has a package data, and Python finds {tmp_path}/data.py in its place: "
+        "rename that file, or take its directory from sys.path"
+    )
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_shows_help_under_the_name_it_was_called_by(name):
     done = start("-m", "dragoman", name, "--help")

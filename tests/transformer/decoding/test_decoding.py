@@ -1,5 +1,6 @@
 """Search against brute force on small random Markov tables, and relations between searches."""
 
+import dataclasses
 import functools
 import itertools
 from dataclasses import replace
@@ -19,6 +20,7 @@ from transformer.decoding.largest import largest
 from transformer.decoding.request import TermRequest, make_request, stack
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.scores import inverse_length_penalties
+from transformer.decoding.spelling import STATES
 from transformer.decoding.stepper import NEVER
 from transformer.decoding.terminology import UNMET
 
@@ -73,6 +75,8 @@ def limited(limits) -> Request:
         key=jnp.zeros((len(limits), 2), jnp.uint32),
         items=none,
         places=jnp.zeros((len(limits), 0, 0), bool),
+        ranges=jnp.zeros((len(limits), 0, 2), jnp.int32),
+        steps=none[:, :, None],
     )
 
 
@@ -306,6 +310,49 @@ def test_an_output_begins_with_the_prefix_of_its_row():
     rows = limited(jnp.full(4, LENGTH))._replace(prefix=jnp.asarray(prefixes))
     wanted = [tuple(token for token in prefix if token) for prefix in prefixes]
     check_against_brute_force("beam", rows, plan(WIDE, 1, LENGTH), lambda row, t: t[: len(wanted[row])] == wanted[row])
+
+
+def spelling_rows() -> tuple[Request, SearchPlan]:
+    """Four rows. After `prefix`: 5 or (4, 6); after 6: 5 or (4, 6); 6 or the end, by a range and a step; anything."""
+    ranges, steps = np.zeros((4, STATES, 2), np.int32), np.zeros((4, STATES, STATES), np.int32)
+    ranges[:2, :2] = [(5, 6), (6, 7)]
+    steps[:2, 0, 1] = 4
+    ranges[2, 0], steps[2, 0, 0] = (6, 7), EOS
+    prefix = jnp.asarray([[0, 0, 0, 0], [6, 0, 0, 0], [4, 0, 0, 0], [0, 0, 0, 0]])
+    rows = limited(jnp.full(4, LENGTH))._replace(prefix=prefix, ranges=jnp.asarray(ranges), steps=jnp.asarray(steps))
+    return rows, dataclasses.replace(plan(WIDE, 1, LENGTH), ranks=tuple(range(VOCABULARY)))
+
+
+def spells(row: int, tokens: tuple[int, ...]) -> bool:
+    if row == 2:
+        return tokens[:2] in ((4, 6), (4, EOS))
+    beginnings = {0: ((5,), (4, 6)), 1: ((6, 5), (6, 4, 6)), 3: ((),)}[row]
+    return any(tokens[: len(one)] == one for one in beginnings)
+
+
+def test_an_output_spells_the_characters_of_its_row_in_any_tokens():
+    rows, spelling = spelling_rows()
+    check_against_brute_force("beam", rows, spelling, spells)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "knobs"),
+    [
+        ("greedy", {"beam": 1}),
+        ("sampling", {"beam": 8, "sampling": True, "temperature": 3.0}),
+        ("diverse", {"beam": 4, "groups": 2}),
+        ("terminology", {"beam": 4}),
+    ],
+)
+def test_every_strategy_spells_the_characters_of_its_row(strategy, knobs):
+    rows, spelling = spelling_rows()
+    if strategy == "terminology":
+        none = jnp.zeros((4, 1), jnp.int32)
+        rows = rows._replace(terms=none[..., None], items=none, places=jnp.zeros((4, 1, 0), bool))
+    found = run(strategy, tables(rows=4, seed=3), rows, dataclasses.replace(spelling.with_decoding(**knobs), keep=1))
+    for row in range(4):
+        for text in texts(found, row):
+            assert spells(row, text)
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -30,7 +30,7 @@ def test_a_program_on_a_pipe_gives_what_the_library_gives(run, translator, lines
     failed = subprocess.run([*arguments, "--beam", "0"], input=b"", capture_output=True, env=environment, check=False)
     assert failed.returncode == 2
     assert failed.stdout == b""
-    assert failed.stderr.decode() == "error: beam is 0: Input should be greater than or equal to 1\n"
+    assert failed.stderr.decode() == "error: decoding.beam must be a whole number, at least 1, found 0\n"
 
 
 def start(arguments, **pipes) -> subprocess.Popen:
@@ -99,7 +99,8 @@ def test_a_translation_killed_twenty_times_ends_with_the_same_bytes(run, lines, 
 
 
 def test_lines_of_a_pipe_are_answered_at_once_and_a_signal_ends_the_wait_for_more(run, translator):
-    with start([run, "--chunk", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with start([run], **pipes) as process:
         for line in ("abc", "de f"):
             process.stdin.write(line.encode() + b"\n")
             process.stdin.flush()
@@ -107,6 +108,8 @@ def test_lines_of_a_pipe_are_answered_at_once_and_a_signal_ends_the_wait_for_mor
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 143
         assert process.stdout.read() == b""
+        hint = b"stopped: standard output has 2 lines, which cannot be resumed: with --output FILE, the same command"
+        assert hint in process.stderr.read()
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

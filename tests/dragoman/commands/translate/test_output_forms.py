@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from data.errors import InputError
 from tests.support.forced_decoder import forced_log_probability
+from tests.support.paths import ROOT
 from transformer.decoding.searcher import Hypothesis
 
 
@@ -18,6 +20,37 @@ def test_json_holds_the_n_best_translations_with_their_scores(run, translator, l
         ranks = [(not one["is_finished"], -one["score"]) for one in record["translations"]]
         assert len(ranks) == 3
         assert ranks == sorted(ranks)
+
+
+SCHEMA = json.loads((ROOT / "docs/schemas/translation.json").read_text(encoding="utf-8"))
+
+
+def test_every_record_follows_the_schema_that_is_documented(run, lines, command, capsysbinary, tmp_path):
+    path = tmp_path / "companion"
+    path.write_text("".join(f"{line}\n" for line in ["", *lines[1:4], "ab " * 300, "a"]), encoding="utf-8")
+    terms = tmp_path / "terms"
+    terms.write_text(f"{lines[0].split()[0]}\tqx\n", encoding="utf-8")
+    stdin = "\n".join(["", *lines[:3], "abc def. " * 30, "b"]).encode() + b"\n"
+    for options in (["--n-best", "3"], ["--terms", terms], ["--prefix", path], ["--score", path]):
+        command([run, "--json", *options], stdin=stdin)
+        records = [json.loads(line) for line in capsysbinary.readouterr().out.decode().split("\n")[:-1]]
+        assert len(records) == 6
+        for record in records:
+            Draft202012Validator(SCHEMA).validate(record)
+            for translation in record["translations"]:
+                assert translation.keys() <= SCHEMA["$defs"]["translation"]["properties"].keys()
+        assert [record["line"] for record in records if "problem" in record] == ([5] if path in options else [])
+
+
+@pytest.mark.parametrize(
+    "change", [{"line": 0}, {"translations": []}, {"problem": "left empty"}, {"translations": [{"text": "a"}]}]
+)
+def test_the_schema_rejects_other_records(change):
+    one = {"text": "a", "log_probability": -1.0, "score": -0.5, "pieces": ["a"], "piece_log_probabilities": [-1.0]}
+    more = {"words": [], "alignment": [], "flags": [], "tokens": 1, "is_finished": True, "parts": 1}
+    record = {"line": 1, "translations": [one | more]}
+    assert Draft202012Validator(SCHEMA).is_valid(record)
+    assert not Draft202012Validator(SCHEMA).is_valid(record | change)
 
 
 def test_given_translations_are_scored_by_the_forced_decoder(run, translator, lines, command, capsysbinary, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 import dragoman.commands.translate as program
 from data.batch import UNK
 from data.errors import InputError
+from data.vocabulary.spelling import byte_of
+from dragoman.translation import search_memory
 from dragoman.translation.glossary import Term
 from dragoman.translation.loaded import Demands
 from dragoman.translation.translator import Translator
@@ -48,7 +51,7 @@ def test_outputs_begin_with_their_prefixes_and_blank_ones_require_nothing(
 
 def test_banned_words_are_not_written_in_any_spelling(run, translator, lines):
     plain = [found[0].text for found in translator.search(lines[:8])]
-    word = plain[0].split()[0]
+    word = plain[0].split()[1]  # it begins with a space
     careful = Translator.load(run, demands=Demands(banned=(word,)))
     found = [found[0].text for found in careful.search(lines[:8])]
     assert any(word in text.split() for text in plain)
@@ -100,6 +103,15 @@ def test_samples_depend_on_the_line_number_and_the_seed(run, lines):
     assert other.search(lines[:9]) != expected
 
 
+def test_samples_hold_whole_characters_and_no_control_characters(run, lines):
+    sampling = changed(run, {"sampling": True, "beam": 4, "temperature": 5.0}, n_best=4)
+    found = [one for ranks in sampling.search(lines[:9]) for one in ranks]
+    vocabulary = sampling.tokenizer.target_vocabulary()
+    written = {vocabulary[id_] for one in found for part in one.ids for id_ in part.target}
+    assert any(byte_of(piece) is not None for piece in written)
+    assert not any(unicodedata.category(c) == "Cc" or c == "\ufffd" for one in found for c in one.text)
+
+
 def test_the_parts_of_a_line_have_different_samples_and_the_first_those_of_the_line(run, translator):
     sentence = "abcdefgh ijklmn opqrst."
     sampling = changed(run, {"sampling": True, "beam": 1, "temperature": 2.0})
@@ -110,13 +122,71 @@ def test_the_parts_of_a_line_have_different_samples_and_the_first_those_of_the_l
     assert (first.source, first.target != second.target) == (second.source, True)
 
 
-def test_a_prefix_that_leaves_no_room_for_an_end_is_rejected_with_its_line(run, command, tmp_path, capsysbinary):
+def test_a_prefix_that_cannot_be_met_costs_only_its_line(run, command, tmp_path, capsysbinary):
     path = tmp_path / "prefixes"
-    path.write_text(f"a\n{'b c d e f g h ' * 4}\n")
-    with pytest.raises(InputError, match=r"^line 2: its prefix has [0-9]+ tokens, and its translation at most 20, EOS"):
-        command(
-            [run, "--prefix", path, "--decoding.maximum_ratio", "0", "--decoding.maximum_extra", "20"], stdin=b"a\nb"
-        )
+    path.write_text(f"a\n{'b c d e f g h ' * 4}\na\nx狗\n", encoding="utf-8")
+    limits = ["--decoding.maximum_ratio", "0", "--decoding.maximum_extra", "20"]
+    command([run, "--prefix", path, *limits], stdin=b"a\nb\n\xff\nc\n")
+    out, err = capsysbinary.readouterr()
+    assert out.startswith(b"a")
+    assert out.count(b"\n") == 4
+    assert out.endswith(b"\n\n\n\n")
+    told = [line.replace("standard input, ", "") for line in err.decode().split("\n") if line.startswith("warning")]
+    assert "line 2: left empty: its prefix has " in told[0]
+    assert "tokens, and its translation at most 20, EOS counted: shorten the prefix" in told[0]
+    assert told[1] == "warning: line 3: left empty: not UTF-8 (byte 0xff)"
+    assert told[2] == (
+        "warning: line 4: left empty: its prefix has '狗', which is not in the vocabulary: leave this character out"
+    )
+    assert "warning: standard input: 3 of 4 lines could not be translated and are left empty" in told
+    command([run, "--prefix", path, *limits, "--json"], stdin=b"a\nb\n\xff\nc\n")
+    records = [json.loads(line) for line in capsysbinary.readouterr().out.decode().split("\n")[:-1]]
+    assert [len(record["translations"]) for record in records] == [1, 0, 0, 0]
+    assert records[2] == {"line": 3, "translations": [], "problem": "not UTF-8 (byte 0xff)"}
+
+
+def test_prefixes_and_n_best_are_arguments_of_a_call(run, translator, lines):
+    texts = translator.translate(lines[:2])
+    begun = translator.translate(lines[:2], prefixes=[texts[1][:3], ""])
+    assert (begun[0][:3], begun[1]) == (texts[1][:3], texts[1])
+    found = translator.search(lines[:2], n_best=3)
+    assert [len(ranks) for ranks in found] == [3, 3]
+    assert found == Translator.load(run, n_best=3).search(lines[:2])
+    with pytest.raises(InputError, match="2 lines and 1 prefixes: expected one for each line"):
+        translator.translate(lines[:2], prefixes=["a"])
+    with pytest.raises(InputError, match=r"^line 1: its prefix has '狗', which is not in the vocabulary"):
+        translator.translate(lines[:2], prefixes=["狗", ""])
+
+
+def test_an_unknown_knob_from_python_names_the_nearest_one(run, translator):
+    with pytest.raises(InputError, match=r"^decoding\.beams: unknown option; did you mean beam\?$"):
+        Translator.load(run, decoding={"beams": 3})
+    with pytest.raises(InputError, match=r"^decoding\.beam must be a whole number, at least 1, found 'many'$"):
+        translator.with_(decoding={"beam": "many"})
+
+
+def test_a_score_is_the_same_after_a_search_and_for_a_given_text(translator, lines):
+    """By hand: the log-probability divided by ((5 + length) / 6) ** alpha, EOS counted."""
+    translator = translator.with_(decoding={"length_penalty": 0.7})
+    found = [ranks[0] for ranks in translator.search(lines[:6])]
+    given = [ranks[0] for ranks in translator.score(lines[:6], ["", *(one.text for one in found[1:])])]
+    for one in (*found, *given):
+        penalty = ((5 + one.tokens + one.is_finished) / 6) ** 0.7
+        assert one.score == pytest.approx(one.log_probability / penalty, rel=1e-5)
+    assert given[0].tokens == 0
+    assert all(one.score > one.log_probability for one in given[1:])
+    with pytest.raises(InputError, match="6 lines and 1 translations to score: translation n belongs to line n"):
+        translator.score(lines[:6], ["a"])
+
+
+def test_a_search_that_does_not_fit_in_memory_is_rejected_before_it_runs(run, monkeypatch):
+    monkeypatch.setattr(search_memory, "device_memory", lambda: 10_000)
+    message = (
+        r"the search needs [0-9.]+ GiB on each device, and 0\.0 are free: lower decoding\.beam, which is 4, or "
+        r"decoding\.rows, which is 8$"
+    )
+    with pytest.raises(InputError, match=message):
+        Translator.load(run).translate(["a"])
 
 
 def test_the_consensus_of_a_beam_is_one_of_its_hypotheses(run, lines):
@@ -143,7 +213,7 @@ def test_a_model_of_another_vocabulary_cannot_vote(run, tmp_path):
 
 def test_a_second_search_obeys_the_demands_on_the_first(run, lines):
     usual = [found[0].text for found in Translator.load(run).search_carefully(lines[:8], first=1)]
-    word = usual[0].split()[0]
+    word = usual[0].split()[1]
     sampling = {"sampling": True, "temperature": 0.8, "top_p": 0.9}
     careful = changed(run, sampling, demands=Demands(banned=(word,)))
     assert not any(word in found[0].text.split() for found in careful.search_carefully(lines[:8], first=1))

@@ -5,6 +5,7 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import sys
 
 import pytest
@@ -15,6 +16,7 @@ from data.errors import InputError
 from data.lines import BYTE_ORDER_MARK, read_lines
 from dragoman.translation.output import line_stream
 from dragoman.translation.output.line_stream import LineStream, open_lines
+from dragoman.translation.output.pipe_reader import PipeReader
 
 PIECES = [b"\n", b"\r", b"\r\n", b"a", BYTE_ORDER_MARK, b"\0", b"\v", b"\x1c", "\x85\u2028é".encode(), b"ab cd"]
 RAGGED = st.lists(st.sampled_from(PIECES)).map(b"".join)
@@ -38,20 +40,17 @@ def test_chunks_of_any_size_are_the_lines_of_the_whole(content, count, size):
 
 
 @given(st.binary(max_size=30))
-def test_a_stream_accepts_and_rejects_the_same_bytes_as_reading_the_whole_file(content):
-    def outcome(read):
-        try:
-            return list(read())
-        except InputError as error:
-            return str(error)
-
-    whole = outcome(lambda: read_lines(content, name="text"))
-    assert outcome(lambda: stream(content).take(99)) == whole
-    if isinstance(whole, str):
-        with pytest.raises(InputError, match="not UTF-8"):
-            stream(content).count()
-    else:
-        assert stream(content).count() == len(whole)
+def test_a_stream_has_the_lines_of_the_whole_file_and_names_those_that_are_not_utf8(content):
+    lines = stream(content)
+    found = lines.take(99)
+    problems = lines.take_problems()
+    if not problems:
+        assert found == list(read_lines(content, name="text"))
+        return
+    number, problem = min(problems.items())
+    with pytest.raises(InputError, match=rf"^text, line {number}: {re.escape(problem)}: convert the file to UTF-8$"):
+        read_lines(content, name="text")
+    assert not any(found[number - 1] for number in problems)
 
 
 def test_a_chunk_ends_with_the_line_that_fills_it():
@@ -91,11 +90,38 @@ def test_skipped_lines_must_be_unchanged():
             stream(other).skip(2, sha256=expected)
 
 
-def test_bad_utf8_is_named_by_its_line_wherever_reading_began():
-    lines = stream(b"ok\n" * 5000 + b"caf\xe9\n")
+def test_a_line_that_is_not_utf8_is_blank_and_named_wherever_reading_began():
+    lines = stream(b"ok\n" * 5000 + b"caf\xe9\nok\n")
+    assert lines.count() == 5002
     lines.skip(4990)
-    with pytest.raises(InputError, match=r"text, line 5001: not UTF-8 \(byte 0xe9\): convert"):
-        chunks(lines, 5)
+    assert chunks(lines, 5)[-1] == ["", "ok"]
+    assert lines.take_problems() == {5001: "not UTF-8 (byte 0xe9)"}
+    assert not lines.take_problems()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\n\nok\ncaf\xe9\n\xe9\n", r"text, line 4: not UTF-8 \(byte 0xe9\), and so are 2 of 5 lines: convert"),
+        ("a\nb".encode("utf-16"), "text: is UTF-16: convert the file to UTF-8"),
+    ],
+)
+def test_a_text_in_another_encoding_is_rejected_before_anything_is_translated(content, message):
+    with pytest.raises(InputError, match=message):
+        stream(content).count()
+
+
+def test_lines_of_a_pipe_are_taken_when_they_have_arrived():
+    read, write = os.pipe()
+    os.write(write, b"a\nb\nc")
+    with open(read, "rb") as pipe:
+        lines = LineStream(PipeReader(pipe.fileno()), "pipe", is_seekable=False)
+        assert lines.take(9) == ["a", "b"]
+        os.write(write, b"d\n\n" + b"e" * 30_000)
+        assert lines.take(1) == ["cd"]
+        os.close(write)
+        assert lines.take(9) == ["", "e" * 30_000]
+        assert lines.take(9) == []
 
 
 def test_text_without_line_breaks_is_rejected(monkeypatch):
@@ -113,3 +139,13 @@ def test_an_unreadable_file_is_reported_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputError, match="standard input is closed: name a file with --input"), open_lines(None):
         pass
+
+
+def test_a_terminal_is_told_from_a_pipe():
+    for open_pair, is_typed in ((os.openpty, True), (os.pipe, False)):
+        first, second = open_pair()
+        read = second if is_typed else first
+        assert LineStream(PipeReader(read), "stream", is_seekable=False).is_typed == is_typed
+        os.close(first)
+        os.close(second)
+    assert not stream(b"a\n").is_typed

@@ -25,6 +25,7 @@ from pathlib import Path
 from dragoman.translation.output.line_stream import open_lines
 from dragoman.translation.output.resumable_output import open_output
 from dragoman.translation.output.translated_lines import Written, write_translations
+from dragoman.translation.result import BLANK
 
 _, source, target, last_call, pause = sys.argv
 calls = 0
@@ -40,9 +41,9 @@ def counted(function):
 
 os.fsync, Path.replace, Path.unlink = counted(os.fsync), counted(Path.replace), counted(Path.unlink)
 
-def translate(first, lines, beside, progress):
+def translate(chunk, progress):
     time.sleep(float(pause))
-    return Written([line.upper() for line in lines], 0, [1] * len(lines))
+    return Written([line.upper() for line in chunk.lines], [BLANK] * len(chunk.lines))
 
 with open_lines(source) as lines, open_output(Path(target), identity={"case": "upper"}) as output:
     print("begun", flush=True)

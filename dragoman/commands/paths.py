@@ -1,0 +1,94 @@
+"""Rejects outputs that would overwrite an input, another output, or a file of the run, under whatever name."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.compression import OPENERS
+from data.errors import InputError
+from dragoman.files import read_text
+from dragoman.runs.recipe import RESOLVED
+from dragoman.runs.run import Run
+
+BESIDE = ("", ".partial", ".partial.json")  # the files that are written for an output of a given name
+OF_A_RUN = ("config.toml", "tokenizer*.model", "metrics.jsonl", "lock", "checkpoints", "tensorboard")
+
+Named = tuple[str, Path | str | None]  # an option and its value; without a value it is not given
+
+
+def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named], *, runs: Sequence[Path | str] = ()) -> None:
+    """InputError if an output is an input, another output, or part of a run, directly or through a link.
+
+    Standard input and output count as files if they are redirected from or to one.
+    """
+    given = [(option, Path(path)) for option, path in outputs if path is not None]
+    read = [(option, Path(path)) for option, path in [*inputs, standard_input()] if path is not None]
+    for number, (option, path) in enumerate(given):
+        for written in (path.with_name(path.name + suffix) for suffix in BESIDE):
+            for other, found in [*read, *given[:number]]:
+                if any(is_same(written, name) for name in names_of(found)):
+                    raise InputError(f"{option} {path} would overwrite the file of {other}: choose another file")
+            for run in runs:
+                if (part := part_of_run(written, Path(run))) is not None:
+                    raise InputError(f"{option} {path} would overwrite {part}, a part of the run: choose another file")
+    for option, path in read:
+        if is_standard_output(path):
+            raise InputError(f"standard output is redirected to the file of {option}: choose another file")
+
+
+def check_recipe(recipe: Path | str, run: Run) -> None:
+    """InputError if the config that a run saves would overwrite its recipe."""
+    recipe = Path(recipe)
+    if recipe.is_file() and is_same(recipe, run.config_path) and not read_text(recipe).startswith(RESOLVED):
+        raise InputError(
+            f"--run {run.path} would overwrite {recipe} with the resolved config: choose another directory"
+        )
+
+
+def standard_input() -> Named:
+    """Standard input as a file to compare with others, if it is redirected from one."""
+    found = status_of(sys.stdin)
+    is_file = found is not None and stat.S_ISREG(found.st_mode)
+    return "standard input", f"/dev/fd/{sys.stdin.fileno()}" if is_file else None
+
+
+def is_standard_output(path: Path) -> bool:
+    """Whether standard output is redirected to a file, and to this one."""
+    target = status_of(sys.stdout)
+    if target is None or not stat.S_ISREG(target.st_mode):
+        return False
+    return any(os.path.samestat(target, name.stat()) for name in names_of(path) if name.exists())
+
+
+def status_of(stream: Any) -> os.stat_result | None:
+    """The status of the file behind a stream; None for a stream that is closed, or has no file."""
+    try:
+        return os.fstat(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def names_of(path: Path) -> Iterator[Path]:
+    """The files that may be read for a name: itself, or compressed."""
+    yield path
+    if not path.exists():
+        yield from (path.with_name(path.name + suffix) for suffix in OPENERS)
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, which may not exist yet. Devices and pipes can be both read and written."""
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
+def part_of_run(path: Path, run: Path) -> Path | None:
+    """The file or directory of a run that a path is, or is in. `run` may be a checkpoint."""
+    home = run.parent.parent if run.parent.name == "checkpoints" else run
+    for part in (found for pattern in OF_A_RUN for found in home.glob(pattern)):
+        if path.resolve().is_relative_to(part.resolve()):
+            return part
+    return None
