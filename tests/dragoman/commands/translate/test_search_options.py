@@ -14,6 +14,7 @@ from data.errors import InputError
 from data.vocabulary.spelling import byte_of
 from dragoman.translation import search_memory
 from dragoman.translation.glossary import Term
+from dragoman.translation.line_search import begin_with
 from dragoman.translation.loaded import Demands
 from dragoman.translation.translator import Translator
 from dragoman.translation.words import words_in
@@ -124,7 +125,7 @@ def test_the_parts_of_a_line_have_different_samples_and_the_first_those_of_the_l
 
 def test_a_prefix_that_cannot_be_met_costs_only_its_line(run, command, tmp_path, capsysbinary):
     path = tmp_path / "prefixes"
-    path.write_text(f"a\n{'b c d e f g h ' * 4}\na\nx狗\n", encoding="utf-8")
+    path.write_bytes(f"a\n{'b c d e f g h ' * 4}\na\n".encode() + b"\xfe\n")
     limits = ["--decoding.maximum_ratio", "0", "--decoding.maximum_extra", "20"]
     command([run, "--prefix", path, *limits], stdin=b"a\nb\n\xff\nc\n")
     out, err = capsysbinary.readouterr()
@@ -135,9 +136,7 @@ def test_a_prefix_that_cannot_be_met_costs_only_its_line(run, command, tmp_path,
     assert "line 2: left empty: its prefix has " in told[0]
     assert "tokens, and its translation at most 20, EOS counted: shorten the prefix" in told[0]
     assert told[1] == "warning: line 3: left empty: not UTF-8 (byte 0xff)"
-    assert told[2] == (
-        "warning: line 4: left empty: its prefix has '狗', which is not in the vocabulary: leave this character out"
-    )
+    assert told[2] == f"warning: line 4: left empty: {path}: not UTF-8 (byte 0xfe)"
     assert "warning: standard input: 3 of 4 lines could not be translated and are left empty" in told
     command([run, "--prefix", path, *limits, "--json"], stdin=b"a\nb\n\xff\nc\n")
     records = [json.loads(line) for line in capsysbinary.readouterr().out.decode().split("\n")[:-1]]
@@ -154,8 +153,16 @@ def test_prefixes_and_n_best_are_arguments_of_a_call(run, translator, lines):
     assert found == Translator.load(run, n_best=3).search(lines[:2])
     with pytest.raises(InputError, match="2 lines and 1 prefixes: expected one for each line"):
         translator.translate(lines[:2], prefixes=["a"])
-    with pytest.raises(InputError, match=r"^line 1: its prefix has '狗', which is not in the vocabulary"):
-        translator.translate(lines[:2], prefixes=["狗", ""])
+    with pytest.raises(InputError, match=r"^line 1: its prefix has [0-9]+ tokens, and its translation at most"):
+        translator.translate(lines[:2], prefixes=["a " * 99, ""])
+
+
+def test_a_character_that_the_vocabulary_cannot_write_is_named(tmp_path):
+    data = CONFIG.data.model_copy(update={"byte_fallback": False, "vocabulary_size": 60})
+    translator = Translator.load(make_run(tmp_path / "run", CONFIG.model_copy(update={"data": data})))
+    with pytest.raises(InputError, match=r"^its prefix has '狗', which is not in the vocabulary: leave this character"):
+        begin_with(translator, "a 狗", limit=20)
+    assert begin_with(translator, "a b", limit=20).ranges
 
 
 def test_an_unknown_knob_from_python_names_the_nearest_one(run, translator):
@@ -174,7 +181,7 @@ def test_a_score_is_the_same_after_a_search_and_for_a_given_text(translator, lin
         penalty = ((5 + one.tokens + one.is_finished) / 6) ** 0.7
         assert one.score == pytest.approx(one.log_probability / penalty, rel=1e-5)
     assert given[0].tokens == 0
-    assert all(one.score > one.log_probability for one in given[1:])
+    assert all(one.score > one.log_probability for one in given[1:] if one.tokens)
     with pytest.raises(InputError, match="6 lines and 1 translations to score: translation n belongs to line n"):
         translator.score(lines[:6], ["a"])
 
