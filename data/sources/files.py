@@ -76,14 +76,17 @@ def find_kept(config: DataConfig, files: list[LineFile], read: Reader, cache: Ca
         return None if len(kept) == lines else Numbers.of(kept)
 
     def build(directory: Path) -> None:
-        with (directory / "kept").open("wb") as file:
+        path = directory / "kept"
+        with path.open("wb") as file:
             for indices in _with_text(read, lines):
                 file.write(indices.astype(NUMBER).tobytes())
+        if path.stat().st_size == lines * NUMBER.itemsize:  # all of them, as in most corpora
+            path.unlink()
 
-    key = [1, [file.sha256 for file in files], *_format(files[0].name), config.source_language, config.target_language]
+    key = [2, [file.sha256 for file in files], *_format(files[0].name), config.source_language, config.target_language]
     entry = cache.entry("pairs", key, build, about=f"pairs with text of {' '.join(file.name for file in files)}")
-    kept_numbers = Numbers(StoredBytes(entry / "kept"))
-    return None if len(kept_numbers) == lines else kept_numbers
+    path = entry / "kept"
+    return Numbers(StoredBytes(path)) if path.exists() else None
 
 
 def _with_text(read: Reader, lines: int) -> Iterator[np.ndarray]:

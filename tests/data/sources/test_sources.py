@@ -4,10 +4,12 @@ import json
 import pytest
 
 from data.batch import Pair
+from data.cache import Cache
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import SOURCES, load_corpora
 from data.sources.corpus import Corpus, draw_shares
+from data.sources.files import MANY
 
 
 def write(directory, **files):
@@ -31,6 +33,21 @@ def test_a_pair_with_an_empty_side_is_dropped_whole_and_counted(tmp_path):
     (corpus,) = load_corpora(config_of(tmp_path, cleaning="none"), "train")
     assert list(corpus.pairs) == [Pair("a", "x"), Pair("odd\u2028line", "w")]
     assert corpus.dropped == {"empty side": 3}
+
+
+@pytest.mark.parametrize("gap", [None, 123_456])
+def test_which_pairs_of_a_large_corpus_have_text_is_found_once(tmp_path, gap):
+    lines = [f"{number}" for number in range(MANY + 5)]
+    write(tmp_path, train_en="\n".join(lines), train_de="\n".join(" " if line == str(gap) else line for line in lines))
+    config = config_of(tmp_path, cache=str(tmp_path / "cache"))
+    for _ in range(2):
+        (corpus,) = load_corpora(config, "train")
+        assert len(corpus.pairs) == len(lines) - (gap is not None)
+        assert corpus.dropped == {"empty side": int(gap is not None)}
+        after = "123457" if gap else "123456"
+        assert corpus.pairs[123_455:123_457] == [Pair("123455", "123455"), Pair(after, after)]
+    (entry,) = (entry for entry in Cache(config.cache).entries() if entry.path.name.startswith("pairs-"))
+    assert (entry.path / "kept").exists() == (gap is not None)
 
 
 def test_three_file_formats_give_the_same_pairs(tmp_path):
