@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from data.batch import Pair
 
-MOST = 50_000_000  # hashes that are kept; of a larger corpus, a share of them
+MOST = 20_000_000  # hashes that are kept; of a larger corpus, a share of them
 EXAMPLES = 3
 
 
