@@ -36,7 +36,7 @@ from data.tokens.workers import Workers
 from data.vocabulary.tokenizer import Tokenizer
 
 CHUNK = 2048  # draws that a worker is given at once
-FEW = 100_000  # pairs for which worker processes are not worth their start
+FEW = 20_000  # pairs for which worker processes are not worth their start
 MOST_WORKERS = 8
 
 

@@ -9,13 +9,21 @@ import math
 import random
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, count, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from data.vocabulary.pieces import SPACE
 
 VARIANTS = 32
 CACHED = 2**18
 LONGEST = 16  # pieces: in scripts without spaces, a line is one word, and the time to merge it grows with its square
+
+
+class Merge(NamedTuple):
+    """A merge of BPE: where its first symbol is, the index of its random number, and how many were drawn by then."""
+
+    place: int
+    taken: int
+    end: int
 
 
 class SubwordSampler:
@@ -40,6 +48,7 @@ class SubwordSampler:
         self._cut_word = self.drop_merges_of_word if is_bpe else self.draw_path
         self.starts = {id_ for id_, piece in enumerate(self.pieces) if piece.startswith(SPACE)}
         self.draw_word = functools.lru_cache(CACHED)(self._draw_word)
+        self.met: set[str] = set()
         self.undropped = functools.lru_cache(CACHED)(self._undropped)
 
     def draw(self, ids: Sequence[int], seed: int) -> list[int]:
@@ -72,42 +81,57 @@ class SubwordSampler:
 
     def drop_merges(self, text: str, generator: random.Random) -> list[str]:
         """A segmentation by BPE-dropout (Provilkov et al. 2020): merges are skipped with probability `rate`."""
-        return self._merge(text, iter(generator.random, None))[0]
+        return self._merge(list(text), iter(generator.random, None))[0]
 
     def drop_merges_of_word(self, text: str, generator: random.Random) -> list[str]:
         """What `drop_merges` returns, with a generator that is not used afterwards.
 
-        Each possible merge takes a random number at each step. Most often none of the merges that are made without
-        dropout is skipped, and so the segmentation is known.
+        Each possible merge takes a random number at each step. The merges that are made without dropout are known, and
+        it often skips none of them, or only late ones.
         """
-        pieces, needed, taken = self.undropped(text)
+        if text not in self.met:  # many words occur once, and to find their merges takes as long as dropping some
+            if len(self.met) >= CACHED:
+                self.met.clear()
+            self.met.add(text)
+            return self.drop_merges(text, generator)
+        pieces, needed, merges = self.undropped(text)
         numbers = [generator.random() for _ in range(needed)]
-        if all(numbers[place] >= self.rate for place in taken):
+        first = made = 0
+        while made < len(merges) and numbers[merges[made].taken] >= self.rate:
+            first = merges[made].end
+            made += 1
+        if made == len(merges):
             return pieces
-        return self._merge(text, chain(numbers, iter(generator.random, None)))[0]
+        symbols = list(text)
+        for merge in merges[:made]:
+            symbols[merge.place : merge.place + 2] = ["".join(symbols[merge.place : merge.place + 2])]
+        return self._merge(symbols, chain(numbers[first:], iter(generator.random, None)))[0]
 
-    def _undropped(self, text: str) -> tuple[list[str], int, list[int]]:
-        """Without dropout: the segmentation, how many random numbers it takes, and which are of the merges made."""
-        numbers = count(1)
-        pieces, taken = self._merge(text, map(float, numbers))
-        return pieces, next(numbers) - 1, [int(number) - 1 for number in taken]
+    def _undropped(self, text: str) -> tuple[list[str], int, list[Merge]]:
+        """Without dropout: the segmentation, how many random numbers it takes, and the merges."""
+        pieces, made = self._merge(list(text), map(float, count(1)))
+        merges = [Merge(place, int(number) - 1, int(last)) for place, number, last in made]
+        return pieces, merges[-1].end if merges else 0, merges
 
-    def _merge(self, text: str, numbers: Iterator[float]) -> tuple[list[str], list[float]]:
-        """The segmentation if a merge is skipped when its random number is below `rate`, and those of merges made."""
-        symbols, scores, rate = list(text), self.scores, self.rate
+    def _merge(self, symbols: list[str], numbers: Iterator[float]) -> tuple[list[str], list[tuple[int, float, float]]]:
+        """The symbols after all merges; one is skipped in a step in which its random number is below `rate`.
+
+        Also of each merge its place, its number, and the last number of its step.
+        """
+        scores, rate = self.scores, self.rate
         known = [scores.get(left + right) for left, right in pairwise(symbols)]
-        made: list[float] = []
+        made: list[tuple[int, float, float]] = []
         while True:
-            best = chosen = None
-            place = 0
+            best: float | None = None
+            place, chosen, number = 0, 0.0, 0.0
             for index, score in enumerate(known):
                 if score is not None:
                     number = next(numbers)
                     if number >= rate and (best is None or score > best):
                         best, place, chosen = score, index, number
-            if chosen is None:
+            if best is None:
                 return symbols, made
-            made.append(chosen)
+            made.append((place, chosen, number))
             symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
             del known[place]
             if place:
