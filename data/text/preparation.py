@@ -68,6 +68,17 @@ def with_prefix(line: SourceLine, prefix: str, rules: SourceRules) -> tuple[Sour
     return line._replace(in_capitals=False), prefix
 
 
+def sentence_pairs(line: SourceLine, translation: str, rules: SourceRules) -> list[tuple[str, str]]:
+    """The sentences of a line, each with that of a given translation, if both have as many; else the whole of both.
+
+    "A man. A dog.", "Ein Mann. Ein Hund."  ->  ("A man.", "Ein Mann."), ("A dog.", "Ein Hund.")
+    """
+    translations = [one.strip() for one in split_sentences(translation, rules.target_language)]
+    if 1 < len(line.sentences) == len(translations):
+        return list(zip(line.sentences, translations, strict=True))
+    return [(line.text, translation)]
+
+
 def as_source(translation: str, line: SourceLine, rules: SourceRules) -> str:
     """The translation of a line, in capitals if the line was."""
     return upper(translation, rules.target_language) if line.in_capitals else translation

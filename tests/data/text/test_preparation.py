@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.text.preparation import SourceRules, as_source, prepare, with_prefix
+from data.text.preparation import SourceRules, as_source, prepare, sentence_pairs, with_prefix
 
 RULES = SourceRules(language="en", target_language="de", usual={"man": "man", "runs": "runs", "york": "York"})
 
@@ -33,6 +33,15 @@ def test_a_prefix_of_several_sentences_begins_the_translation_of_the_whole_line(
     line = prepare("A man runs. He is late.", RULES)
     assert with_prefix(line, "Ein Mann läuft. Er", RULES)[0].sentences == ("A man runs. He is late.",)
     assert with_prefix(line, "Ein Mann läuft.", RULES)[0] == line
+
+
+def test_the_sentences_of_a_given_translation_belong_to_those_of_the_line():
+    line = prepare("A man runs. He is late.", RULES)
+    whole = [("A man runs. He is late.", "Ein Mann läuft.")]
+    assert sentence_pairs(line, "Ein Mann läuft.", RULES) == whole
+    both = [("A man runs.", "Ein Mann läuft."), ("He is late.", "Er ist spät.")]
+    assert sentence_pairs(line, "Ein Mann läuft. Er ist spät.", RULES) == both
+    assert sentence_pairs(prepare("", RULES), "Ja. Nein.", RULES) == [("", "Ja. Nein.")]
 
 
 def test_one_sentence_in_capitals_does_not_put_the_translation_in_capitals():
