@@ -8,11 +8,11 @@ from jaxtyping import Float
 from data.errors import InputError
 from data.languages import join_texts
 from data.text.cleaning import one_line
-from data.text.preparation import prepare
+from data.text.preparation import prepare, sentence_pairs
 from dragoman.translation.alignment import usual_alignment_layer
 from dragoman.translation.loaded import LoadedModel
 from dragoman.translation.record import Details, Part, details_of
-from dragoman.translation.result import PartIds, Translation, without_translation
+from dragoman.translation.result import PartIds, Translation, join, without_translation
 from dragoman.translation.search_memory import within_memory
 from transformer.decoding.batches import in_order
 from transformer.decoding.scores import inverse_length_penalties
@@ -56,29 +56,41 @@ def searched_text(model: LoadedModel, one: Translation) -> str:
 def score_lines(model: LoadedModel, lines: Sequence[str], translations: Sequence[str]) -> list[list[Translation]]:
     """The given translations with their scores. One that is too long for the model has none, but a `problem`.
 
-    InputError if there is not one for each line.
+    The sentences of a line are scored one by one, as they are translated, if the translation has as many. InputError
+    if there is not one translation for each line.
     """
     if len(lines) != len(translations):
         raise InputError(
             f"{len(lines)} lines and {len(translations)} translations to score: translation n belongs to line n"
         )
-    sources = model.tokenizer.encode_source([prepare(line, model.rules).text for line in lines])
-    targets = model.tokenizer.encode_target(translations)
+    given = [
+        sentence_pairs(prepare(line, model.rules), text, model.rules)
+        for line, text in zip(lines, translations, strict=True)
+    ]
+    sources = model.tokenizer.encode_source([source for own in given for source, _ in own])
+    targets = model.tokenizer.encode_target([target for own in given for _, target in own])
     pairs = [forced_pair(source, target) for source, target in zip(sources, targets, strict=True)]
     fitting = [pair for pair in pairs if longest_side(pair) <= model.plan.maximum_length]
     scores = iter(token_scores(model, fitting))
     factors = inverse_length_penalties(model.plan)
-    return [scored(model, text, pair, scores, factors) for text, pair in zip(translations, pairs, strict=True)]
+    parts = iter([scored(model, pair, scores, factors) for pair in pairs])
+    language = model.config.data.target_language
+    return [whole(text, [next(parts) for _ in own], language) for text, own in zip(translations, given, strict=True)]
+
+
+def whole(text: str, parts: Sequence[list[Translation]], language: str) -> list[Translation]:
+    """A given translation from the scores of its sentences. If one of them has a problem, so has the whole."""
+    failed = next((part for part in parts if part[0].problem), None)
+    return failed or [join(parts, language)[0]._replace(text=text, sentences=len(parts))]
 
 
 def scored(
     model: LoadedModel,
-    text: str,
     pair: ForcedPair,
     scores: Iterator[Float[np.ndarray, " T"]],
     factors: Float[np.ndarray, " lengths"],
 ) -> list[Translation]:
-    """A given translation with the next of the scores, or, if it is too long for the model, why it has none."""
+    """The next of the scores as that of a pair, or, if it is too long for the model, why it has none."""
     if longest_side(pair) > (longest := model.plan.maximum_length):
         return without_translation(
             f"{len(pair.source)} source and {len(pair.labels)} target tokens, EOS counted; the model scores at most "
@@ -87,7 +99,7 @@ def scored(
     total = float(next(scores).sum(dtype="float64"))
     target = pair.labels[:-1]
     score = total * float(factors[len(pair.labels)])
-    return [Translation(text, total, score, len(target), True, 1, (PartIds(pair.source, target, True),))]
+    return [Translation("", total, score, len(target), True, 1, (PartIds(pair.source, target, True),))]
 
 
 def token_scores(model: LoadedModel, pairs: Sequence[ForcedPair]) -> list[Float[np.ndarray, " T"]]:

@@ -26,6 +26,15 @@ def test_sentences_of_a_line_are_translated_as_they_are_apart(translator, expect
     assert (found.parts, found.sentences) == (2, 2)
 
 
+def test_the_sentences_of_a_line_are_scored_as_they_are_translated(translator):
+    both, one = ("Cde fog. Eab cd!", "Ein Hund. Ja!"), ("Cde fog. Eab cd!", "Ein Hund ja!")
+    apart = translator.score(["Cde fog.", "Eab cd!"], ["Ein Hund.", "Ja!"])
+    [found], [whole] = translator.score(*zip(both, one, strict=True))
+    assert found.text == both[1]
+    assert found.log_probability == pytest.approx(sum(ranks[0].log_probability for ranks in apart), abs=1e-4)
+    assert (found.parts, found.sentences, whole.parts) == (2, 2, 1)
+
+
 def test_a_line_in_capitals_is_translated_through_its_usual_form(translator):
     usual = translator.translate(["Abc bcd e"])[0]
     assert translator.translate(["ABC BCD E"]) == [usual.upper()]
