@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from data.errors import InputError
+from dragoman.evaluation.edit_rate import SIGNATURE, character_edit_rate
 from dragoman.evaluation.tokenizers import bleu_tokenizer, moses_language, unspaced_tokenizer
 
 
@@ -29,11 +30,11 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str], language: str) ->
 
 
 def ter(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
-    """Translation edit rate (Snover et al., 2006), over words, or over characters where no spaces separate words."""
-    if not (tokenizer := unspaced_tokenizer(language, references)):
+    """Translation edit rate (Snover et al., 2006); where no spaces separate words, `character_edit_rate`."""
+    if not unspaced_tokenizer(language, references):
         return _score("ter", TER(), hypotheses, references)
-    score = _score("ter", TER(), split(hypotheses, tokenizer), split(references, tokenizer))
-    return score._replace(signature=f"{score.signature}|prepared:{tokenizer}")
+    _check(hypotheses, references)
+    return Score("ter", character_edit_rate(hypotheses, references), SIGNATURE)
 
 
 def bleu_lowercased_tokenized(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
@@ -69,14 +70,19 @@ def tokenize_by_moses(lines: Sequence[str], code: str) -> list[str]:
 
 
 def _score(name: str, metric: BLEU | CHRF | TER, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    _check(hypotheses, references)
+    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return Score(name, score, str(metric.get_signature()))
+
+
+def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    """InputError unless there are references, and a translation for each."""
     if len(hypotheses) != len(references):
         raise InputError(
             f"{len(hypotheses)} translations for {len(references)} references: line n of one scores line n of the other"
         )
     if not references:
         raise InputError("nothing to score: the test set has no lines")
-    score = metric.corpus_score(list(hypotheses), [list(references)]).score
-    return Score(name, score, str(metric.get_signature()))
 
 
 class Metric(NamedTuple):

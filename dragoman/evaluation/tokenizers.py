@@ -40,8 +40,8 @@ def unspaced_tokenizer(code: str, references: Sequence[str]) -> str:
         return ""
     tokenizer = "zh" if 2 * words.ideographs > words.unspaced and words.kana < FEW * words.unspaced else "char"
     warn_once(
-        f"the target language is {code}, but the references are in a script without spaces: BLEU and TER use "
-        f'the tokenizer "{tokenizer}"; see data.target_language'
+        f"the target language is {code}, but the references are in a script without spaces: BLEU uses the "
+        f'tokenizer "{tokenizer}", and TER counts characters; see data.target_language'
     )
     return tokenizer
 

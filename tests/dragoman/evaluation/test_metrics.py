@@ -78,8 +78,8 @@ def test_references_without_spaces_are_not_scored_by_13a_whatever_the_code_and_a
         METRICS[name].score(references, references, code)
     assert f"tok:{tokenizer}|" in METRICS["bleu"].score(references, references, code).signature
     assert capsys.readouterr().err == (
-        f"warning: the target language is {code}, but the references are in a script without spaces: BLEU and TER use "
-        f'the tokenizer "{tokenizer}"; see data.target_language\n'
+        f"warning: the target language is {code}, but the references are in a script without spaces: BLEU uses the "
+        f'tokenizer "{tokenizer}", and TER counts characters; see data.target_language\n'
     )
 
 
@@ -96,7 +96,8 @@ def test_one_other_character_costs_a_few_points_in_every_metric(code):
     scores = {name: metric.score(changed, CHINESE, code) for name, metric in METRICS.items()}
     assert all(60 < scores[name].score < 100 for name in METRICS if name != "ter")
     assert 0 < scores["ter"].score < 10
-    assert scores["ter"].signature.endswith("|prepared:zh" if code != "ja" else "|prepared:char")
+    assert scores["ter"].score == pytest.approx(100 / len("".join(CHINESE)))
+    assert scores["ter"].signature == "nrefs:1|case:lc|tok:char|space:no|shifts:no"
 
 
 @pytest.mark.parametrize(
