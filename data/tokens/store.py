@@ -8,6 +8,7 @@
 The cache notices damage by sizes and checksums, and an entry is whole or absent, whatever kills its build.
 """
 
+import contextlib
 import hashlib
 import mmap
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,9 @@ class TokenStore:
             if not path.stat().st_size:
                 return np.zeros(0, dtype)
             self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):
+            with contextlib.suppress(OSError):  # a system without huge pages
+                self._maps[-1].madvise(mmap.MADV_NOHUGEPAGE)
         return np.frombuffer(self._maps[-1], dtype)
 
     def note_use(self, pairs: int) -> None:
