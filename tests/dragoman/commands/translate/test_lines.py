@@ -7,7 +7,8 @@ import pytest
 
 from data.batch import EOS
 from data.sources import load_corpora
-from dragoman.translation.line_search import read
+from data.vocabulary.spelling import Beginning
+from dragoman.translation.line_search import Sentence, read
 from tests.support.tiny_run import CONFIG
 from transformer.decoding.searcher import Hypothesis
 
@@ -80,8 +81,9 @@ def test_every_byte_and_line_break_the_model_can_emit_stays_on_one_line(translat
     sequences = [[id_] for id_ in byte.values()]
     sequences += [[byte[f"<0x{b:02X}>"] for b in c.encode()] for c in ODD]
     rows = [Hypothesis([*letter, *middle, *letter], -1.0, -1.0, True) for middle in sequences]
+    sentence = Sentence(0, 0, [EOS], Beginning(), ())
     for row in rows:
-        [found] = read(translator, [EOS], [row])
+        [found] = read(translator, sentence, [row])
         assert len(found.text.splitlines()) == 1
         assert "\n" not in found.text
 
