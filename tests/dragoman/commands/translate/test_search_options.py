@@ -158,7 +158,7 @@ def test_prefixes_and_n_best_are_arguments_of_a_call(run, translator, lines):
 
 
 def test_a_character_that_the_vocabulary_cannot_write_is_named(tmp_path):
-    data = CONFIG.data.model_copy(update={"byte_fallback": False, "vocabulary_size": 60})
+    data = CONFIG.data.model_copy(update={"byte_fallback": False, "vocabulary_size": 50})
     translator = Translator.load(make_run(tmp_path / "run", CONFIG.model_copy(update={"data": data})))
     with pytest.raises(InputError, match=r"^its prefix has '狗', which is not in the vocabulary: leave this character"):
         begin_with(translator, "a 狗", limit=20)
