@@ -234,13 +234,15 @@ def is_repeated(tokens: Int[Array, "B K M"], chosen: Bool[Array, "B K M"]) -> Bo
 def fill_by_banks(found: Candidates, banks: Int[Array, "B C"], beams: int) -> Int[Array, "B K"]:
     """The indices of the best candidate of each bank, then of the second best of each, and so on.
 
-    The emptiest bank comes first, then the fullest and so on downwards.
+    The emptiest bank comes first, then the fullest and so on downwards. A candidate comes after all others if one of a
+    fuller bank is likelier.
     """
     ranked = found.log_probabilities + found.paid
     is_there = ranked > NEVER
-    emptiest = jnp.where(is_there, banks, jnp.iinfo(jnp.int32).max).min(-1, keepdims=True)
+    is_beaten = ((banks[:, None] > banks[:, :, None]) & (ranked[:, None] > ranked[:, :, None])).any(-1)
+    emptiest = jnp.where(is_there & ~is_beaten, banks, jnp.iinfo(jnp.int32).max).min(-1, keepdims=True)
     order = jnp.lexsort((-ranked, banks), axis=-1)
     sorted_banks = jnp.take_along_axis(banks, order, axis=1)
     first = jax.vmap(lambda row: jnp.searchsorted(row, row, side="left"))(sorted_banks)
     rank = jnp.take_along_axis(jnp.arange(order.shape[1])[None] - first, jnp.argsort(order, axis=-1), axis=1)
-    return jnp.lexsort((-banks, banks != emptiest, rank, ~is_there), axis=-1)[:, :beams]
+    return jnp.lexsort((-banks, banks != emptiest, rank, is_beaten, ~is_there), axis=-1)[:, :beams]
