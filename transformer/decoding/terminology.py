@@ -33,10 +33,9 @@ from transformer.decoding.terms import (
     is_met,
     no_progress,
     tokens_met,
-    unmet_tokens,
 )
 
-UNMET = 12.0  # nats that an output loses for each token of a term that it lacks
+UNMET, UNMET_MORE = 12.0, 3.0  # nats that an output loses for a term that it lacks, and for each token after its first
 ASTRAY = 1.0  # weight of the logarithm of the attention to a term's source where the term begins
 LEAST_ATTENTION = 0.02
 EACH = 4  # candidates of each hypothesis, besides EOS and the tokens of terms
@@ -68,7 +67,7 @@ class Candidates(NamedTuple):
 
 
 def terminology_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
-    """The best hypotheses of each row, where lacking a term of the row costs UNMET for each of its tokens.
+    """The best hypotheses of each row, where lacking a term of the row has a price.
 
     A variant of dynamic beam allocation (Post and Vilar 2018). The live hypotheses of a row are grouped into banks by
     how many tokens of terms they contain. The candidates are the best extensions of each hypothesis, and those that
@@ -85,8 +84,8 @@ def terminology_search(stepper: Stepper, cache: Cache, request: Request, plan: S
     state = run_steps(stepper, state, plan, lambda state: advance(stepper, state, plan))
     live = jnp.where((request.limit > 0)[:, None], state.log_probabilities, NEVER)
     lengths = jnp.broadcast_to(request.limit[:, None], live.shape)
-    lacking = unmet_tokens(is_met(state.progress, terms_of(request)), terms_of(request))
-    scores = scores_of(live + state.paid - UNMET * lacking, lengths, plan)
+    lacking = price(is_met(state.progress, terms_of(request)), terms_of(request))
+    scores = scores_of(live + state.paid - lacking, lengths, plan)
     cut = Hypotheses(state.tokens, lengths, live, scores, jnp.zeros_like(live, bool))
     return finished_first(state.finished, cut, plan.keep)
 
@@ -163,6 +162,12 @@ def joining(plan: SearchPlan, vocabulary: int) -> Bool[Array, " V"]:
     return jnp.asarray(marked)
 
 
+def price(met: Bool[Array, "B K M"], terms: Terms) -> Float[Array, "B K"]:
+    """What a hypothesis pays for the terms that it lacks."""
+    each = jnp.where(terms.sizes > 0, UNMET + UNMET_MORE * (terms.sizes - 1), 0.0)
+    return jnp.where(met, 0.0, each[:, None]).sum(-1)
+
+
 def finish(
     state: TermState,
     log_probabilities: Float[Array, "B K V"],
@@ -174,7 +179,7 @@ def finish(
     lengths = jnp.broadcast_to(state.steps[:, None] + 1, state.last.shape)
     met = is_met(state.progress, terms)
     ended = state.log_probabilities + log_probabilities[..., EOS]
-    scores = scores_of(ended + state.paid - UNMET * unmet_tokens(met, terms), lengths, plan)
+    scores = scores_of(ended + state.paid - price(met, terms), lengths, plan)
     parents = jnp.broadcast_to(jnp.arange(ended.shape[1]), ended.shape)
     written = append(state.tokens, parents, jnp.full_like(parents, EOS), state.steps)
     complete = Hypotheses(written, lengths, ended, scores, scores > NEVER)

@@ -26,7 +26,7 @@ class Terms(NamedTuple):
         return self.items[:, :, None] == self.items[:, None]
 
     @property
-    def prices(self) -> Int[Array, "B M"]:
+    def sizes(self) -> Int[Array, "B M"]:
         """The number of tokens of the longest sequence of an item, at the first of its sequences; 0 at the others."""
         earlier = jnp.tril(jnp.ones(self.is_same.shape[1:], bool), -1)[None]
         is_first = (self.items != PAD) & ~(self.is_same & earlier).any(-1)
@@ -78,13 +78,8 @@ def begun_tokens(progress: Progress, terms: Terms) -> Int[Array, "B K M"]:
     return jnp.where(is_part, sizes, 0).max(-1, initial=0)
 
 
-def unmet_tokens(met: Bool[Array, "B K M"], terms: Terms) -> Int[Array, "B K"]:
-    """The number of tokens of the items that a hypothesis lacks."""
-    return jnp.where(met, 0, terms.prices[:, None]).sum(-1)
-
-
 def tokens_met(progress: Progress, terms: Terms) -> Int[Array, "B K"]:
     """The number of tokens of the items that a hypothesis contains, and of the longest that it has begun."""
     met = is_met(progress, terms)
     begun = jnp.where(met, 0, begun_tokens(progress, terms)).max(-1, initial=0)
-    return jnp.where(met, terms.prices[:, None], 0).sum(-1) + begun
+    return jnp.where(met, terms.sizes[:, None], 0).sum(-1) + begun

@@ -22,7 +22,7 @@ from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.scores import inverse_length_penalties
 from transformer.decoding.spelling import STATES
 from transformer.decoding.stepper import NEVER
-from transformer.decoding.terminology import UNMET
+from transformer.decoding.terminology import UNMET, UNMET_MORE
 
 LETTERS = range(4, 7)
 VOCABULARY = 7
@@ -436,8 +436,9 @@ def test_terminology_search_finds_the_best_output_where_lacking_a_term_has_its_p
         scores = {}
         for score, tokens in brute_force(table[row], 1.0):
             if not goes_on_after_its_end(table[row], tokens, terms[row]):
-                missing = sum(np.count_nonzero(term) for term in lacking(tokens[:-1], terms[row]))
-                scores[tokens] = score - UNMET * missing / ((5 + len(tokens)) / 6)
+                missing = lacking(tokens[:-1], terms[row])
+                price = sum(UNMET + UNMET_MORE * (np.count_nonzero(term) - 1) for term in missing)
+                scores[tokens] = score - price / ((5 + len(tokens)) / 6)
         best = max(scores, key=scores.__getitem__)
         assert texts(found, row) == [best]
         assert found.scores[row, 0] == pytest.approx(scores[best], abs=1e-4)
