@@ -35,8 +35,8 @@ from transformer.decoding.terms import (
     tokens_met,
 )
 
-UNMET, UNMET_MORE = 12.0, 3.0  # nats that an output loses for a term that it lacks, and for each token after its first
-ASTRAY = 1.0  # weight of the logarithm of the attention to a term's source where the term begins
+UNMET, UNMET_MORE = 14.0, 3.0  # nats that an output loses for a term that it lacks, and for each token after its first
+ASTRAY = 2.0  # weight of the logarithm of the attention to a term's source where the term begins
 LEAST_ATTENTION = 0.02
 EACH = 4  # candidates of each hypothesis, besides EOS and the tokens of terms
 
