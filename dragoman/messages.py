@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -43,8 +44,13 @@ def tell(text: str) -> None:
 
 
 def is_watched() -> bool:
-    """Whether standard error is a terminal, where a progress bar can be drawn over itself."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Whether standard error is a terminal of known width, where a progress bar can be drawn over itself."""
+    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return False
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
 
 
 def show_seconds(seconds: float) -> str:
@@ -78,6 +84,8 @@ class ProgressBar:
 
     def add(self, *, lines: int = 0, tokens: int = 0) -> None:
         """Count lines as done, and the tokens of their translations. The first ones may compile: not timed."""
+        if not lines and not tokens:
+            return
         now = time.monotonic()
         self._done += lines
         if not self._start:

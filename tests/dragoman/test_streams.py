@@ -1,8 +1,11 @@
 """Reports go on when their terminal, pipe or disk does not, and lines of progress are few where nobody watches."""
 
+import fcntl
 import os
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,7 @@ def test_progress_in_a_log_is_a_few_lines_at_growing_intervals(
     now = [-60.0]
     monkeypatch.setattr(messages.time, "monotonic", lambda: now[0])
     with ProgressBar("translate", total=36010) as progress:
+        progress.add()  # before the first search, for blank lines: there are none
         for now[0] in map(float, range(1, 3602)):
             progress.add(lines=10, tokens=200)
     lines = capsys.readouterr().err.split("\n")[:-1]
@@ -82,6 +86,22 @@ def test_progress_in_a_log_is_a_few_lines_at_growing_intervals(
     seconds = [int(line.split()[1].replace(",", "")) // 10 for line in lines]
     assert seconds == [2, 22, 62, 142, 302, 622, 1262, 1902, 2542, 3182]
     assert not any("\r" in line for line in lines)
+
+
+def test_a_bar_is_drawn_only_at_a_terminal_that_can_draw_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal may not know its width, as in some containers, or only add lines, as in some editors."""
+    main, terminal = os.openpty()
+    with open(terminal, "w", closefd=False) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
+        assert not messages.is_watched()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        assert messages.is_watched()
+        monkeypatch.setenv("TERM", "dumb")
+        assert not messages.is_watched()
+        monkeypatch.undo()
+    os.close(main)
+    os.close(terminal)
 
 
 def test_a_short_job_reports_no_progress_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
