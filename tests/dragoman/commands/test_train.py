@@ -228,17 +228,18 @@ def test_training_stops_when_validation_no_longer_improves(recipe, tmp_path, cap
     )
 
 
-def test_a_run_goes_on_with_another_validation_to_the_same_parameters(finished, recipe, tmp_path, capsys):
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_validation_to_the_same_parameters(finished, recipe, tmp_path):
     """How a run is validated does not change what is learned. Scores of before are of another set."""
     for language in ("en", "de"):
         text = (recipe.parent / f"train.{language}").read_text().split("\n")[:6]
         (tmp_path / f"other.{language}").write_text("\n".join(text) + "\n")
-    command, run = [str(recipe), "--run", str(tmp_path / "run")], Run(tmp_path / "run")
-    assert train_command.main([*command, "--training.steps", "8"]) == 0
+    command, run = ["train.py", recipe, "--run", tmp_path / "run"], Run(tmp_path / "run")
+    assert program(*command, "--training.steps", 8).returncode == 0
     first = verify(run.checkpoints / "8")
     other = [["--data.validation", f'[["{tmp_path}/other.en", "{tmp_path}/other.de"]]'], ["--training.metric", "chrf"]]
-    assert train_command.main([*command, "--training.validate_every", "4", *other[0], *other[1]]) == 0
-    assert "the validation set or its search has changed: " in capsys.readouterr().out
+    done = program(*command, "--training.validate_every", 4, *other[0], *other[1])
+    assert "the validation set or its search has changed: " in done.stdout, done.stderr
     assert fingerprints(run)["20"] == fingerprints(finished)["20"]
     last = verify(run.checkpoints / "20")
     assert first.validation_set != last.validation_set
