@@ -97,7 +97,7 @@ class ProgressBar:
         if self._is_bar:
             self._bar.set_postfix_str(f"{self._tokens / seconds:.0f} tokens/s", refresh=False)
             self._bar.update(lines)
-        elif self._label and now >= self._due and self._timed:
+        elif self._label and now >= self._due and self._timed and seconds >= 1.0:
             tell(self._line(seconds))
             self._wait = min(2 * self._wait, LONGEST_PATIENCE)
             self._due = now + self._wait
