@@ -13,7 +13,7 @@ from data.vocabulary.pieces import BYTE, SPACE
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.translation.alignment import surfaces
 from dragoman.translation.glossary import Glossary, Term, has_term
-from dragoman.translation.spelling import ways_to_write
+from dragoman.translation.spelling import normalised, ways_to_write
 from dragoman.translation.words import goes_on_as_word
 from transformer.decoding.request import LONGEST_TERM, MOST_TERMS
 
@@ -93,7 +93,7 @@ class Terminology:
     def _spell(self, term: str) -> Sequence[int]:
         """A target term as tokens inside a sentence: after a space, except in scripts without spaces."""
         if re.match(f"[{UNSPACED}]", term):
-            text = SPACE.join(self._tokenizer.target_words(term))
+            text = normalised(term, self._tokenizer).replace(" ", SPACE)
             if ways := ways_to_write(text, self._target_pieces, {}):
                 return ways[0]
         return self._tokenizer.encode_target([term])[0]

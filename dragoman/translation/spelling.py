@@ -13,7 +13,12 @@ MOST_SPELLINGS = 200
 def spell(words: Sequence[str], tokenizer: Tokenizer) -> dict[str, list[tuple[int, ...]]]:
     """All spellings of each word in target pieces, as ids; none for a word that the vocabulary cannot write."""
     pieces = {piece: id_ for id_, piece in enumerate(tokenizer.target_vocabulary())} if words else {}
-    return {word: spellings(" ".join(tokenizer.target_words(word)), pieces) for word in words}
+    return {word: spellings(normalised(word, tokenizer), pieces) for word in words}
+
+
+def normalised(text: str, tokenizer: Tokenizer) -> str:
+    """A target text as the pieces spell it, with one space between words."""
+    return " ".join("".join(tokenizer.target_words(word)) for word in text.split())
 
 
 def spellings(word: str, vocabulary: Mapping[str, int]) -> list[tuple[int, ...]]:

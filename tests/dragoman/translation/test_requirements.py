@@ -49,8 +49,8 @@ def test_inflections_are_choices_and_count_as_terms(tokenizer):
 
 
 def test_a_term_in_a_script_without_spaces_begins_without_one(tokenizer):
-    [one] = required(tokenizer, "the dog", Term("dog", "狗"))
-    assert [tokenizer.target_pieces(ids) for ids in one.choices] == [["狗"]]
+    [one] = required(tokenizer, "the dog", Term("dog", "狗在跑"))
+    assert ["".join(tokenizer.target_pieces(ids)) for ids in one.choices] == ["狗在跑"]
 
 
 def test_what_is_too_long_or_cannot_be_written_is_not_asked_for():

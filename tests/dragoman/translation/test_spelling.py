@@ -35,3 +35,9 @@ def test_a_word_is_spelled_as_the_vocabulary_normalises_it_and_an_unwritable_one
     ways = spell(["ａｂｃ", "🙂"], tokenizer)
     assert tuple(tokenizer.encode_target(["abc"])[0]) in ways["ａｂｃ"]
     assert ways["🙂"] == []
+    with_bytes = learn_tokenizer(
+        DataConfig(corpus="toy", toy_pairs=300, vocabulary_size=310), [*load_corpora(config, "train")]
+    )
+    assert "".join(with_bytes.target_pieces(spell(["日本"], with_bytes)["日本"][0])) == "".join(
+        f"<0x{byte:02X}>" for byte in "日本".encode()
+    )
