@@ -18,7 +18,8 @@ from data.batch import Batch
 from data.errors import InputError
 from data.sources import load_corpora
 from data.text.cleaning import one_line
-from data.text.preparation import SourceRules
+from data.text.joining import join_parts
+from data.text.preparation import SourceRules, as_source, prepare
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.commands import export as program
 from dragoman.exchange import FORMATS, Trained, ctranslate2_model
@@ -270,8 +271,8 @@ def test_the_exported_program_prepares_lines_as_the_run_does(run, exported):
     """It carries copies of the modules that do it, and what the run remembers of its source text."""
     from dragoman.exchange import standalone
 
-    rules, translator = standalone.Translator(exported).rules, Translator.load(run)
-    assert rules == translator.rules
+    translator, rules = standalone.Translator(exported), Translator.load(run).rules
+    assert translator.rules == rules
     assert rules.usual
     for path in TEXT_MODULES:
         assert (exported / "data" / path.relative_to(DATA)).read_bytes() == path.read_bytes()
@@ -282,10 +283,11 @@ def test_the_exported_program_prepares_lines_as_the_run_does(run, exported):
         check=True,
     )
     found = done.stdout.decode().split("\n")[:-1]
-    expected = [ranks[0].text for ranks in translator.search(ROUGH)]
-    assert len(found) == len(expected)
+    sources = [prepare(line, rules) for line in ROUGH]
+    apart = [join_parts(translator.translate(source.sentences), has_spaces=True) for source in sources]
+    expected = [as_source(text, source, rules) for text, source in zip(apart, sources, strict=True)]
     assert [text == "" for text in found] == [text == "" for text in expected]
-    assert sum(one == other for one, other in zip(found, expected, strict=True)) >= len(ROUGH) - 2
+    assert sum(one == other for one, other in zip(found, expected, strict=True)) >= len(ROUGH) - 1
 
 
 def test_the_modules_in_an_export_need_only_the_standard_library():
