@@ -27,7 +27,7 @@ def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named], *, runs: Se
     given = [(option, Path(path)) for option, path in outputs if path is not None]
     read = [(option, Path(path)) for option, path in [*inputs, standard_input()] if path is not None]
     for number, (option, path) in enumerate(given):
-        for written in (path.with_name(path.name + suffix) for suffix in BESIDE):
+        for written in (Path(f"{path}{suffix}") for suffix in BESIDE):
             for other, found in [*read, *given[:number]]:
                 if any(is_same(written, name) for name in names_of(found)):
                     raise InputError(f"{option} {path} would overwrite the file of {other}: choose another file")
@@ -75,7 +75,7 @@ def names_of(path: Path) -> Iterator[Path]:
     """The files that may be read for a name: itself, or compressed."""
     yield path
     if not path.exists():
-        yield from (path.with_name(path.name + suffix) for suffix in OPENERS)
+        yield from (Path(f"{path}{suffix}") for suffix in OPENERS)
 
 
 def is_same(one: Path, other: Path) -> bool:

@@ -52,6 +52,7 @@ def test_an_output_that_is_an_input_is_rejected(files, output, name):
 def test_other_files_and_devices_are_accepted(files):
     check_outputs([("--output", "d"), ("--json", "e")], [("--input", "a"), ("--terms", "a")])
     check_outputs([("--output", "/dev/null")], [("--input", "/dev/null")])
+    check_outputs([("--output", "."), ("--json", "..")], [("--input", "a")])
 
 
 @pytest.mark.parametrize("output", ["config.toml", "tokenizer.model", "checkpoints/10/new", "link"])
