@@ -12,7 +12,7 @@ from data.vocabulary.pieces import escape
 
 LONGEST_LINE = 65536  # bytes; SentencePiece leaves longer lines out
 CHUNK = 4096  # pairs that are read at once
-UNUSABLE = {"\0": "with a NUL character", "\u2585": "with the character U+2585"}  # SentencePiece leaves them out too
+UNUSABLE = {"\u2585": "with the character U+2585"}  # SentencePiece leaves them out too
 SEED = 0
 
 

@@ -35,7 +35,7 @@ def prepared_tokenizer(
         (directory / "notes").write_text("".join(f"{line}\n" for line in notes), encoding="utf-8")
 
     influence = {name: value for name, value in config.model_dump().items() if name not in WITHOUT_INFLUENCE}
-    key = [1, sentencepiece.__version__, [corpus.fingerprint for corpus in corpora], sorted(influence.items())]
+    key = [2, sentencepiece.__version__, [corpus.fingerprint for corpus in corpora], sorted(influence.items())]
     about = f"vocabulary of {', '.join(corpus.name for corpus in corpora)}"
     entry = Cache(config.cache).entry("vocabulary", key, build, about=about)
     for line in (entry / "notes").read_text(encoding="utf-8").split("\n")[:-1]:

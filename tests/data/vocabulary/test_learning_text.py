@@ -4,8 +4,9 @@ import pytest
 from data.batch import Pair
 from data.config import DataConfig
 from data.sources.corpus import Corpus, LazyPairs
-from data.vocabulary.learning_text import LearningText, sample_indices
-from data.vocabulary.tokenizer import learn_tokenizer
+from data.vocabulary.learning_text import LearningText, sample_indices, why_unusable
+from data.vocabulary.pieces import escape
+from data.vocabulary.tokenizer import Tokenizer, _learn, learn_tokenizer
 
 
 def corpora_of(*sizes):
@@ -48,15 +49,24 @@ def test_all_lines_are_taken_up_to_the_limit(most_lines):
     assert text.notes() == []
 
 
-def test_lines_that_sentencepiece_leaves_out_change_nothing_and_are_counted():
-    pairs = [Pair("ein Hund läuft", "a dog runs")] * 5
-    odd = [Pair("x" * 65537, "a b"), Pair("ä" * 32769, "a\0c"), Pair("\u2585", "z" * 65536)]
-    config, notes = DataConfig(vocabulary_size=290), []
-    learn_tokenizer(config, [Corpus("odd", pairs + odd[:2], None, {}, "")], note=notes.append)
+@pytest.mark.parametrize("subword_model", ["bpe", "unigram"])
+def test_what_is_learned_is_what_sentencepiece_learns_from_all_lines(subword_model):
+    """It leaves out long lines and those with U+2585, and so do we, who count them; it learns from those with NUL."""
+    usual, word = "ein Hund läuft", "qzqzq wkwkw qzqzq wkwkw"
+    lines = [usual, f"{word} \0", f"{word} \u2585", word + "x" * 65536, word + "ä" * 32769] * 20
+    config, notes = DataConfig(vocabulary_size=276, subword_model=subword_model), []
+    found = learn_tokenizer(config, [Corpus("", [Pair(line, line) for line in lines], None, {}, "")], note=notes.append)
     assert notes == [
-        "vocabulary: 2 lines left out, longer than 65536 bytes",
-        "vocabulary: 1 lines left out, with a NUL character",
+        "vocabulary: 40 lines left out, with the character U+2585",
+        "vocabulary: 80 lines left out, longer than 65536 bytes",
     ]
-    clean = [Corpus("clean", pairs, None, {}, "")]
-    mixed = [Corpus("mixed", [*pairs, Pair("x" * 65537, "\u2585"), Pair("a\0", "\u2585b")], None, {}, "")]
-    assert learn_tokenizer(config, clean).sha256 == learn_tokenizer(config, mixed).sha256
+    assert found.sha256 == Tokenizer([_learn(config, map(escape, lines * 2))]).sha256
+
+
+@pytest.mark.parametrize(("line", "is_used"), [("\0", True), ("\u2585", False), ("x" * 65536, False)])
+def test_only_lines_that_teach_sentencepiece_nothing_are_left_out(line, is_used):
+    config, word = DataConfig(vocabulary_size=284), "qzqzq wkwkw"
+    usual = ["ein Hund läuft durch den Wald"] * 9
+    model = _learn(config, iter([*usual, *[f"{word} {line}"] * 50]))
+    assert (Tokenizer([model]).sha256 != Tokenizer([_learn(config, iter(usual))]).sha256) == is_used
+    assert bool(why_unusable(f"{word} {line}")) == (not is_used)

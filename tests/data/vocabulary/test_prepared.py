@@ -7,7 +7,9 @@ from data.sources.corpus import Corpus
 from data.vocabulary.prepared import WITHOUT_INFLUENCE, prepared_tokenizer
 from data.vocabulary.tokenizer import learn_tokenizer
 
-CORPORA = [Corpus("a", [Pair("a dog sees a cat", "ein Hund sieht eine Katze")] * 5 + [Pair("\0", "b")], None, {}, "f")]
+CORPORA = [
+    Corpus("a", [Pair("a dog sees a cat", "ein Hund sieht eine Katze")] * 5 + [Pair("\u2585", "b")], None, {}, "f")
+]
 
 
 def test_a_vocabulary_is_learned_once_and_is_the_one_that_learning_gives(tmp_path):
@@ -17,7 +19,7 @@ def test_a_vocabulary_is_learned_once_and_is_the_one_that_learning_gives(tmp_pat
     inode = (entry.path / "tokenizer.model").stat().st_ino
     second = prepared_tokenizer(config, CORPORA, note=notes[1].append)
     assert first.sha256 == second.sha256 == learn_tokenizer(config, CORPORA).sha256
-    assert notes == [["vocabulary: 1 lines left out, with a NUL character"]] * 2
+    assert notes == [["vocabulary: 1 lines left out, with the character U+2585"]] * 2
     assert (entry.path / "tokenizer.model").stat().st_ino == inode
 
 

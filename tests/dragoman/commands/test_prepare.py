@@ -8,7 +8,7 @@ from dragoman.commands.prepare import main
 
 def test_it_reports_on_standard_output_and_in_a_file(tmp_path, capsys):
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text('[data]\ncorpus = "toy"\ntoy_pairs = 300\nvocabulary_size = 40\nbyte_fallback = false\n')
+    recipe.write_text('[data]\ncorpus = "toy"\ntoy_pairs = 300\nvocabulary_size = 15\nbyte_fallback = false\n')
     options = ["--data.toy_symbols", "5", "--data.cache", str(tmp_path / "cache"), "--json", str(tmp_path / "out.json")]
     assert main([str(recipe), *options]) == 0
     found = json.loads((tmp_path / "out.json").read_text())
