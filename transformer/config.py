@@ -317,10 +317,11 @@ class DevicesConfig(Knobs):
     data: int = Field(0, ge=0, description="devices that share the rows of a batch; 0: all remaining devices")
     fsdp: int = Field(1, ge=1, description="devices that share rows, and each parameter's storage (mesh)")
     tensor: int = Field(1, ge=1, description="devices that share each layer's heads and hidden features (mesh)")
-    compile_ahead: Literal["auto", "on", "off"] = Field(
+    compile_ahead: Literal["auto", "on", "off"] = knob(
         "auto",
         description="compile the programs of validation in a thread while training begins; auto: on accelerators, "
         "since on a CPU it would take time from training",
+        before="off",
     )
     peak_tflops: float = Field(
         0.0,
