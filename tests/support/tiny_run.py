@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import numpy as np
 from flax import nnx
 
 from data.batch import EOS
@@ -35,9 +36,12 @@ CONFIG = Config(
 
 
 def tiny_parameters(
-    config: Config, tokenizer: Tokenizer, seed: int, *, ends: float = 1.0
+    config: Config, tokenizer: Tokenizer, seed: int, *, ends: float = 1.0, bytes_: float = 1.0
 ) -> tuple[nnx.GraphDef, Parameters]:
-    """The graph and parameters of a random model. With `ends` above 1, its outputs end sooner."""
+    """The graph and parameters of a random model.
+
+    With `ends` above 1, its outputs end sooner. With `bytes_` of 0, no byte is among its likeliest tokens.
+    """
     model = build(
         config.model,
         source_vocabulary=tokenizer.source_size,
@@ -47,12 +51,18 @@ def tiny_parameters(
     graph, parameters = split(model)
     parameters = jax.tree.map(lambda x: x * SHARPNESS if x.ndim > 1 else x, parameters)
     output = parameters["output_embedding" if config.model.tied == "none" else "target_embedding"]
-    output["table"] = output["table"].at[EOS].multiply(ends)
+    is_byte = np.array([piece.startswith("<0x") for piece in tokenizer.target_vocabulary()])
+    output["table"] = output["table"].at[EOS].multiply(ends).at[is_byte].multiply(bytes_)
     return graph, parameters
 
 
 def make_run(
-    directory: Path, config: Config = CONFIG, *, bleu: dict[int, float] | None = None, ends: float = 1.0
+    directory: Path,
+    config: Config = CONFIG,
+    *,
+    bleu: dict[int, float] | None = None,
+    ends: float = 1.0,
+    bytes_: float = 1.0,
 ) -> Path:
     """A run with a checkpoint for each step in `bleu`, its validation BLEU. Weights differ between steps."""
     run = Run(directory)
@@ -64,7 +74,7 @@ def make_run(
     hashes = {"config": config_hash(config), "tokenizer": file_hash(run.tokenizer_paths(config)), "data": "0" * 64}
     with Checkpointer(run.checkpoints, keep_last=9, keep_best=9, hashes=hashes) as checkpointer:
         for step, score in (bleu or {10: 1.0}).items():
-            _, parameters = tiny_parameters(config, tokenizer, seed=step, ends=ends)
+            _, parameters = tiny_parameters(config, tokenizer, seed=step, ends=ends, bytes_=bytes_)
             optimizer = {"count": jax.numpy.zeros((), jax.numpy.int32)}
             checkpointer.save(step, parameters, optimizer, progress={}, validation={"bleu": score})
     return directory
