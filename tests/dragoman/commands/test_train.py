@@ -178,6 +178,8 @@ def test_a_signal_saves_and_the_run_resumes_to_the_same_parameters(finished, rec
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_while_the_first_update_compiles_ends_training_at_once(recipe, tmp_path, number, status):
     """Twelve layers compile for half a minute, and nothing could be saved after it."""
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip(f"{number.name} is ignored, as under nohup")
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     command = [sys.executable, ROOT / "train.py", recipe, "--run", tmp_path / "run", "--model.encoder_layers", "12"]
     process = subprocess.Popen(
@@ -193,7 +195,7 @@ def test_a_signal_while_the_first_update_compiles_ends_training_at_once(recipe, 
         status,
         f"stopped by {number.name}: nothing was left to save; run the same command again",
     )
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
