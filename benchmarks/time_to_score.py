@@ -83,7 +83,7 @@ def test_scores(row: dict[str, Any]) -> dict[str, float]:
     test_sets = own_test_sets(translator.config, "test")
     if len(test_sets) != 1:
         raise InputError(f"{row['run']}: has {len(test_sets)} test sets: expected one, see data.test")
-    _, result = evaluate(translator, test_sets[0], is_stopping=never)
+    [(_, result)] = evaluate(translator, test_sets, "test", never)
     return {name: result[name]["score"] for name in SCORES}
 
 
