@@ -20,6 +20,8 @@ from tests.support.paths import ROOT
 )
 def test_a_signal_sets_a_flag_and_the_first_one_determines_the_status(number: signal.Signals, status: int) -> None:
     before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        pytest.skip(f"{number.name} is ignored, as under nohup")
     with StopRequest() as stop:
         assert (stop.requested, stop.exit_status) == (False, 0)
         os.kill(os.getpid(), number)
@@ -63,7 +65,8 @@ def test_nothing_of_a_request_is_left_behind() -> None:
     while any(thread.name == "signals" for thread in threading.enumerate()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(thread.name == "signals" for thread in threading.enumerate())
-    assert before is None or len(os.listdir("/proc/self/fd")) == before
+    # There may be fewer than before: other tests leave files that are closed when Python collects garbage.
+    assert before is None or len(os.listdir("/proc/self/fd")) <= before
 
 
 # A lock that another thread never releases stands for compiled code: Python cannot run a signal handler meanwhile.

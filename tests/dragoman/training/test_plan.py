@@ -110,7 +110,7 @@ def test_a_recipe_that_names_no_batching_keeps_that_of_a_run_with_another_defaul
     assert (config.data.batching, config.data.buckets) == ("bucketed", 0)
     named = Config.model_validate({"data": {"batching": "packed"}})
     with pytest.raises(InputError, match=r"data\.batching is 'bucketed' in this run, found 'packed'"):
-        kept(named, Config().model_copy(update={"data": older.data}))
+        kept(named, Config.model_validate({"data": {"batching": "bucketed", "buckets": 0}}))
 
 
 def test_a_knob_that_may_not_change_is_refused():
