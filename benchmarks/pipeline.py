@@ -20,9 +20,9 @@ import numpy as np
 
 from data.batch import Batch
 from data.batching.pipeline import training_batches
-from data.cache import Cache
 from data.config import DataConfig
 from data.sources import Corpus, load_corpora
+from data.storage.cache import Cache
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.commands.options import ArgumentParser, run_main
 

@@ -1,6 +1,6 @@
 """What a language code says about the text: its script, and whether spaces separate its words.
 
-`data.scripts` looks at the text itself.
+`data.text.scripts` looks at the text itself.
 """
 
 import functools

@@ -8,11 +8,11 @@ from typing import Any, overload
 
 import numpy as np
 
-from data.cache import Cache
-from data.compression import OPENERS, SUFFIXES, reading
 from data.errors import InputError
-from data.scan import BYTE_ORDER_MARK, identify, scan
-from data.stored import NUMBER, MemoryBytes, Numbers, StoredBytes
+from data.storage.cache import Cache
+from data.storage.compression import OPENERS, SUFFIXES, reading
+from data.storage.scan import BYTE_ORDER_MARK, identify, scan
+from data.storage.stored import NUMBER, MemoryBytes, Numbers, StoredBytes
 
 LINES = 4096  # lines that are decoded at once
 SMALL = 1 << 24  # bytes of a plain file whose lines are found again at each start

@@ -20,8 +20,8 @@ import grain
 import numpy as np
 from jaxtyping import Int
 
-from data.augmentation import Augmentation
 from data.batch import Batch
+from data.batching.augmentation import Augmentation
 from data.batching.filters import Sizes, keep_pairs
 from data.batching.layout import make_share
 from data.batching.order import Draws, Order

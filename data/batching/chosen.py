@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Int
 
 from data.batching.filters import first_occurrences
-from data.cache import Cache
 from data.config import DataConfig
 from data.sources.corpus import Corpus
+from data.storage.cache import Cache
 from data.tokens.store import text_key
 
 NUMBER = np.dtype("<i8")

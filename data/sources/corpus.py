@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, overload
 
 from data.batch import Pair
 from data.lines import LINES
-from data.stored import Numbers
+from data.storage.stored import Numbers
 from data.text.cleaning import clean
 
 DENSE = 8  # reading this many pairs in order takes no longer than reading one by itself

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from data.batch import Pair
-from data.cache import Cache
-from data.compression import OPENERS, SUFFIXES
 from data.config import DataConfig
 from data.errors import InputError
 from data.lines import LINES, LineFile, find_file, read_lines
 from data.sources.corpus import Corpus, LazyPairs, Split, fingerprint_of, has_text
-from data.stored import NUMBER, Numbers, StoredBytes
+from data.storage.cache import Cache
+from data.storage.compression import OPENERS, SUFFIXES
+from data.storage.stored import NUMBER, Numbers, StoredBytes
 from data.text.cleaning import one_line
 
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}

@@ -6,5 +6,6 @@ casing       lines in capitals and in Title Case, and their usual form
 statistics   what a run remembers of its source text
 preparation  all of that for a line to translate
 long_lines   splits a line that is too long for one search
+scripts      which scripts a text is in, and where its words are
 joining      joins translated parts of a line
 """

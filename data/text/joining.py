@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from data.scripts import FULL_WIDTH, UNSPACED
+from data.text.scripts import FULL_WIDTH, UNSPACED
 
 NO_SPACE = re.compile(f"[{UNSPACED}{FULL_WIDTH}]")
 

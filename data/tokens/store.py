@@ -19,9 +19,9 @@ import numpy as np
 from jaxtyping import Integer
 
 from data.batch import Pair
-from data.cache import Cache
 from data.config import DataConfig
 from data.sources.corpus import Corpus
+from data.storage.cache import Cache
 from data.tokens.ragged import PairTokens, Ragged
 from data.vocabulary.tokenizer import Tokenizer
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import sentencepiece
 
-from data.cache import Cache
 from data.config import DataConfig
 from data.sources.corpus import Corpus
+from data.storage.cache import Cache
 from data.vocabulary.given import given_tokenizer
 from data.vocabulary.learning_text import silent
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer

@@ -12,8 +12,8 @@ import sentencepiece
 from data.batch import BOS, EOS, PAD, UNK, Pair, TokenPair
 from data.config import DataConfig
 from data.errors import InputError
-from data.scripts import split_words
 from data.sources.corpus import Corpus
+from data.text.scripts import split_words
 from data.vocabulary.learning_text import LONGEST_LINE, LearningText, silent
 from data.vocabulary.model_file import user_defined
 from data.vocabulary.pieces import SPACE, TOKENIZER_FILES, escape, unescape

@@ -4,5 +4,7 @@ main                             the table of commands
 train translate evaluate export  a file for each command
 options translation_options      command-line options, and how errors become an exit status
 terms_report                     which required terms were met
+streams                          standard streams that outlive their terminal or pipe
+compiling                        says that a program is being compiled
 huge_pages                       the memory allocator of a command's process
 """

@@ -6,9 +6,9 @@ Training fills the cache by itself, and whatever is removed is prepared again wh
 import time
 from pathlib import Path
 
-from data.cache import DAY, Cache, Entry
-from data.checksums import find_damage
 from data.errors import InputError
+from data.storage.cache import DAY, Cache, Entry
+from data.storage.checksums import find_damage
 from dragoman.commands.options import ArgumentParser
 from dragoman.messages import say
 

@@ -13,8 +13,8 @@ from typing import NamedTuple, NoReturn
 
 from dragoman import __version__
 from dragoman.commands.huge_pages import HUGE_PAGES, KEPT_PAGES, use_huge_pages
+from dragoman.commands.streams import keep_reporting
 from dragoman.own_packages import use_own_packages
-from dragoman.streams import keep_reporting
 
 
 class Command(NamedTuple):

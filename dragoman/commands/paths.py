@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.compression import OPENERS
 from data.errors import InputError
+from data.storage.compression import OPENERS
 from dragoman.files import read_text
 from dragoman.runs.recipe import RESOLVED
 from dragoman.runs.run import Run

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 from data.errors import InputError
 from data.languages import are_same
+from dragoman.commands.compiling import announcing_compilation
 from dragoman.commands.options import section_overrides
 from dragoman.commands.paths import check_outputs
 from dragoman.commands.terms_report import TermsReport, word_notes
 from dragoman.commands.translation_options import output_identity, parse_translation_options
-from dragoman.compiling import announcing_compilation
 from dragoman.messages import ProgressBar, tell
 from dragoman.signals import Interrupted, StopRequest
 from dragoman.translation.glossary import read_glossary, read_words

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.compression import reading
 from data.errors import InputError
 from data.lines import find_file
+from data.storage.compression import reading
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options
 from transformer.decoding.batches import IN_FLIGHT
 

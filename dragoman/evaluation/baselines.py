@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from data.batch import Pair
 from data.languages import join_texts
-from data.scripts import split_words
+from data.text.scripts import split_words
 from dragoman.evaluation.ibm_model_1 import expectation_maximization, find_word_pairs
 
 SEEN = 2  # words seen less often are left out

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from data.languages import language_of
-from data.scripts import count_words
+from data.text.scripts import count_words
 from dragoman.messages import warn_once
 
 CHINESE = frozenset({"Hani", "Hans", "Hant", "Bopo"})  # scripts

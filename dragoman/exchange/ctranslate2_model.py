@@ -42,7 +42,7 @@ POSITIONS: dict[str, dict[str, Any]] = {
 QUANTIZATIONS = ("float32", "float16", "int16", "int8", "int8_float32", "int8_float16")
 STANDALONE = Path(__file__).with_name("standalone.py")
 DATA = Path(text.__file__).parents[1]
-TEXT_MODULES = (DATA / "__init__.py", DATA / "scripts.py", *sorted((DATA / "text").glob("*.py")))
+TEXT_MODULES = (DATA / "__init__.py", *sorted((DATA / "text").glob("*.py")))
 """The modules that standalone.py imports: an export carries copies, so that both prepare text in the same way."""
 
 SHORTEST_TABLE = 1024  # rows of sinusoids: as many as the longest source that CTranslate2 reads by default

@@ -3,8 +3,8 @@
 import time
 from typing import Any, Literal
 
-from data.cache import Cache
 from data.sources import Corpus, load_corpora
+from data.storage.cache import Cache
 from data.tokens.store import open_store
 from data.vocabulary.prepared import prepared_tokenizer
 from dragoman.messages import progress, say

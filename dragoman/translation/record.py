@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from data.scripts import split_words
+from data.text.scripts import split_words
 from data.vocabulary.pieces import END
 from dragoman.translation.alignment import Link, align_words, word_confidences, word_of_each_piece
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from data.batch import UNK
-from data.scripts import UNSPACED
+from data.text.scripts import UNSPACED
 from data.vocabulary.pieces import BYTE, SPACE
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.translation.alignment import surfaces

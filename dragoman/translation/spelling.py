@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from data.scripts import UNSPACED
+from data.text.scripts import UNSPACED
 from data.vocabulary.pieces import SPACE
 from data.vocabulary.tokenizer import Tokenizer
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data.batch import Pair
-from data.scripts import split_words
+from data.text.scripts import split_words
 from dragoman.evaluation.ibm_model_1 import expectation_maximization, find_word_pairs
 from dragoman.translation.alignment import Link
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from data.scripts import UNSPACED
+from data.text.scripts import UNSPACED
 
 JOINERS = "\u00ad\u200c\u200d\u2060"  # soft hyphen, joiners: inside a word, and never seen
 INVISIBLE = re.compile(f"[{JOINERS}\u200b\ufeff]")

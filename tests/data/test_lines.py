@@ -11,10 +11,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.cache import Cache
 from data.errors import InputError
 from data.lines import SMALL, read_lines
-from data.scan import CHUNK
+from data.storage.cache import Cache
+from data.storage.scan import CHUNK
 from data.text.cleaning import one_line
 from tests.support.paths import ROOT
 
@@ -96,7 +96,7 @@ def test_the_line_ends_of_a_large_plain_text_are_cached(tmp_path):
 MEMORY = """
 import sys
 from pathlib import Path
-from data.cache import Cache
+from data.storage.cache import Cache
 from data.lines import read_lines
 
 def resident():

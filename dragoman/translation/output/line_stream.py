@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from data.compression import OPENERS, reading
 from data.errors import InputError
 from data.lines import find_file
-from data.scan import BYTE_ORDER_MARK
+from data.storage.compression import OPENERS, reading
+from data.storage.scan import BYTE_ORDER_MARK
 from dragoman.translation.output.pipe_reader import LONGEST_WAIT, PipeReader
 
 CHUNK_BYTES = 1 << 20  # a chunk ends with the line that reaches this size, so long lines need no more memory

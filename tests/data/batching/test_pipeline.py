@@ -13,10 +13,10 @@ from data.batching.description import describe
 from data.batching.order import Draws, Order
 from data.batching.packing import Share, batch_shapes
 from data.batching.pipeline import evaluation_batches, training_batches
-from data.cache import Cache
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora
+from data.storage.cache import Cache
 from data.tokens.ragged import join
 from data.tokens.redraw import ToDraw, derive_seed
 from data.tokens.workers import Workers

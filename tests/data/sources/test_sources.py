@@ -4,12 +4,12 @@ import json
 import pytest
 
 from data.batch import Pair
-from data.cache import Cache
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import SOURCES, load_corpora
 from data.sources.corpus import Corpus, draw_shares
 from data.sources.files import MANY
+from data.storage.cache import Cache
 
 
 def write(directory, **files):

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from data.cache import Cache
 from data.config import DataConfig
 from data.sources import load_corpora
+from data.storage.cache import Cache
 from data.tokens import store
 from data.tokens.store import open_store, store_key
 from data.vocabulary.tokenizer import learn_tokenizer

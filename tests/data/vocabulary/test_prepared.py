@@ -1,9 +1,9 @@
 import pytest
 
 from data.batch import Pair
-from data.cache import Cache
 from data.config import DataConfig
 from data.sources.corpus import Corpus
+from data.storage.cache import Cache
 from data.vocabulary.prepared import WITHOUT_INFLUENCE, prepared_tokenizer
 from data.vocabulary.tokenizer import learn_tokenizer
 

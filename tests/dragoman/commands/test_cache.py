@@ -1,7 +1,7 @@
 import pytest
 
-from data.cache import Cache
 from data.errors import InputError
+from data.storage.cache import Cache
 from dragoman.commands.cache import main, size_text
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from data.cache import Cache
+from data.storage.cache import Cache
 from dragoman.preparation.prepare import prepare
 from dragoman.preparation.report import lines
 from transformer.config import Config

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from data.batch import Pair
 from data.config import DataConfig
-from data.scripts import split_words
 from data.sources.corpus import Corpus
+from data.text.scripts import split_words
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.translation.alignment import (
     AlignmentLayer,

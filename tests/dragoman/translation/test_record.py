@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.languages import join_texts
-from data.scripts import split_words
+from data.text.scripts import split_words
 from dragoman.translation.record import Details, Part, details_of, translation_record
 
 SOURCE = ["▁the", "▁d", "og", "</s>"], ["▁sleeps", "</s>"]

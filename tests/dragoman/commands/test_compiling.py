@@ -5,7 +5,7 @@ import time
 import jax
 import pytest
 
-from dragoman.compiling import COMPILED, LOWERED, announcing_compilation
+from dragoman.commands.compiling import COMPILED, LOWERED, announcing_compilation
 
 
 @pytest.mark.parametrize(("seconds", "times"), [(0.0, 0), (0.2, 1)])

@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.checksums import MANIFEST, find_damage, read_facts, seal
 from data.errors import InputError
+from data.storage.checksums import MANIFEST, find_damage, read_facts, seal
 
 VARIABLE = "DRAGOMAN_DATA_CACHE"
 ABANDONED = 24 * 3600  # seconds after which an unfinished build of another host is removed

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.languages import UNSPACED_SCRIPTS, join_texts
-from data.scripts import UNSPACED, count_words, split_words
+from data.text.scripts import UNSPACED, count_words, split_words
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data.cache import ABANDONED, VARIABLE, Cache, default_directory
 from data.errors import InputError
+from data.storage.cache import ABANDONED, VARIABLE, Cache, default_directory
 from tests.support.paths import ROOT
 
 
@@ -78,7 +78,7 @@ def test_a_failed_build_leaves_nothing(tmp_path):
 
 def test_a_killed_build_is_not_trusted_and_is_removed_later(tmp_path):
     program = (
-        "import sys, time; from data.cache import Cache\n"
+        "import sys, time; from data.storage.cache import Cache\n"
         "def build(directory):\n"
         "    (directory / 'content').write_bytes(b'half'); print('begun', flush=True); time.sleep(600)\n"
         "Cache(sys.argv[1]).entry('text', 'a', build)"
@@ -109,7 +109,7 @@ def test_an_unfinished_build_of_another_host_is_removed_after_a_day(tmp_path):
 
 SLOW_BUILD = """
 import errno, fcntl, sys, time
-from data.cache import Cache
+from data.storage.cache import Cache
 
 def no_locks(*_):
     raise OSError(errno.ENOLCK, "No locks available")

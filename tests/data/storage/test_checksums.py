@@ -1,6 +1,6 @@
 import random
 
-from data.checksums import BLOCK, find_damage, seal
+from data.storage.checksums import BLOCK, find_damage, seal
 
 
 def test_a_large_directory_is_checked_at_both_ends_and_in_places(tmp_path):

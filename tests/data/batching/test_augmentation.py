@@ -4,8 +4,16 @@ from random import Random
 
 import pytest
 
-from data.augmentation import AUGMENTATIONS, Augmentation, Languages, augment, in_capitals, in_title_case, with_typos
 from data.batch import Pair
+from data.batching.augmentation import (
+    AUGMENTATIONS,
+    Augmentation,
+    Languages,
+    augment,
+    in_capitals,
+    in_title_case,
+    with_typos,
+)
 from data.config import DataConfig
 
 PAIR, NEXT = Pair("A black dog runs.", "Ein schwarzer Hund läuft."), Pair("It barks.", "Er bellt.")

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from data.compression import reading
 from data.errors import InputError
+from data.storage.compression import reading
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 CHUNK = 1 << 22  # bytes that are read at once

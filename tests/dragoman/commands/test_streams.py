@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 
 TALKATIVE = """
 import sys
-from dragoman.streams import keep_reporting
+from dragoman.commands.streams import keep_reporting
 keep_reporting(output={output})
 from dragoman.messages import say, tell, warn
 for number in range(3):
