@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     use_compilation_cache()
     test_set = read_test_set(options.source, options.reference)
-    sources, references = test_set.sources[: options.lines], test_set.references[: options.lines]
+    sources, references = test_set.sources[: options.lines], test_set.reference[: options.lines]
     prepared = Translator.load(options.run, beam=options.beam)
     translators = {"as it is": unprepared(prepared), "prepared": prepared}
     texts = {name: ([change(line) for line in sources], references) for name, change in DISTURBANCES.items()}

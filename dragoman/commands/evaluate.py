@@ -165,7 +165,7 @@ def row(about: dict[str, Any], test_set: TestSet, hypotheses: Sequence[str], con
 def scores(hypotheses: Sequence[str], test_set: TestSet, config: Config) -> dict[str, Any]:
     """Each metric's score and signature."""
     found = {
-        name: metric.score(hypotheses, test_set.references, config.data.target_language)
+        name: metric.score(hypotheses, test_set.reference, config.data.target_language)
         for name, metric in METRICS.items()
     }
     return {name: {"score": score.score, "signature": score.signature} for name, score in found.items()}

@@ -1,5 +1,6 @@
 """Scores translations.
 
+results                    the record of an evaluation: systems, outputs, scores, comparisons
 held_out                   validation and test sets, as training and `dragoman evaluate` share them
 tokenizers metrics         where the words of a reference are; BLEU, chrF and TER; `edit_rate` for text without spaces
 baselines ibm_model_1      what a model should beat; the dictionary of one of them

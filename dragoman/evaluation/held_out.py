@@ -15,28 +15,43 @@ HeldOut = Literal["validation", "test"]
 
 
 class TestSet(NamedTuple):
-    """Sources, and the references that their translations are compared with, line by line."""
+    """Sources, and the references that their translations are compared with: references[r][n] is one of line n."""
 
     name: str
     sources: Sequence[str]
-    references: Sequence[str]
+    references: Sequence[Sequence[str]]  # each has a line for each source; there is at least one
+    language: str = ""  # the code of the language of the references; "" if nobody has said it
+    split: HeldOut | None = None  # of a run's recipe; None for files that a user named
+
+    @property
+    def reference(self) -> Sequence[str]:
+        """The first reference of each line."""
+        return self.references[0]
 
 
-def read_test_set(source: str, reference: str) -> TestSet:
-    """A test set from two files with the same number of lines."""
-    sources, references = read_lines(source), read_lines(reference)
-    if len(sources) != len(references):
-        raise InputError(
-            f"{source} has {len(sources)} lines and {reference} has {len(references)}: "
-            "line n of one must translate line n of the other"
-        )
-    return TestSet(Path(source).name, sources, references)
+def read_test_set(source: str, *references: str, name: str = "", language: str = "") -> TestSet:
+    """A test set from a file of sources and files of references, with the same number of lines."""
+    sources = read_lines(source)
+    read = [read_lines(reference) for reference in references]
+    for file, lines in zip(references, read, strict=True):
+        if len(lines) != len(sources):
+            raise InputError(
+                f"{source} has {len(sources)} lines and {file} has {len(lines)}: "
+                "line n of one must translate line n of the other"
+            )
+    return TestSet(name or Path(source).name, sources, read, language)
 
 
 def own_test_sets(config: Config, split: HeldOut) -> list[TestSet]:
     """The validation or test sets of a run's recipe, one for each corpus."""
     return [
-        TestSet(name, [pair.source for pair in pairs], [pair.target for pair in pairs])
+        TestSet(
+            name,
+            [pair.source for pair in pairs],
+            [[pair.target for pair in pairs]],
+            config.data.target_language,
+            split,
+        )
         for name, pairs in held_out_pairs(config, split)
     ]
 
@@ -66,6 +81,8 @@ def held_out_pairs(config: Config, split: HeldOut) -> list[tuple[str, list[Pair]
 
 
 def together(test_sets: Sequence[TestSet], name: str) -> TestSet:
-    """Several test sets as one, in order."""
+    """Several test sets as one, in order. They have the same number of references."""
     sources = [source for test_set in test_sets for source in test_set.sources]
-    return TestSet(name, sources, [reference for test_set in test_sets for reference in test_set.references])
+    references = zip(*(test_set.references for test_set in test_sets), strict=True)
+    joined = [[line for lines in one for line in lines] for one in references]
+    return TestSet(name, sources, joined, test_sets[0].language, test_sets[0].split)

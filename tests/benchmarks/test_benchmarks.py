@@ -273,7 +273,7 @@ def test_the_time_to_a_score_is_that_of_validation_and_only_tuned_runs_meet_the_
     assert {name for name, row in found.items() if "bleu" in row} == {"fast", "pruned"}
     [test_set] = own_test_sets(CONFIG, "test")
     translator = Translator.load(f"{runs[1]}/checkpoints/20")
-    expected = bleu_lowercased_tokenized(translator.translate(test_set.sources), test_set.references, "de").score
+    expected = bleu_lowercased_tokenized(translator.translate(test_set.sources), test_set.reference, "de").score
     assert found["fast"]["bleu_lowercased_tokenized"] == expected
     lines = {line.rpartition("/")[2]: line for line in shown}
     assert " no " in lines["fast"]

@@ -102,7 +102,7 @@ def test_a_checkpoint_is_named_for_every_run(run, files, tmp_path, capsys):
 def test_several_sets_get_a_row_each_and_one_for_all_of_them_together(run, files):
     test_set = read_test_set(*map(str, files))
     parts = [
-        test_set._replace(sources=test_set.sources[a:b], references=test_set.references[a:b])
+        test_set._replace(sources=test_set.sources[a:b], references=[test_set.reference[a:b]])
         for a, b in ((0, 5), (5, 12))
     ]
     translator = Translator.load(run, beam=1)

@@ -5,7 +5,7 @@ import pytest
 from data.errors import InputError
 from data.sources import SOURCES
 from dragoman.commands.train import read_text
-from dragoman.evaluation.held_out import held_out_pairs, own_test_sets, together
+from dragoman.evaluation.held_out import held_out_pairs, own_test_sets, read_test_set, together
 from transformer.config import Config, TrainingConfig
 
 
@@ -41,9 +41,10 @@ def test_the_validation_sets_of_evaluate_are_together_what_training_validates_on
     assert [test_set.name for test_set in test_sets] == names
     whole = together(test_sets, "all of validation")
     assert (whole.name, whole.sources) == ("all of validation", [f"{word} en" for word in sources.split()])
-    assert whole.references == [f"{word} de" for word in sources.split()]
+    assert whole.reference == [f"{word} de" for word in sources.split()]
+    assert (whole.language, whole.split) == ("de", "validation")
     pairs = read_text(recipe).validation
-    assert [tuple(pair) for pair in pairs] == list(zip(whole.sources, whole.references, strict=True))
+    assert [tuple(pair) for pair in pairs] == list(zip(whole.sources, whole.reference, strict=True))
     assert "warning: validation set two.en two.de: 1 pairs left out: empty side" in capsys.readouterr().err
 
 
@@ -56,3 +57,17 @@ def test_a_held_out_split_without_pairs_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setitem(SOURCES, "files", lambda config, split: [])
     with pytest.raises(InputError, match=r"the test set has no pairs: see data\.test and data\.directory"):
         held_out_pairs(config(tmp_path), "test")
+
+
+def test_a_test_set_has_any_number_of_references_and_each_has_as_many_lines_as_the_source(tmp_path):
+    files = {"source": "a\r\nb\r\n", "one": "c\nd\n", "two": "e\nf", "short": "g\n", "empty": ""}
+    paths = {name: str(tmp_path / name) for name in files}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    found = read_test_set(paths["source"], paths["one"], paths["two"], language="de")
+    assert (found.name, found.language, found.split) == ("source", "de", None)
+    assert ([*found.sources], [[*lines] for lines in found.references]) == (["a", "b"], [["c", "d"], ["e", "f"]])
+    both = together([found, found], "both")
+    assert both.references == [["c", "d", "c", "d"], ["e", "f", "e", "f"]]
+    with pytest.raises(InputError, match=r"source has 2 lines and .*short has 1: line n of one must translate line n"):
+        read_test_set(paths["source"], paths["one"], paths["short"])
