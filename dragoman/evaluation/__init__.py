@@ -4,4 +4,7 @@ results                    the record of an evaluation: systems, outputs, scores
 held_out                   validation and test sets, as training and `dragoman evaluate` share them
 tokenizers metrics         where the words of a reference are; BLEU, chrF and TER; `edit_rate` for text without spaces
 baselines ibm_model_1      what a model should beat; the dictionary of one of them
+robustness                 scores of disturbed text beside those of the clean one, from three kinds of test sets:
+  perturbations            the same lines, disturbed as people disturb text
+  single_words paragraphs  less than a sentence, and more; sentences that get lost
 """
