@@ -8,6 +8,7 @@ runs         the run directory: recipe, config, checkpoints
 training     the course of a run
 translation  lines of text to translations
 evaluation   metrics and baselines
+reports      HTML pages of training and evaluation
 exchange     export to other programs
 """
 

@@ -2,7 +2,8 @@
 
 config.toml      the resolved config            checkpoints/   see checkpoint.py
 tokenizer.model  or tokenizer.source.model      metrics.jsonl  one JSON object a line, with its step
-                 and tokenizer.target.model     lock           held while a process trains here
+                 and tokenizer.target.model     report.html    learning curves, to look at
+lock             held while a process trains here
 """
 
 import contextlib

@@ -9,6 +9,7 @@ import jax
 
 from data.batch import Batch
 from dragoman.messages import say, warn
+from dragoman.reports.training import update_report
 from dragoman.runs.checkpoint import Checkpointer, average
 from dragoman.runs.identity import fixed_knobs
 from dragoman.runs.run import Run
@@ -122,8 +123,14 @@ class Trainer:
             training = self.plan.config.training
             progress = progress.after_validation(scores, training)
             log.validation(progress, scores)
+            self.update_report()
         self.save(state, progress, scores)
         return progress
+
+    def update_report(self, average: dict[str, float] | None = None) -> None:
+        """Writes the run's learning curves for people to look at. In a job, only process 0 does."""
+        if jax.process_index() == 0:
+            update_report(self.run, self.plan.config, average=average)
 
     def save(self, state: TrainState, progress: Progress, validation: dict[str, float] | None) -> None:
         """Saves the state, with the matching position in the data."""
@@ -156,6 +163,7 @@ class Trainer:
         )
         names = ", ".join(path.name for path in kept)
         say(f"average of steps {names}: validation {show_scores(scores)}")
+        self.update_report(scores)
 
     def best_names(self) -> list[str]:
         """The names of the checkpoints to average."""

@@ -140,6 +140,9 @@ def test_a_run_logs_validates_saves_averages_and_prints_the_next_commands(finish
     }  # fmt: skip
     assert 0 < line["padding"] < 1
     assert list((finished.path / "tensorboard").iterdir())
+    page = (finished.path / "report.html").read_text(encoding="utf-8")
+    assert '<td class="number">20</td>' in page
+    assert "of the average of the best checkpoints" in page
     assert "batch shapes, compiled in" in again.stdout
 
 

@@ -1,0 +1,13 @@
+"""Reports that people look at in a browser: each is one HTML file, which needs no network and no JavaScript.
+
+page         a template and its values to a file; what all reports have in common
+charts       charts as SVG within a page
+curves       learning curves, from the metrics of runs
+training     the report of a run, which training keeps up to date
+
+They belong neither to training nor to evaluation, because both write them. Templates are Jinja's, with autoescape: text
+comes from files that nobody has checked. Charts are drawn by pygal. It is written in Python alone, is imported in a
+tenth of a second, and draws SVG whose colours are left to the style sheet, so that a chart turns dark with its page.
+Matplotlib draws more kinds of charts, but its colours are fixed, and it is a large dependency for a program that trains
+in the background. Both libraries are small enough to be required: a run always has its report.
+"""
