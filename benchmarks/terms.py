@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from data.lines import read_lines
 from dragoman.commands.options import ArgumentParser, run_main
-from dragoman.evaluation.metrics import bleu
+from dragoman.evaluation.metrics import METRICS
 from dragoman.translation.glossary import Term, read_glossary
 from dragoman.translation.guard import is_loop
 from dragoman.translation.loaded import Demands
@@ -131,7 +131,7 @@ def measure(
     changed = list(zip(lines, plain, outcome.texts, strict=True))
     return {
         "search": outcome.name,
-        "bleu": bleu(outcome.texts, references, language).score,
+        "bleu": METRICS["bleu"].score(outcome.texts, references, language).score,
         "terms": len(pairs),
         "met": sum(has_words(text, term) for text, term in pairs),
         "after_the_end": sum(

@@ -164,7 +164,7 @@ class TrainingConfig(Knobs):
     validate_every: int = knob(
         1000, ge=1, description="updates between validations, each followed by a checkpoint", on_resume="free"
     )
-    metric: Literal["bleu", "chrf", "ter", "bleu_lowercased_tokenized"] = knob(
+    metric: Literal["bleu", "chrf", "chrf++", "ter", "bleu_lowercased_tokenized"] = knob(
         "bleu",
         description="validation score that selects checkpoints to keep and average, and decides early stopping",
         on_resume="free",

@@ -2,7 +2,9 @@
 
 results                    the record of an evaluation: systems, outputs, scores, comparisons
 held_out                   validation and test sets, as training and `dragoman evaluate` share them
-tokenizers metrics         where the words of a reference are; BLEU, chrF and TER; `edit_rate` for text without spaces
+tokenizers metrics         where the words of a reference are; BLEU, chrF and TER
+edit_rate prepared_bleu    metrics that sacrebleu lacks: for text without spaces, and for Multi30k's papers
+significance               what may be chance: intervals, p-values, the spread of seeds
 baselines ibm_model_1      what a model should beat; the dictionary of one of them
 robustness                 scores of disturbed text beside those of the clean one, from three kinds of test sets:
   perturbations            the same lines, disturbed as people disturb text

@@ -5,9 +5,11 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics.base import Metric as Scorer
 
 from data.errors import InputError
-from dragoman.evaluation.edit_rate import SIGNATURE, character_edit_rate
+from dragoman.evaluation.edit_rate import CharacterEditRate
+from dragoman.evaluation.prepared_bleu import PreparedBLEU
 from dragoman.evaluation.tokenizers import bleu_tokenizer, moses_language, unspaced_tokenizer
 
 
@@ -19,88 +21,89 @@ class Score(NamedTuple):
     signature: str
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+def bleu(language: str, references: Sequence[str]) -> Scorer:
     """Cased BLEU of detokenised text (Papineni et al., 2002; Post, 2018), over the words of `bleu_tokenizer`."""
-    return _score("bleu", BLEU(tokenize=bleu_tokenizer(language, references)), hypotheses, references)
+    return BLEU(tokenize=bleu_tokenizer(language, references))
 
 
-def chrf(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+def chrf(language: str, references: Sequence[str]) -> Scorer:
     """chrF2: the F-score of character n-grams up to 6 (Popović, 2015)."""
-    return _score("chrf", CHRF(), hypotheses, references)
+    return CHRF()
 
 
-def ter(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
-    """Translation edit rate (Snover et al., 2006); where no spaces separate words, `character_edit_rate`."""
-    if not unspaced_tokenizer(language, references):
-        return _score("ter", TER(), hypotheses, references)
-    _check(hypotheses, references)
-    return Score("ter", character_edit_rate(hypotheses, references), SIGNATURE)
+def chrf_plus_plus(language: str, references: Sequence[str]) -> Scorer:
+    """chrF2++: as chrF2, with runs of one and two words too (Popović, 2017)."""
+    return CHRF(word_order=2)
 
 
-def bleu_lowercased_tokenized(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+def ter(language: str, references: Sequence[str]) -> Scorer:
+    """Translation edit rate (Snover et al., 2006); where no spaces separate words, the character edit rate."""
+    return CharacterEditRate() if unspaced_tokenizer(language, references) else TER()
+
+
+def bleu_lowercased_tokenized(language: str, references: Sequence[str]) -> Scorer:
     """BLEU as Multi30k and IWSLT papers report it: both sides lower-cased, normalised and tokenised by Moses.
 
     Moses splits at spaces. Where none separate words, the tokenizer of `bleu` takes its place. Not comparable with
     `bleu`, nor with the sacreBLEU that other papers report.
     """
-    lowered = [[line.lower() for line in lines] for lines in (hypotheses, references)]
     if tokenizer := unspaced_tokenizer(language, references):
-        prepared, how = [split(lines, tokenizer) for lines in lowered], tokenizer
-    else:
-        code, rules = moses_language(language)
-        prepared = [tokenize_by_moses(lines, code) for lines in lowered]
-        how = f"{rules}|sacremoses:{version('sacremoses')}"
-    # force: sacrebleu would warn that the text is tokenised, which is intended
-    score = _score("bleu_lowercased_tokenized", BLEU(tokenize="none", force=True), *prepared)
-    return score._replace(signature=f"{score.signature}|prepared:lowercase,{how}")
+        return PreparedBLEU(BLEU(tokenize=tokenizer).tokenizer, tokenizer)
+    code, rules = moses_language(language)
+    return PreparedBLEU(moses(code), f"{rules}|sacremoses:{version('sacremoses')}")
 
 
-def split(lines: Sequence[str], tokenizer: str) -> list[str]:
-    """Lines with spaces between the words that one of sacreBLEU's tokenizers finds: "你好", "zh" -> "你 好"."""
-    tokenize = BLEU(tokenize=tokenizer).tokenizer
-    return [tokenize(line) for line in lines]
-
-
-def tokenize_by_moses(lines: Sequence[str], code: str) -> list[str]:
-    """Lines normalised and tokenised by Moses, with the rules of a language."""
+def moses(code: str) -> Callable[[str], str]:
+    """A function that normalises and tokenises a line by Moses, with the rules of a language."""
     from sacremoses import MosesPunctNormalizer, MosesTokenizer  # slow to import, and used only here
 
     normalizer, tokenizer = MosesPunctNormalizer(code), MosesTokenizer(code)
-    return [tokenizer.tokenize(normalizer.normalize(line), return_str=True) for line in lines]
-
-
-def _score(name: str, metric: BLEU | CHRF | TER, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
-    _check(hypotheses, references)
-    score = metric.corpus_score(list(hypotheses), [list(references)]).score
-    return Score(name, score, str(metric.get_signature()))
-
-
-def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    """InputError unless there are references, and a translation for each."""
-    if len(hypotheses) != len(references):
-        raise InputError(
-            f"{len(hypotheses)} translations for {len(references)} references: line n of one scores line n of the other"
-        )
-    if not references:
-        raise InputError("nothing to score: the test set has no lines")
+    return lambda line: tokenizer.tokenize(normalizer.normalize(line), return_str=True)
 
 
 class Metric(NamedTuple):
-    """A way to score translations: `score(hypotheses, references, language)`, its name in reports, its direction."""
+    """A way to score translations: its name, its scorer for a language and references, its name in reports.
 
-    score: Callable[[Sequence[str], Sequence[str], str], Score]
+    The scorer is a metric of sacrebleu's, or one with the same methods: so the resampling of `significance` is
+    sacrebleu's own for each of them.
+    """
+
+    name: str
+    scorer: Callable[[str, Sequence[str]], Scorer]
     label: str
     larger_is_better: bool = True
+
+    def score(self, hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+        """The score against one reference for each line."""
+        check_lengths(hypotheses, [references])
+        scorer = self.scorer(language, references)
+        score = scorer.corpus_score(list(hypotheses), [list(references)]).score
+        return Score(self.name, score, str(scorer.get_signature()))
 
     def is_better(self, score: float, than: float) -> bool:
         """True if `score` is better than `than`; False if they are equal."""
         return score > than if self.larger_is_better else score < than
 
 
+def check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """InputError unless there are lines to score, and a translation for each line of each reference."""
+    for lines in references:
+        if len(hypotheses) != len(lines):
+            raise InputError(
+                f"{len(hypotheses)} translations for {len(lines)} references: line n of one scores line n of the other"
+            )
+    if not hypotheses:
+        raise InputError("nothing to score: the test set has no lines")
+
+
 METRICS = {
-    "bleu": Metric(bleu, "BLEU"),
-    "chrf": Metric(chrf, "chrF"),
-    "ter": Metric(ter, "TER", larger_is_better=False),
-    "bleu_lowercased_tokenized": Metric(bleu_lowercased_tokenized, "lower-cased, tokenized BLEU"),
+    metric.name: metric
+    for metric in (
+        Metric("bleu", bleu, "BLEU"),
+        Metric("chrf", chrf, "chrF"),
+        Metric("chrf++", chrf_plus_plus, "chrF++"),
+        Metric("ter", ter, "TER", larger_is_better=False),
+        Metric("bleu_lowercased_tokenized", bleu_lowercased_tokenized, "lower-cased, tokenized BLEU"),
+    )
 }
 """The metrics that `dragoman evaluate` prints, in this order. Add a new one to the choices of `training.metric` too."""

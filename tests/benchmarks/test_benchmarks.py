@@ -17,7 +17,7 @@ from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora
 from dragoman.commands.evaluate import own_test_sets
-from dragoman.evaluation.metrics import bleu_lowercased_tokenized
+from dragoman.evaluation.metrics import METRICS
 from dragoman.runs.run import Run
 from dragoman.translation.translator import Translator
 from tests.support.paths import ROOT
@@ -273,7 +273,8 @@ def test_the_time_to_a_score_is_that_of_validation_and_only_tuned_runs_meet_the_
     assert {name for name, row in found.items() if "bleu" in row} == {"fast", "pruned"}
     [test_set] = own_test_sets(CONFIG, "test")
     translator = Translator.load(f"{runs[1]}/checkpoints/20")
-    expected = bleu_lowercased_tokenized(translator.translate(test_set.sources), test_set.reference, "de").score
+    metric = METRICS["bleu_lowercased_tokenized"]
+    expected = metric.score(translator.translate(test_set.sources), test_set.reference, "de").score
     assert found["fast"]["bleu_lowercased_tokenized"] == expected
     lines = {line.rpartition("/")[2]: line for line in shown}
     assert " no " in lines["fast"]

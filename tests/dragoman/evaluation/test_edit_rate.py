@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.evaluation.edit_rate import character_edit_rate, edit_distance
+from dragoman.evaluation.edit_rate import CharacterEditRate, edit_distance
 
 WORDS = st.text(alphabet="ab狗猫", max_size=7)
 
@@ -23,11 +23,19 @@ def test_the_distance_is_the_smallest_number_of_edits(one, other):
     assert edit_distance(one, other) == by_definition(one, other)
 
 
+def rate(hypotheses, *references):
+    return CharacterEditRate().corpus_score(hypotheses, references).score
+
+
 def test_the_rate_counts_all_edits_and_all_characters_of_the_references():
-    assert character_edit_rate(["你们好"], ["你好"]) == 50
-    assert character_edit_rate(["你 们好A", "狗"], ["你好a", "狗狗"]) == pytest.approx(100 * 2 / 5)
-    assert character_edit_rate(["", "狗"], ["", "狗"]) == 0
-    assert character_edit_rate(["a"], [" "]) == 100
+    assert rate(["你们好"], ["你好"]) == 50
+    assert rate(["你 们好A", "狗"], ["你好a", "狗狗"]) == pytest.approx(100 * 2 / 5)
+    assert rate(["", "狗"], ["", "狗"]) == 0
+    assert rate(["a"], [" "]) == 100
+
+
+def test_of_two_references_the_nearer_one_counts_and_their_mean_length():
+    assert rate(["狗狗"], ["狗"], ["狗狗狗狗"]) == pytest.approx(100 * 1 / 2.5)
 
 
 def test_lines_of_a_thousand_characters_take_little_time():
