@@ -17,7 +17,7 @@ NUMBER = np.dtype("<i8")
 
 
 class StoredBytes:
-    """The bytes of a file, by position. They stay readable after it is deleted; a pickled copy opens it again."""
+    """The bytes of a file, by position. They stay readable after it is deleted. Worker processes open it again."""
 
     def __init__(self, path: Path):
         self.path = path

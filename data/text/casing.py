@@ -31,6 +31,11 @@ def shape_of(text: str, language: str = "") -> Shape:
     "A MAN RUNS"                     capitals    "NATO and the EU met in Rome"      usual
     "A Man Runs After The Bus"       title       "Angela Merkel met Olaf Scholz"    usual
     """
+    return "usual" if text[1:].islower() else shape_by_words(text, language)  # most text has no capital but its first
+
+
+def shape_by_words(text: str, language: str = "") -> Shape:
+    """As `shape_of`, which need not look at every word of most texts."""
     if sum(not word.islower() for word in text.split()) < FEWEST_WORDS:
         return "usual"
     capitals = sum(map(str.isupper, text))

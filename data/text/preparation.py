@@ -40,7 +40,8 @@ def prepare(line: str, rules: SourceRules) -> SourceLine:
     in_capitals = False
     if rules.capitals != "keep":
         whole = shape_of(text, rules.language)
-        shapes = [whole if whole != "usual" else shape_of(one, rules.language) for one in sentences]
+        is_known = whole != "usual" or len(sentences) == 1
+        shapes = [whole if is_known else shape_of(one, rules.language) for one in sentences]
         in_capitals = rules.capitals == "upper" and whole == "capitals"
         sentences = [
             one if shape == "usual" else usual_form(one, shape, rules.usual, rules.language)

@@ -5,12 +5,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-
 from dragoman.messages import tell
+from dragoman.training.compilations import COMPILED, listener
 
 LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"  # then the compiler begins
-COMPILED = "/jax/core/compile/backend_compile_duration"
 UNNOTICED = 2.0  # seconds; programs from the cache load faster
 
 
@@ -35,10 +33,9 @@ def announcing_compilation(text: str, *, after: float = UNNOTICED) -> Iterator[N
             while timers:
                 timers.pop().cancel()
 
-    jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        yield
+        with listener(listen):
+            yield
     finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
         while timers:
             timers.pop().cancel()

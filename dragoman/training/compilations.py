@@ -11,6 +11,16 @@ import jax
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
+@contextlib.contextmanager
+def listener(listen: Callable[..., None]) -> Iterator[None]:
+    """A context in which JAX calls `listen(event, seconds, **about)` for what it times, in whichever thread that is."""
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
 class Compilations:
     """The compilations of a function that should be compiled once for each of a known number of batch shapes.
 
@@ -32,11 +42,8 @@ class Compilations:
             del duration_secs, about
             self.count += event == COMPILED and threading.get_ident() == thread
 
-        jax.monitoring.register_event_duration_secs_listener(listen)
-        try:
+        with listener(listen):
             yield
-        finally:
-            jax.monitoring.unregister_event_duration_listener(listen)
 
     @contextlib.contextmanager
     def call(self, shape: tuple[int, ...]) -> Iterator[None]:

@@ -11,7 +11,6 @@ from data.languages import language_of
 from data.text.cleaning import one_line
 from data.text.long_lines import encode_parts
 from data.text.preparation import SourceLine, as_source, prepare, with_prefix
-from data.text.sentences import split_sentences
 from data.vocabulary.spelling import Beginning
 from dragoman.messages import ProgressBar
 from dragoman.signals import Interrupted
@@ -60,7 +59,8 @@ def search_lines(
     sources = [prepare(line, model.rules) for line in lines]
     plan = model.plan
     if prefixes:
-        sources, prefixes = begin_lines(model, sources, prefixes)
+        begun = [with_prefix(*pair, model.rules) for pair in zip(sources, prefixes, strict=True)]
+        sources, prefixes = [source for source, _ in begun], [prefix for _, prefix in begun]
         plan = replace(plan, capacities=plan.capacities._replace(prefixes=True), ranks=model.speller.ranks)
     parts = source_parts(model, sources)
     sentences, problems = sentences_of(model, plan, sources, parts, prefixes=prefixes)
@@ -110,20 +110,6 @@ def search_within_memory(
                     check_fits(of_bucket, compile_search(model.ensemble, plan, bucket))
                     model.admitted.add(of_bucket)
         yield from search_sentences(model.ensemble, requests, plan, batch_size=batch_size)
-
-
-def begin_lines(
-    model: LoadedModel, sources: Sequence[SourceLine], prefixes: Sequence[str]
-) -> tuple[list[SourceLine], list[str]]:
-    """The lines and the beginnings of their translations, as they are searched.
-
-    A line whose beginning has several sentences is searched as one, since nobody knows where the beginning ends in it.
-    """
-    begun = [with_prefix(*pair, model.rules) for pair in zip(sources, prefixes, strict=True)]
-    for index, (source, prefix) in enumerate(begun):
-        if len(source.sentences) > 1 and len(split_sentences(prefix, model.rules.target_language)) > 1:
-            begun[index] = source._replace(sentences=(source.text,)), prefix
-    return [source for source, _ in begun], [prefix for _, prefix in begun]
 
 
 def finish(model: LoadedModel, source: SourceLine, ranks: list[Translation]) -> list[Translation]:

@@ -1,8 +1,12 @@
 """Lines in capitals and in Title Case are recognised, and brought into their usual form."""
 
-import pytest
+import sys
 
-from data.text.casing import count_forms, lower, shape_of, upper, usual_form
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.text.casing import count_forms, lower, shape_by_words, shape_of, upper, usual_form
 
 KNOWN = {word.lower(): word for word in ("a", "man", "in", "York", "Mann", "Hund", "rote", "NATO", "runs", "the", "is")}
 
@@ -30,6 +34,22 @@ KNOWN = {word.lower(): word for word in ("a", "man", "in", "York", "Mann", "Hund
 )
 def test_the_shape_of_a_line(text, language, shape):
     assert shape_of(text, language) == shape
+
+
+ORDINARY = st.builds(lambda first, rest: first + rest, st.characters(), st.text("abc dß'ﬁªⅷ1.我\u0301 ", max_size=40))
+ROUGH = st.lists(st.sampled_from(["a", "Man", "RUNS", "IN", "The", "ǅ", "ß", "12", "我", "...", "I'm"])).map(" ".join)
+
+
+@given(ORDINARY | ROUGH | st.text(), st.sampled_from(["", "en", "de", "tr"]))
+def test_a_text_whose_only_capital_is_its_first_letter_has_the_shape_that_its_words_show(text, language):
+    assert shape_of(text, language) == shape_by_words(text, language)
+
+
+def test_any_character_may_stand_first_or_in_an_ordinary_text():
+    for one in map(chr, range(sys.maxunicode + 1)):
+        for text in (f"{one}a {one.upper()} b", f"{one} man runs in a park"):
+            if text[1:].islower():
+                assert shape_by_words(text, "en") == "usual", text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from data.text.casing import shape_of, usual_form
 from data.text.preparation import SourceRules, as_source, prepare, sentence_pairs, with_prefix
 
 RULES = SourceRules(language="en", target_language="de", usual={"man": "man", "runs": "runs", "york": "York"})
@@ -11,6 +12,13 @@ def test_a_clean_sentence_is_left_alone():
     line = prepare("A man from York runs.", RULES)
     assert line.text == line.sentences[0] == "A man from York runs."
     assert not line.in_capitals
+
+
+@pytest.mark.parametrize("line", ["A man runs. ", "A MAN RUNS.", "A Man Runs In York.", "man", "NATO", "!"])
+def test_the_only_sentence_of_a_line_has_the_shape_of_the_line(line):
+    shape = shape_of(line, "en")
+    expected = line.strip() if shape == "usual" else usual_form(line, shape, RULES.usual, "en")
+    assert prepare(line, RULES).sentences == (expected,)
 
 
 def test_a_rough_line_becomes_sentences_in_their_usual_form():

@@ -5,7 +5,8 @@ import time
 import jax
 import pytest
 
-from dragoman.commands.compiling import COMPILED, LOWERED, announcing_compilation
+from dragoman.commands.compiling import LOWERED, announcing_compilation
+from dragoman.training.compilations import COMPILED, listener
 
 
 @pytest.mark.parametrize(("seconds", "times"), [(0.0, 0), (0.2, 1)])
@@ -25,7 +26,6 @@ def test_jax_reports_the_events_that_are_waited_for():
     def listen(event, duration, **about):
         seen.append(event)
 
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    jax.jit(lambda x: x * 3.25 + 17)(1.5)
-    jax.monitoring.unregister_event_duration_listener(listen)
+    with listener(listen):
+        jax.jit(lambda x: x * 3.25 + 17)(1.5)
     assert seen.index(LOWERED) < seen.index(COMPILED)

@@ -8,35 +8,24 @@ import numpy as np
 import pytest
 
 from data.batch import Pair
-from data.config import DataConfig
 from data.sources import load_corpora
 from data.vocabulary.tokenizer import learn_tokenizer
 from dragoman.signals import SharedStop, StopRequest
 from dragoman.training.ahead import compiling, is_wanted, programs_of_validation
-from dragoman.training.compilations import COMPILED, Compilations
+from dragoman.training.compilations import COMPILED, Compilations, listener
 from dragoman.training.plan import make_plan
 from dragoman.training.start import initial_parameters
 from dragoman.training.validation import Validation, validation_batches
-from transformer.config import Config, DecodingConfig, DevicesConfig, ModelConfig, TrainingConfig
+from tests.support.tiny_run import CONFIG
+from transformer.config import Config, DevicesConfig, TrainingConfig
 
-DATA = DataConfig(corpus="toy", toy_pairs=200, vocabulary_size=310, maximum_tokens=32, row_length=32)
+DECODING = CONFIG.decoding.model_copy(update={"maximum_extra": 13})
+"""No other test has this value, so no other test in the same process has compiled this search before."""
 
 
 def recipe(devices: DevicesConfig) -> Config:
-    return Config(
-        data=DATA,
-        model=ModelConfig(
-            encoder_layers=1,
-            decoder_layers=1,
-            width=16,
-            heads=2,
-            feed_forward=32,
-            maximum_length=40,
-            precision="float32",
-        ),
-        training=TrainingConfig(batch_tokens=256),
-        decoding=DecodingConfig(beam=2, rows=2),
-        devices=devices,
+    return CONFIG.model_copy(
+        update={"decoding": DECODING, "training": TrainingConfig(batch_tokens=256), "devices": devices}
     )
 
 
@@ -48,16 +37,13 @@ def names_of_compiled():
     def listen(event, duration_secs, *, fun_name="", **about):
         names.extend([fun_name] * (event == COMPILED))
 
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
+    with listener(listen):
         yield names
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def test_validation_compiles_none_of_its_programs_again():
     plan = make_plan(recipe(DevicesConfig(data=2)), 310, 310)
-    tokenizer = learn_tokenizer(DATA, load_corpora(DATA, "train"))
+    tokenizer = learn_tokenizer(CONFIG.data, load_corpora(CONFIG.data, "train"))
     pairs = [Pair("a b c", "c b a"), Pair(" ".join("abcdefghijklmnopqrst"), "a")]
     batches = validation_batches(plan, tokenizer, pairs)
     programs = programs_of_validation(plan, tokenizer, [pair.source for pair in pairs], batches)
