@@ -4,8 +4,10 @@ A chart is drawn about as wide as a phone, and a page puts as many side by side 
 large as on a desk. `Line` names its colour by number, so that a system has the same one in every chart and legend.
 """
 
+import functools
 import itertools
 import re
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -45,10 +47,8 @@ def number(value: Number) -> str:
 
 def line_chart(lines: Sequence[Line], *, x: str = "step", show: Callable[[Number], str] = number) -> Markup:
     """A chart of y over x. `x` names the unit of x in the tooltips, and `show` writes a y."""
-    import pygal
-
     with_dots = max(len(line.points) for line in lines) <= 40
-    chart = pygal.XY(show_dots=True, dots_size=3 if with_dots else 1.5, **_options(show))
+    chart = library().XY(show_dots=True, dots_size=3 if with_dots else 1.5, **_options(show))
     chart.x_value_formatter = number
     for line in lines:
         chart.add("", thin(line.points), formatter=partial(_show_point, line.name, x, show))
@@ -64,13 +64,11 @@ def category_chart(
     categories: Sequence[str], lines: Sequence[Line], *, joined: bool = True, show: Callable[[Number], str] = number
 ) -> Markup:
     """A chart of y by category, whose points have intervals; x is the number of the category, from 0 on."""
-    import pygal
-
     ends = [y for line in lines for _, y in line.points if y is not None]
     ends += [end for line in lines for interval in line.intervals if interval for end in interval]
     margin = 0.06 * (max(ends) - min(ends)) if ends else 0.0
     options = _options(show) | {"range": (min(ends) - margin, max(ends) + margin) if ends else None}
-    chart = pygal.Line(stroke=joined, dots_size=4, **options)
+    chart = library().Line(stroke=joined, dots_size=4, **options)
     chart.x_labels = list(map(xml_text, categories))
     for line in lines:
         show_value = partial(_show_value, line.name, show)
@@ -103,12 +101,22 @@ def _category_values(line: Line, count: int) -> list[Any]:
     return values
 
 
+@functools.cache
+def library() -> Any:
+    """pygal, imported by the first chart, without the finder that it adds to the import system for plugins of maps.
+
+    That finder is of a kind that Python 3.12 has dropped: on 3.11, each import that fails later would warn of it.
+    """
+    import pygal
+
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
+    return pygal
+
+
 def _options(show: Callable[[Number], str]) -> dict[str, Any]:
     """What all charts have in common. Margins are computed from the size of labels; the rest is in style.css."""
-    from pygal.style import Style
-
     return {
-        "style": Style(label_font_size=LABEL_SIZE, major_label_font_size=LABEL_SIZE),
+        "style": library().style.Style(label_font_size=LABEL_SIZE, major_label_font_size=LABEL_SIZE),
         "width": WIDTH,
         "height": HEIGHT,
         "margin": 6,

@@ -1,6 +1,8 @@
 """Charts: what they show, and that they hold nothing but shapes and text."""
 
+import importlib
 import re
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -68,3 +70,10 @@ def test_equal_values_and_single_points_have_a_chart():
 )
 def test_numbers_on_axes_are_short(value, shown):
     assert number(value) == shown
+
+
+def test_drawing_leaves_the_import_system_as_it_was():
+    line_chart([Line("a", [(1, 2.0)])])
+    assert [finder for finder in sys.meta_path if not hasattr(finder, "find_spec")] == []
+    with pytest.raises(ImportError):
+        importlib.import_module("a_module_that_nobody_has")
