@@ -6,6 +6,8 @@ tokenizers metrics         where the words of a reference are; BLEU, chrF and TE
 edit_rate prepared_bleu    metrics that sacrebleu lacks: for text without spaces, and for Multi30k's papers
 significance               what may be chance: intervals, p-values, the spread of seeds
 baselines ibm_model_1      what a model should beat; the dictionary of one of them
+training_text hashes       what a run remembers of its training text, in bounded memory
+overlap                    lines of a test set that stand in it, and scores without them
 robustness                 scores of disturbed text beside those of the clean one, from three kinds of test sets:
   perturbations            the same lines, disturbed as people disturb text
   single_words paragraphs  less than a sentence, and more; sentences that get lost

@@ -75,9 +75,13 @@ class Metric(NamedTuple):
 
     def score(self, hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
         """The score against one reference for each line."""
-        check_lengths(hypotheses, [references])
-        scorer = self.scorer(language, references)
-        score = scorer.corpus_score(list(hypotheses), [list(references)]).score
+        return self.score_against(hypotheses, [references], language)
+
+    def score_against(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]], language: str) -> Score:
+        """The score against several references for each line: references[r][n] is one of line n."""
+        check_lengths(hypotheses, references)
+        scorer = self.scorer(language, references[0])
+        score = scorer.corpus_score(list(hypotheses), [list(lines) for lines in references]).score
         return Score(self.name, score, str(scorer.get_signature()))
 
     def is_better(self, score: float, than: float) -> bool:

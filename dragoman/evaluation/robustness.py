@@ -98,8 +98,10 @@ def robustness(
 def scores(kind: str, hypotheses: Sequence[str], test_set: TestSet, language: str) -> dict[str, tuple[float, str]]:
     """The score and signature by each of the COMPARED metrics, in lower case if the kind ignores case."""
     ignores_case = kind in PERTURBATIONS and PERTURBATIONS[kind].ignores_case
-    texts = [[line.lower() for line in lines] if ignores_case else lines for lines in (hypotheses, test_set.reference)]
-    found = {name: METRICS[name].score(texts[0], texts[1], language) for name in COMPARED}
+    texts = [
+        [line.lower() for line in lines] if ignores_case else lines for lines in (hypotheses, *test_set.references)
+    ]
+    found = {name: METRICS[name].score_against(texts[0], texts[1:], language) for name in COMPARED}
     how = "|prepared:lowercase" if ignores_case else ""
     return {name: (one.score, one.signature + how) for name, one in found.items()}
 

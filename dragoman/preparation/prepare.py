@@ -1,12 +1,17 @@
 """Does ahead of training what it needs of text, and surveys it."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
+from data.batch import Pair
 from data.sources import Corpus, load_corpora
 from data.storage.cache import Cache
 from data.tokens.store import open_store
 from data.vocabulary.prepared import prepared_tokenizer
+from dragoman.evaluation.held_out import TestSet
+from dragoman.evaluation.overlap import find_overlap
+from dragoman.evaluation.training_text import TrainingText, prepared_training_text
 from dragoman.messages import progress, say
 from dragoman.preparation.repeats import HeldOut
 from dragoman.preparation.survey import Survey
@@ -23,7 +28,8 @@ def prepare(config: Config) -> dict[str, Any]:
     seconds = {}
     began = time.monotonic()
     corpora = load_corpora(config.data, "train")
-    held_out: dict[str, HeldOut] = {split: HeldOut(_pairs(load_corpora(config.data, split))) for split in HELD_OUT}
+    pairs = {split: _pairs(load_corpora(config.data, split)) for split in HELD_OUT}
+    held_out: dict[str, HeldOut] = {split: HeldOut(own) for split, own in pairs.items()}
     total = sum(len(corpus.pairs) for corpus in corpora)
     seconds["lines"] = time.monotonic() - began
     say(f"{total} training pairs, lines found in {seconds['lines']:.1f} s; preparing the vocabulary")
@@ -37,13 +43,22 @@ def prepare(config: Config) -> dict[str, Any]:
     with progress("tokenize", total=total) as report:
         store = open_store(corpora, tokenizer, config.data, report=report)
     seconds["tokens"] = time.monotonic() - began
-    say(f"tokens ready in {seconds['tokens']:.1f} s; surveying the text")
+    say(f"tokens ready in {seconds['tokens']:.1f} s; hashing lines, to find those of test sets among them")
+
+    began = time.monotonic()
+    with progress("hash", total=total) as report:
+        training = TrainingText.load(prepared_training_text(config.data, corpora, report=report))
+    seconds["hashes"] = time.monotonic() - began
+    say(f"hashes ready in {seconds['hashes']:.1f} s; surveying the text")
 
     began = time.monotonic()
     survey = Survey(config.data, corpora, store, held_out)
     with progress("survey", total=total) as report:
         survey.run(report)
     found = survey.as_json()
+    for split, own in pairs.items():
+        near = find_overlap(test_set_of(split, own), training).numbers("near")
+        found["overlap"][split]["near_in_training"] = len(near)
     seconds["survey"] = time.monotonic() - began
     cache = Cache(config.data.cache)
     return {
@@ -54,5 +69,10 @@ def prepare(config: Config) -> dict[str, Any]:
     }
 
 
-def _pairs(corpora: list[Corpus]) -> list[Any]:
+def test_set_of(name: str, pairs: Sequence[Pair]) -> TestSet:
+    """Held-out pairs as a test set."""
+    return TestSet(name, [pair.source for pair in pairs], [[pair.target for pair in pairs]])
+
+
+def _pairs(corpora: list[Corpus]) -> list[Pair]:
     return [pair for corpus in corpora for pair in corpus.pairs]

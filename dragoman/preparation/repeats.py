@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data.batch import Pair
+from dragoman.evaluation.hashes import plain
 
 MOST = 20_000_000  # hashes that are kept; of a larger corpus, a share of them
 EXAMPLES = 3
@@ -15,11 +16,6 @@ EXAMPLES = 3
 def hashes_of(texts: Sequence[Any]) -> Int[np.ndarray, " n"]:
     """64-bit hashes, which mean something in this process only."""
     return np.fromiter(map(hash, texts), np.int64, len(texts))
-
-
-def plain(text: str) -> str:
-    """The text without differences of case and white space: "A  dog " -> "a dog"."""
-    return " ".join(text.casefold().split())
 
 
 class Repeats:

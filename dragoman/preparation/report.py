@@ -48,7 +48,8 @@ def overlap_lines(split: str, found: dict[str, Any]) -> Iterator[str]:
     """What of a held-out set the training text contains."""
     yield (
         f"{split} set: of {found['pairs']} pairs, the training text contains {found['pairs_in_training']} "
-        f"({found['sources_in_training']} source lines, {found['targets_in_training']} target lines)"
+        f"({found['sources_in_training']} source lines, {found['targets_in_training']} target lines), and "
+        f"{found['near_in_training']} more share 13 words in a row with it"
     )
     yield from (f"    {example['source']}  |||  {example['target']}" for example in found["examples"])
 

@@ -12,9 +12,10 @@ from data.config import DataConfig
 from data.sources.corpus import Corpus, fetch
 from data.tokens.store import TokenStore
 from data.vocabulary.learning_text import sample_indices
+from dragoman.evaluation.hashes import plain
 from dragoman.preparation.lengths import Lengths
 from dragoman.preparation.oddities import odd_pairs
-from dragoman.preparation.repeats import EXAMPLES, HeldOut, Repeats, hashes_of, plain
+from dragoman.preparation.repeats import EXAMPLES, HeldOut, Repeats, hashes_of
 
 CHUNK = 8192  # pairs that are in memory at once
 EXAMINED = 200_000  # pairs that are looked at one by one, drawn at random

@@ -4,6 +4,8 @@ config.toml      the resolved config            checkpoints/   see checkpoint.py
 tokenizer.model  or tokenizer.source.model      metrics.jsonl  one JSON object a line, with its step
                  and tokenizer.target.model     report.html    learning curves, to look at
 lock             held while a process trains here
+
+Besides, it has what it remembers of its text: source_text.json, and training_text.npz, for evaluation alone.
 """
 
 import contextlib

@@ -20,6 +20,8 @@ from data.text.statistics import SourceStatistics, measure
 from data.vocabulary.prepared import prepared_tokenizer
 from data.vocabulary.tokenizer import Tokenizer
 from data.vocabulary.vectors import read_vectors
+from dragoman.evaluation.training_text import FILE, prepared_training_text
+from dragoman.files import write_atomically
 from dragoman.messages import progress, say, warn
 from dragoman.runs.checkpoint import restore_optimizer, restore_parameters
 from dragoman.runs.identity import check_hashes, check_knobs, check_planned_steps
@@ -56,10 +58,18 @@ def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:
     tokenizer = prepared_tokenizer(config.data, train, note=say)
     tokenizer.save(run.path)
     run.save_statistics(source_statistics(config, train))
+    keep_training_text(config, run, train)
     with progress("tokenize", total=sum(len(corpus.pairs) for corpus in train)) as report:
         description = describe(train, tokenizer, config.data, report=report)
     for line in description.lines():
         say(line)
+
+
+def keep_training_text(config: Config, run: Run, train: Sequence[Corpus]) -> None:
+    """Saves hashes of the training text in the run, so that evaluation can tell what of a test set stands in it."""
+    with progress("hash", total=sum(len(corpus.pairs) for corpus in train)) as report:
+        path = prepared_training_text(config.data, train, report=report)
+    write_atomically(run.path / FILE, path.read_bytes())
 
 
 def source_statistics(config: Config, train: Sequence[Corpus]) -> SourceStatistics:

@@ -14,8 +14,10 @@ import jax
 import pytest
 
 from data.errors import InputError
+from data.sources import load_corpora
 from dragoman.commands import evaluate as evaluate_command
 from dragoman.commands import train as train_command
+from dragoman.evaluation.training_text import FILE, TrainingText
 from dragoman.runs.manifest import verify
 from dragoman.runs.run import Run
 from dragoman.translation.translator import Translator
@@ -120,6 +122,13 @@ def wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 60) 
     deadline = time.monotonic() + seconds
     while not path.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def test_a_run_keeps_hashes_of_its_training_lines(finished):
+    known = TrainingText.load(finished.path / FILE)
+    lines = [pair.source for pair in load_corpora(finished.load_config().data, "train")[0].pairs]
+    assert known.has_lines(lines, side=0).all()
+    assert not known.has_lines([f"{line} and more" for line in lines], side=0).any()
 
 
 def test_a_run_logs_validates_saves_averages_and_prints_the_next_commands(finished, recipe):

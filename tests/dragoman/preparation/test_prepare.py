@@ -26,7 +26,10 @@ def pairs_of_text():
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     directory = tmp_path_factory.mktemp("text")
-    texts = {"train": [*pairs_of_text(), ("", "leer")], "dev": [("a tree", "ein Baum")]}
+    texts = {
+        "train": [*pairs_of_text(), ("", "leer")],
+        "dev": [("a tree", "ein Baum"), ("one more dog", "ein Hund, " * 9)],
+    }
     texts["test"] = [("the old house is red", "das alte Haus ist rot"), ("x", "y")]
     for split, pairs in texts.items():
         for side, language in enumerate(("en", "de")):
@@ -67,6 +70,7 @@ def test_it_finds_duplicates_copies_and_overlap(found):
     assert [overlap[f"{what}_in_training"] for what in ("sources", "targets", "pairs")] == [1, 1, 1]
     assert overlap["examples"] == [{"source": "the old house is red", "target": "das alte Haus ist rot"}]
     assert found["overlap"]["validation"]["pairs_in_training"] == 0
+    assert [found["overlap"][split]["near_in_training"] for split in ("validation", "test")] == [1, 0]
 
 
 def test_it_finds_odd_pairs(found):
@@ -83,7 +87,8 @@ def test_all_of_it_is_said_in_words(found):
         "42 pairs, 1 left out: empty side",
         "dropped in training, too long: 1 pairs",
         "duplicates: 1 pairs repeat an earlier one (kept; data.drop_duplicates drops them)",
-        "test set: of 2 pairs, the training text contains 1 (1 source lines, 1 target lines)",
+        "test set: of 2 pairs, the training text contains 1 (1 source lines, 1 target lines), and 0 more share "
+        "13 words in a row with it",
         "odd: 1 of 42 pairs looked at: source in another script",
         "    train.en train.de, pair 40: собака спит на диване  |||  der Hund schläft",
     ):

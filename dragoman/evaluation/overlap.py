@@ -1,0 +1,140 @@
+"""Lines of a test set that stand in the training text of a run, and scores with and without them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+
+from data.errors import InputError
+from data.sources import load_corpora
+from dragoman.evaluation.hashes import gram_size
+from dragoman.evaluation.held_out import TestSet
+from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.training_text import FILE, TrainingText, prepared_training_text
+from dragoman.messages import progress
+from dragoman.runs.manifest import read_manifest
+from dragoman.runs.run import Run
+from dragoman.translation.guard import words_of
+
+SIDES = ("source", "target")
+SCORED = ("bleu", "chrf")
+
+
+class OverlapLine(NamedTuple):
+    """A line of a test set that stands in the training text."""
+
+    number: int  # from 0 on
+    kind: Literal["exact", "near"]
+    sides: tuple[str, ...]  # on which it does: "source", "target"
+
+
+class Overlap(NamedTuple):
+    """What of a test set stands in a training text.
+
+    exact   the source, or a reference, is a line of the same side of the training text, apart from case and white space
+    near    it is not, but it shares 13 consecutive words with one: apart from case and punctuation; in scripts without
+            spaces, 32 characters
+
+    A line with fewer words can be found exactly only: `short` lines have too few on both sides.
+    """
+
+    total: int
+    found: list[OverlapLine]
+    short: int
+    every: int = 1  # of a very large training text, one in so many runs of 13 words is known, or one in so many lines
+
+    def numbers(self, kind: str = "") -> list[int]:
+        """The numbers of the lines found, from 0 on: all, or those of a kind."""
+        return [line.number for line in self.found if kind in ("", line.kind)]
+
+    def summary(self) -> str:
+        """The counts in words."""
+        exact, near = len(self.numbers("exact")), len(self.numbers("near"))
+        text = f"{exact} of {self.total} lines stand in the training text, and {near} more nearly"
+        return (
+            text if self.every == 1 else f"{text}; one in {self.every} lines or runs of words is known, so look twice"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The record for JSON; its lines are counted from 1."""
+        kinds = {kind: [number + 1 for number in self.numbers(kind)] for kind in ("exact", "near")}
+        return {"lines": self.total, **kinds, "too_short_for_near": self.short, "known_one_in": self.every}
+
+
+def find_overlap(test_set: TestSet, training: TrainingText) -> Overlap:
+    """What of a test set stands in a training text."""
+    sides = [(0, test_set.sources), *((1, lines) for lines in test_set.references)]
+    total = len(test_set.sources)
+    exact, near = np.zeros((2, total), np.bool_), np.zeros((2, total), np.bool_)
+    is_short = np.ones(total, np.bool_)
+    for side, lines in sides:
+        words = [words_of(line) for line in lines]
+        exact[side] |= training.has_lines(lines, side=side) & np.array([bool(line.strip()) for line in lines], np.bool_)
+        near[side] |= training.shares_grams(words, side=side)
+        is_short &= np.array([len(line) < gram_size(line) for line in words], np.bool_)
+    found = [
+        overlap_line(number, exact[:, number], near[:, number])
+        for number in np.flatnonzero((exact | near).any(axis=0)).tolist()
+    ]
+    every = max(*training.every_line, *training.every_gram)
+    return Overlap(total, found, int(is_short.sum()), every)
+
+
+def overlap_line(number: int, exact: Bool[np.ndarray, " sides"], near: Bool[np.ndarray, " sides"]) -> OverlapLine:
+    """The record of a line that was found on some sides."""
+    where = exact if exact.any() else near
+    sides = tuple(name for name, is_there in zip(SIDES, where, strict=True) if is_there)
+    return OverlapLine(number, "exact" if exact.any() else "near", sides)
+
+
+def overlap_lines(test_set: TestSet, overlap: Overlap) -> list[str]:
+    """The lines for `--list-overlap`, separated by tabs: number from 1 on, kind, sides, source, first reference."""
+    return [
+        "\t".join([str(n + 1), kind, ",".join(sides), test_set.sources[n], test_set.reference[n]])
+        for n, kind, sides in overlap.found
+    ]
+
+
+def scored_apart(
+    hypotheses: Sequence[str], test_set: TestSet, overlap: Overlap, language: str
+) -> dict[str, dict[str, float]]:
+    """The scores of all lines ("with"), of those that are not in the training text ("without"), and of the others.
+
+    Only what has lines has scores. A model that has learned the lines by heart scores higher on "only".
+    """
+    inside = set(overlap.numbers())
+    parts = {
+        "with": range(overlap.total),
+        "without": [number for number in range(overlap.total) if number not in inside],
+        "only": sorted(inside),
+    }
+    return {part: _scores(hypotheses, test_set, numbers, language) for part, numbers in parts.items() if numbers}
+
+
+def _scores(hypotheses: Sequence[str], test_set: TestSet, numbers: Sequence[int], language: str) -> dict[str, float]:
+    own, *references = ([lines[number] for number in numbers] for lines in (hypotheses, *test_set.references))
+    return {name: METRICS[name].score_against(own, references, language).score for name in SCORED}
+
+
+def training_text_of(run: Run, checkpoint: Path) -> TrainingText:
+    """What is known of the training text of a run: what it keeps, else what its text still says.
+
+    InputError, which says that nothing can be told and why, if the run keeps nothing (earlier versions did not) and its
+    training text is gone or has changed since the checkpoint.
+    """
+    if (kept := run.path / FILE).is_file():
+        return TrainingText.load(kept)
+    unknown = (
+        f"{run.path}: what of a test set stands in its training text cannot be told: it keeps no hashes of it, and"
+    )
+    config = run.load_config()
+    try:
+        corpora = load_corpora(config.data, "train")
+    except InputError as error:
+        raise InputError(f"{unknown} its text cannot be read: {error}") from None
+    if " ".join(corpus.fingerprint for corpus in corpora) != read_manifest(checkpoint).hashes.get("data"):
+        raise InputError(f"{unknown} data.directory has another text now")
+    with progress("training text", total=sum(len(corpus.pairs) for corpus in corpora)) as report:
+        return TrainingText.load(prepared_training_text(config.data, corpora, report=report))

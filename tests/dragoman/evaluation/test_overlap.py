@@ -1,0 +1,91 @@
+import shutil
+
+import pytest
+
+from data.batch import Pair
+from data.errors import InputError
+from data.sources import load_corpora
+from data.sources.corpus import Corpus
+from dragoman.evaluation import held_out
+from dragoman.evaluation.overlap import find_overlap, overlap_lines, scored_apart, training_text_of
+from dragoman.evaluation.training_text import FILE, remember
+from dragoman.runs.run import Run
+from tests.support.paths import ROOT
+from tests.support.tiny_run import CONFIG, make_run
+
+LONG = "the quick brown fox jumps over the lazy dog and then it sleeps under a tree for an hour"
+LANG = "der schnelle braune Fuchs springt über den faulen Hund und dann schläft er eine Stunde lang unter einem Baum"
+
+
+def overlap_of(test, training):
+    """The overlap of a test set with a training text, both lists of pairs."""
+    test_set = held_out.TestSet("test", [pair[0] for pair in test], [[pair[1] for pair in test]])
+    corpus = Corpus("train", [Pair(*pair) for pair in training], None, {}, "")
+    return test_set, find_overlap(test_set, remember([corpus]))
+
+
+def test_every_planted_line_is_found_and_nothing_else():
+    plain = [(f"{n} {LONG.replace('the', f'x{n}')} {n}", f"{n} {LANG.replace('e', f'{n}')}") for n in range(40)]
+    test = [(f"t{number} a new line", f"t{number} neu") for number in range(20)]
+    test[3], test[4], test[5] = plain[7], (plain[8][0].upper(), "anders"), ("other", f"  {plain[9][1]}")
+    test[9] = (f"They say {plain[10][0]}!", "anders")  # nearly
+    test[11] = ("other", f"Man sagt, {LANG}, nun ja")
+    _, found = overlap_of(test, [*plain, ("other text", f"{LANG}; und so weiter")])
+    assert [tuple(line) for line in found.found] == [
+        (3, "exact", ("source", "target")),
+        (4, "exact", ("source",)),
+        (5, "exact", ("target",)),
+        (9, "near", ("source",)),
+        (11, "near", ("target",)),
+    ]
+    assert found.summary() == "3 of 20 lines stand in the training text, and 2 more nearly"
+
+
+@pytest.mark.parametrize("shared", [12, 13])
+def test_thirteen_words_in_a_row_are_a_near_copy_and_twelve_are_not(shared):
+    words = LONG.split()
+    _, found = overlap_of([(" ".join([*words[:shared], "but", "no", "more"]), "x")], [(" ".join(words), "y")])
+    assert found.numbers("near") == [0] * (shared == 13)
+
+
+def test_short_lines_can_be_found_exactly_only_and_are_counted():
+    _, found = overlap_of([("Yes.", "Ja."), ("Yes!", "Jawohl."), (LONG, "x"), ("", "")], [("yes.", "ja."), ("", "")])
+    assert (found.numbers("exact"), found.short) == ([0], 3)
+
+
+def test_any_of_several_references_counts():
+    test_set = held_out.TestSet("test", ["a", "b"], [["x", "y"], ["x", "known"]])
+    assert find_overlap(test_set, remember([Corpus("train", [Pair("c", "known")], None, {}, "")])).numbers() == [1]
+
+
+def test_lines_are_listed_and_scored_apart():
+    test = [("known", "ein bekannter Satz"), ("new", "ein neuer Satz")]
+    test_set, found = overlap_of(test, [("Known", "was es ist")])
+    assert overlap_lines(test_set, found) == ["1\texact\tsource\tknown\tein bekannter Satz"]
+    scores = scored_apart(["ein bekannter Satz", "etwas anderes"], test_set, found, "de")
+    assert scores["only"]["chrf"] == pytest.approx(100)
+    assert scores["without"]["chrf"] < scores["with"]["chrf"] < 100
+    assert found.as_json()["exact"] == [1]
+    _, none = overlap_of(test, [("other", "anders")])
+    assert set(scored_apart(["a", "b"], test_set, none, "de")) == {"with", "without"}
+
+
+def test_a_run_without_hashes_is_answered_by_its_training_text_if_that_is_the_same(tmp_path):
+    golden = ROOT / "tests/golden/run"
+    copy = Run(shutil.copytree(golden, tmp_path / "run"))
+    checkpoint = copy.checkpoints / "600"
+    pair = load_corpora(copy.load_config().data, "train")[0].pairs[0]
+    assert training_text_of(copy, checkpoint).has_lines([pair.source], side=0).all()
+    remember([Corpus("train", [Pair("kept", "kept")], None, {}, "")]).save(copy.path / FILE)
+    assert training_text_of(copy, checkpoint).has_lines(["kept", pair.source], side=0).tolist() == [True, False]
+
+
+def test_what_cannot_be_told_is_said_in_one_line(tmp_path):
+    run = Run(make_run(tmp_path / "run"))
+    told = "run: what of a test set stands in its training text cannot be told: it keeps no hashes of it, and "
+    with pytest.raises(InputError, match=f"{told}data.directory has another text now"):
+        training_text_of(run, run.checkpoints / "10")
+    gone = CONFIG.data.model_copy(update={"corpus": "files", "directory": "/nowhere"})
+    run.save_config(CONFIG.model_copy(update={"data": gone}))
+    with pytest.raises(InputError, match=f"{told}its text cannot be read: data.directory /nowhere: no train.en"):
+        training_text_of(run, run.checkpoints / "10")
