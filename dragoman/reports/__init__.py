@@ -4,6 +4,10 @@ page         a template and its values to a file; what all reports have in commo
 charts       charts as SVG within a page
 curves       learning curves, from the metrics of runs
 training     the report of a run, which training keeps up to date
+evaluation   the report of an evaluation; its parts:
+  verdict    which system is better, in a sentence
+  breakdown  scores by the length of the source, and by its rarest word
+  sentences  sentences to look at, with marked and linked words
 
 They belong neither to training nor to evaluation, because both write them. Templates are Jinja's, with autoescape: text
 comes from files that nobody has checked. Charts are drawn by pygal. It is written in Python alone, is imported in a

@@ -5,7 +5,6 @@ large as on a desk. `Line` names its colour by number, so that a system has the 
 """
 
 import functools
-import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -19,10 +18,10 @@ COLORS = 8
 """Colours in style.css. Lines after the eighth use them again, dashed."""
 
 LABEL_SIZE = 12  # as in style.css: margins are computed from it
-
 MOST_POINTS = 300
 """Points of a line: more could not be told apart, and would make the page slow."""
 
+SPREAD = 0.4  # of the distance between two categories, over which the points of one are spread, so that all can be seen
 
 Number = int | float
 Points = Sequence[tuple[Number, Number | None]]
@@ -46,18 +45,14 @@ def number(value: Number) -> str:
 
 
 def line_chart(lines: Sequence[Line], *, x: str = "step", show: Callable[[Number], str] = number) -> Markup:
-    """A chart of y over x. `x` names the unit of x in the tooltips, and `show` writes a y."""
-    with_dots = max(len(line.points) for line in lines) <= 40
-    chart = library().XY(show_dots=True, dots_size=3 if with_dots else 1.5, **_options(show))
+    """A chart of y over x. `x` names the unit of x in the titles of points, and `show` writes a y."""
+    chart = _chart(show, dots_size=3 if max(len(line.points) for line in lines) <= 40 else 1.5)
     chart.x_value_formatter = number
     for line in lines:
-        chart.add("", thin(line.points), formatter=partial(_show_point, line.name, x, show))
-    return _render(chart, lines)
-
-
-def _show_point(name: str, x: str, show: Callable[[Number], str], at: Sequence[Number]) -> str:
-    """The title of a point: "runs/a: step 500, 27.3"."""
-    return xml_text(f"{name}: {x} {number(at[0])}, {show(at[1])}")
+        chart.add(
+            "", thin(line.points), formatter=partial(_show_point, line.name, lambda at: f"{x} {number(at)}", show)
+        )
+    return _render(chart, [line.color for line in lines])
 
 
 def category_chart(
@@ -67,18 +62,27 @@ def category_chart(
     ends = [y for line in lines for _, y in line.points if y is not None]
     ends += [end for line in lines for interval in line.intervals if interval for end in interval]
     margin = 0.06 * (max(ends) - min(ends)) if ends else 0.0
-    options = _options(show) | {"range": (min(ends) - margin, max(ends) + margin) if ends else None}
-    chart = library().Line(stroke=joined, dots_size=4, **options)
-    chart.x_labels = list(map(xml_text, categories))
-    for line in lines:
-        show_value = partial(_show_value, line.name, show)
-        chart.add("", _category_values(line, len(categories)), formatter=show_value)
-    return _render(chart, lines)
-
-
-def _show_value(name: str, show: Callable[[Number], str], y: Number) -> str:
-    """The title of a point whose x the axis says: "runs/a: 27.3"."""
-    return xml_text(f"{name}: {show(y)}")
+    half = SPREAD / 2 if len(lines) > 1 else 0.0
+    chart = _chart(
+        show,
+        dots_size=4,
+        stroke=joined,
+        range=(min(ends) - margin, max(ends) + margin) if ends else None,
+        xrange=(0.5, len(categories) + 0.5),
+        truncate_label=max(6, 54 // len(categories)),
+    )
+    chart.x_labels = [{"value": at, "label": xml_text(name)} for at, name in enumerate(categories, 1)]
+    colors = []
+    for order, line in enumerate(lines):
+        shift = half * (2 * order / max(len(lines) - 1, 1) - 1)
+        points = [(at + 1 + shift, y) for at, y in line.points]  # pygal draws an axis through 0
+        show_point = partial(_show_point, line.name, lambda x: categories[round(x) - 1], show)
+        chart.add("", points, formatter=show_point)
+        intervals = [(x, ends) for (x, _), ends in zip(points, line.intervals, strict=False) if ends]
+        for x, (low, high) in intervals:
+            chart.add("", [(x, low), (x, high)], show_dots=False, stroke=True)
+        colors += [line.color] * (1 + len(intervals))
+    return _render(chart, colors)
 
 
 def thin(points: Points) -> Points:
@@ -92,13 +96,9 @@ def xml_text(text: str) -> str:
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
-def _category_values(line: Line, count: int) -> list[Any]:
-    """A value for each category, with its interval, as pygal takes them."""
-    values: list[Any] = [None] * count
-    for (at, y), interval in itertools.zip_longest(line.points, line.intervals[: len(line.points)]):
-        if y is not None:
-            values[int(at)] = {"value": y, "ci": {"low": interval[0], "high": interval[1]}} if interval else y
-    return values
+def _show_point(name: str, show_x: Callable[[Number], str], show: Callable[[Number], str], at: Sequence[Number]) -> str:
+    """The title of a point: "runs/a: step 500, 27.3"."""
+    return xml_text(f"{name}: {show_x(at[0])}, {show(at[1])}")
 
 
 @functools.cache
@@ -113,30 +113,32 @@ def library() -> Any:
     return pygal
 
 
-def _options(show: Callable[[Number], str]) -> dict[str, Any]:
-    """What all charts have in common. Margins are computed from the size of labels; the rest is in style.css."""
-    return {
-        "style": library().style.Style(label_font_size=LABEL_SIZE, major_label_font_size=LABEL_SIZE),
-        "width": WIDTH,
-        "height": HEIGHT,
-        "margin": 6,
-        "show_legend": False,
-        "min_scale": 3,
-        "max_scale": 5,
-        "js": [],
-        "value_formatter": show,
-        "allow_interruptions": True,
-        "disable_xml_declaration": True,
-    }
+def _chart(show: Callable[[Number], str], **options: Any) -> Any:
+    """An empty chart. Its margins are computed from the size of its labels; the rest of its looks is in style.css."""
+    return library().XY(
+        style=library().style.Style(label_font_size=LABEL_SIZE, major_label_font_size=LABEL_SIZE),
+        width=WIDTH,
+        height=HEIGHT,
+        margin=6,
+        margin_right=22,  # half of the last label of x
+        show_legend=False,
+        min_scale=3,
+        max_scale=5,
+        js=[],
+        value_formatter=show,
+        allow_interruptions=True,
+        disable_xml_declaration=True,
+        **options,
+    )
 
 
-def _render(chart: Any, lines: Sequence[Line]) -> Markup:
-    """The chart as an `svg` element."""
-    chart.add_xml_filter(partial(_simplify, lines))
+def _render(chart: Any, colors: Sequence[int]) -> Markup:
+    """The chart as an `svg` element. `colors` are those of its series, in order."""
+    chart.add_xml_filter(partial(_simplify, colors))
     return Markup(chart.render(is_unicode=True))  # pygal escapes text, as any writer of XML does
 
 
-def _simplify(lines: Sequence[Line], svg: Any) -> Any:
+def _simplify(colors: Sequence[int], svg: Any) -> Any:
     """A drawing that holds nothing but shapes, text and the titles that browsers show on hovering.
 
     pygal's own style, script, comments and identifiers are removed: several charts stand in a page, which styles them.
@@ -147,14 +149,14 @@ def _simplify(lines: Sequence[Line], svg: Any) -> Any:
     svg.attrib.pop("id", None)
     svg.attrib.update({"class": "chart", "role": "img"})
     for group in list(svg.iter("g")):
-        _simplify_group(group, lines)
+        _simplify_group(group, colors)
     return svg
 
 
-def _simplify_group(group: Any, lines: Sequence[Line]) -> None:
+def _simplify_group(group: Any, colors: Sequence[int]) -> None:
     """Name the colour of a line, turn the description of a point into its title, and drop what only scripts need."""
     if found := re.search(r"\bserie-(\d+)\b", group.get("class", "")):
-        color = lines[int(found[1])].color
+        color = colors[int(found[1])]
         group.set("class", f"line-{color % COLORS}" + " dashed" * (color // COLORS % 2))
     for child in group.findall("desc"):
         if child.get("class") == "value":
@@ -163,5 +165,5 @@ def _simplify_group(group: Any, lines: Sequence[Line]) -> None:
         else:
             group.remove(child)
     for child in group.findall("g"):
-        if child.get("class") in ("titles", "plot tooltip-overlay", "plot text-overlay"):
+        if child.get("class") in ("titles", "plot tooltip-overlay", "plot text-overlay") or not len(child):
             group.remove(child)

@@ -4,10 +4,8 @@ import difflib
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sacrebleu.metrics import CHRF
-
 from data.text.scripts import split_words
-from dragoman.evaluation.results import Outputs
+from dragoman.reports.breakdown import Scored
 from dragoman.translation.record import Details
 
 
@@ -42,15 +40,6 @@ class Sentence(NamedTuple):
     def difference(self) -> float:
         """The score of the last translation less that of the first."""
         return self.translations[-1].score - self.translations[0].score
-
-
-def sentence_scores(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """chrF of each sentence. BLEU of single sentences says little: most have no matching run of four words."""
-    metric = CHRF()
-    return [
-        metric.sentence_score(hypothesis, list(own)).score
-        for hypothesis, own in zip(hypotheses, zip(*references, strict=True), strict=True)
-    ]
 
 
 def most_different(first: Sequence[float], second: Sequence[float], count: int) -> tuple[list[int], list[int]]:
@@ -106,23 +95,19 @@ def source_words(text: str) -> list[Word]:
     return [word._replace(links=(at,)) for at, word in enumerate(words_with_gaps(text))]
 
 
-class Reader(NamedTuple):
-    """Shows sentences of one test set."""
+def sentence(number: int, scored: Sequence[Scored]) -> Sentence:
+    """A sentence of a test set, counted from 0, with the translations of some systems.
 
-    sources: Sequence[str]
-    references: Sequence[Sequence[str]]
-
-    def sentence(self, number: int, outputs: Sequence[tuple[Outputs, int, float]]) -> Sentence:
-        """A sentence with translations, each given with its colour and score.
-
-        Words are marked that differ from the other translation if there are two, else from the first reference.
-        """
-        texts = [one.hypotheses[number] for one, _, _ in outputs]
-        against = texts[::-1] if len(texts) == 2 else [self.references[0][number]] * len(texts)
-        shown = []
-        for (one, color, score), text, other in zip(outputs, texts, against, strict=True):
-            marked = different(split_words(text), split_words(other))
-            details = one.details[number] if one.details is not None else None
-            shown.append(Shown(one.system.name, color, translation_words(text, marked, details), score))
-        references = [lines[number] for lines in self.references]
-        return Sentence(number + 1, source_words(self.sources[number]), references, shown)
+    Words are marked that differ from the other translation if there are two, else from the first reference.
+    """
+    test_set = scored[0].outputs.test_set
+    texts = [one.outputs.hypotheses[number] for one in scored]
+    others = texts[::-1] if len(texts) == 2 else [test_set.reference[number]] * len(texts)
+    shown = []
+    for (outputs, color, _, scores), text, other in zip(scored, texts, others, strict=True):
+        marked = different(split_words(text), split_words(other))
+        details = outputs.details[number] if outputs.details is not None else None
+        words = translation_words(text, marked, details)
+        shown.append(Shown(outputs.system.name, color, words, scores[number]))
+    references = [lines[number] for lines in test_set.references]
+    return Sentence(number + 1, source_words(test_set.sources[number]), references, shown)

@@ -1,70 +1,95 @@
-"""The verdict of an evaluation in a sentence: which system is better, and whether that is more than noise."""
+"""The verdict of an evaluation: which system is better, and whether that is more than noise."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Result
+from dragoman.evaluation.results import Comparison, Evaluation, MetricResult
 
 
-def verdict(evaluation: Evaluation, test_set: str) -> str:
-    """A sentence on a test set, by its first metric. It claims a difference only where a test found one."""
+class Verdict(NamedTuple):
+    """A sentence, and the figures that it rests on."""
+
+    claim: str
+    figures: str = ""
+
+
+def verdict(evaluation: Evaluation, test_set: str) -> Verdict:
+    """The verdict on a test set, by its first metric. It claims a difference only where a test found one.
+
+    Systems that need no model, such as the source copied, count only if there are no others.
+    """
     results = [result for result in evaluation.results if result.test_set == test_set and result.metrics]
+    results = [result for result in results if result.system.kind != "baseline"] or results
     if not results:
-        return f"Nothing was scored on {test_set}."
+        return Verdict("Nothing was scored.")
     metric = next(iter(results[0].metrics))
-    results = [result for result in results if metric in result.metrics]
-    if len(results) == 1:
-        return _alone(results[0], metric)
+    scores = {result.system.name: result.metrics[metric] for result in results if metric in result.metrics}
+    if len(scores) == 1:
+        [(name, found)] = scores.items()
+        return Verdict(f"{name} has {found.score:.2f} {label(found)}.", interval(found))
     compared = [one for one in evaluation.comparisons if (one.test_set, one.metric) == (test_set, metric)]
-    return _against_baseline(results, compared, metric) if compared else _untested(results, metric)
+    compared = [one for one in compared if one.system in scores]
+    if not compared:
+        return _untested(scores)
+    return _of_two(compared[0], scores) if len(compared) == 1 else _of_many(compared, scores)
 
 
-def _alone(result: Result, metric: str) -> str:
-    return f"{result.system.name} has {show(result.metrics[metric])} on {result.test_set}."
+def _of_two(one: Comparison, scores: dict[str, MetricResult]) -> Verdict:
+    """What the test says of a system and the baseline."""
+    unit = "sentences" if one.method == "paired bootstrap" else "seeds"
+    name = label(scores[one.system])
+    parts = [f"{scores[one.system].score:.2f} {name}"]
+    if one.baseline in scores:
+        parts[0] = f"{name} {scores[one.system].score:.2f} against {scores[one.baseline].score:.2f}"
+    parts += [f"a difference of {one.difference:+.2f}", show_p(one.p)]
+    figures = f"{', '.join(parts)} by {one.method} over {one.n:,} {unit}."
+    if one.verdict == "no evidence":
+        return Verdict(f"No evidence that {one.system} and {one.baseline} differ.", figures)
+    return Verdict(f"{one.system} is {one.verdict} than {one.baseline}.", figures)
 
 
-def _against_baseline(results: Sequence[Result], compared: Sequence[Comparison], metric: str) -> str:
-    """What the tests say of all systems against the baseline; of one other system, also the figures."""
-    label, baseline = results[0].metrics[metric].label, compared[0].baseline
-    scores = {result.system.name: result.metrics[metric] for result in results}
-    if len(compared) == 1:
-        [one] = compared
-        unit = "sentences" if one.method == "paired bootstrap" else "seeds"
-        figures = f"{one.difference:+.2f} {label}, p = {show_p(one.p)}, n = {one.n:,} {unit}"
-        if one.verdict == "no evidence":
-            return f"There is no evidence that {one.system} and {baseline} differ ({figures})."
-        return f"{one.system} is {one.verdict} than {baseline} ({figures})."
+def _of_many(compared: Sequence[Comparison], scores: dict[str, MetricResult]) -> Verdict:
+    """What the tests say of each system and the baseline."""
+    baseline = compared[0].baseline
     parts = []
     for word in ("better", "worse"):
         if names := [one.system for one in compared if one.verdict == word]:
-            parts.append(f"{listing(names)} {'is' if len(names) == 1 else 'are'} {word} than {baseline} in {label}")
+            parts.append(f"{listing(names)} {'is' if len(names) == 1 else 'are'} {word} than {baseline}")
     if names := [one.system for one in compared if one.verdict == "no evidence"]:
-        parts.append(f"there is no evidence that {listing(names, 'or')} differs from {baseline}")
-    if baseline in scores:
-        parts[-1] += f", which has {scores[baseline].score:.2f}"
-    sentence = "; ".join(parts)
-    return f"{sentence[0].upper()}{sentence[1:]}." if sentence.startswith("there") else f"{sentence}."
+        parts.append(f"{'No' if not parts else 'no'} evidence that {listing(names, 'or')} differs from {baseline}")
+    best = ", ".join(f"{name} {found.score:.2f}" for name, found in ranked(scores))
+    return Verdict(f"{'; '.join(parts)}.", f"{label(scores[compared[0].system])}: {best}.")
 
 
-def _untested(results: Sequence[Result], metric: str) -> str:
-    """The highest score, and that nobody has tested whether it means anything."""
-    larger = results[0].metrics[metric].larger_is_better
-    ranked = sorted(results, key=lambda result: result.metrics[metric].score, reverse=larger)
-    best, second = ranked[0], ranked[1]
-    return (
-        f"{best.system.name} scores best, with {show(best.metrics[metric])}, before {second.system.name} with "
-        f"{second.metrics[metric].score:.2f}. Whether that is more than noise was not tested."
-    )
+def _untested(scores: dict[str, MetricResult]) -> Verdict:
+    """The best score, and that nobody has tested whether it means anything."""
+    (best, found), (second, other), *_ = ranked(scores)
+    claim = f"{best} scores best; whether that is more than noise was not tested."
+    figures = f"{label(found)} {found.score:.2f}, before {second} with {other.score:.2f}. --baseline NAME tests it."
+    return Verdict(claim, figures)
 
 
-def show(found: MetricResult) -> str:
-    """A score with its interval: "27.93 BLEU (95% interval 26.81 to 29.05)"."""
-    interval = "" if found.low is None or found.high is None else f" (95% interval {found.low:.2f} to {found.high:.2f})"
-    return f"{found.score:.2f} {found.label or found.name}{interval}"
+def ranked(scores: dict[str, MetricResult]) -> list[tuple[str, MetricResult]]:
+    """Names and scores, best first."""
+    larger = next(iter(scores.values())).larger_is_better
+    return sorted(scores.items(), key=lambda item: item[1].score, reverse=larger)
+
+
+def label(found: MetricResult) -> str:
+    """The name of a metric for people."""
+    return found.label or found.name
+
+
+def interval(found: MetricResult) -> str:
+    """The interval of a score, in words; empty if it has none."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"95% interval: {found.low:.2f} to {found.high:.2f}."
 
 
 def show_p(p: float) -> str:
-    """A p-value: 0.032; below 0.001 only that."""
-    return f"{p:.3f}" if p >= 0.001 else "less than 0.001"
+    """A p-value: "p = 0.032"; below a thousandth, "p < 0.001"."""
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
 def listing(names: Sequence[str], word: str = "and") -> str:

@@ -28,10 +28,18 @@ def test_each_point_of_a_line_can_be_read_in_its_title():
 
 def test_a_point_of_a_category_shows_its_interval_and_a_missing_one_nothing():
     lines = [Line("a", [(0, 20.0), (1, None), (2, 30.0)], intervals=[(18.0, 22.0), None, (29.0, 33.0)])]
-    chart = category_chart(["1 to 5", "6 to 10", "11 or more"], lines)
-    assert titles(chart) == ["a: 20", "a: 30"]
-    assert sum(group.get("class") == "ci" for group in elements(chart, "g")) == 2
-    assert {"1 to 5", "6 to 10"} <= {text.text for text in elements(chart, "text")}
+    chart = category_chart(["1–5", "6–10", "11+"], lines, joined=False)
+    assert titles(chart) == ["a: 1–5, 20", "a: 11+, 30"]
+    intervals = [path for path in elements(chart, "path") if "reactive" in path.get("class", "")]
+    assert len(intervals) == 2
+    assert {"1–5", "6–10", "11+"} <= {text.text for text in elements(chart, "text")}
+
+
+def test_points_of_a_category_stand_side_by_side_and_keep_its_name():
+    lines = [Line(name, [(0, 20.0), (1, 25.0)]) for name in ("a", "b", "c")]
+    chart = category_chart(["short", "long"], lines)
+    assert titles(chart) == [f"{name}: {at}" for name in ("a", "b", "c") for at in ("short, 20", "long, 25")]
+    assert len({circle.get("cx") for circle in elements(chart, "circle")}) == 6
 
 
 def test_a_chart_holds_no_script_style_link_or_identifier_and_hostile_names_stay_text():
@@ -62,7 +70,7 @@ def test_a_long_line_is_drawn_with_fewer_points_and_keeps_its_ends():
 
 def test_equal_values_and_single_points_have_a_chart():
     assert titles(line_chart([Line("a", [(5, 0.0)])])) == ["a: step 5, 0"]
-    assert titles(category_chart(["all"], [Line("a", [(0, 0.0)])])) == ["a: 0"]
+    assert titles(category_chart(["all"], [Line("a", [(0, 0.0)])])) == ["a: all, 0"]
 
 
 @pytest.mark.parametrize(

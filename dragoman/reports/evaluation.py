@@ -1,0 +1,267 @@
+"""The report of an evaluation: which system is better, whether that is true, and what the difference looks like."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
+from dragoman.reports.breakdown import Scored, by_length, by_rarest_word
+from dragoman.reports.charts import Line, category_chart
+from dragoman.reports.curves import Curve, Records, curves, direction
+from dragoman.reports.page import render
+from dragoman.reports.sentences import Sentence, lowest, most_different, sentence
+from dragoman.reports.verdict import Verdict, show_p, verdict
+
+SHOWN = 6
+"""Sentences of each list: enough to see a pattern, few enough to read."""
+
+CURVES = ("loss",)  # of what training logs; the scores of validation are shown in any case
+
+
+TOGETHER = ("all of test", "all of validation")
+"""Test sets that are several others together."""
+
+
+class Row(NamedTuple):
+    """A system on the number line of a metric; lengths are in percent of the line."""
+
+    system: System
+    color: int
+    found: MetricResult
+    at: float | None  # None off the line
+    low: float
+    high: float
+    p: str
+    is_baseline: bool
+
+
+class Card(NamedTuple):
+    """The scores of all systems on a test set by one metric."""
+
+    label: str
+    meaning: str
+    rows: list[Row]
+
+
+class Pair(NamedTuple):
+    """Two systems, and the sentences at which the second gains most over the first, and loses most."""
+
+    first: System
+    second: System
+    gains: list[Sentence]
+    losses: list[Sentence]
+
+
+class Worst(NamedTuple):
+    """A system and its sentences with the lowest scores."""
+
+    system: System
+    color: int
+    sentences: list[Sentence]
+
+
+class Part(NamedTuple):
+    """What the report says of a test set."""
+
+    name: str
+    sentences: int
+    verdict: Verdict
+    cards: list[Card]
+    results: list[Result]
+    charts: list[Curve]
+    pair: Pair | None
+    worst: list[Worst]
+
+
+def evaluation_report(
+    evaluation: Evaluation,
+    *,
+    metrics: Mapping[str, Records],
+    command: str = "",
+    rarest: Mapping[str, Sequence[int]] | None = None,
+) -> str:
+    """The page. `metrics` has the lines of metrics.jsonl of each run, by the name that its curves are to have.
+
+    `rarest` tells of each test set, by name, how often the rarest word of each source occurs in the training text.
+    """
+    colors = colors_of(evaluation)
+    parts = [
+        part(evaluation, name, colors, (rarest or {}).get(name))
+        for name in dict.fromkeys(result.test_set for result in evaluation.results)
+    ]
+    return render(
+        "evaluation.html",
+        evaluation=evaluation,
+        systems=systems_of(evaluation),
+        colors=colors,
+        parts=parts,
+        by_test_set=by_test_set(evaluation, colors),
+        runs=list(metrics),
+        curves=curves(metrics, training=CURVES),
+        signatures=signatures(evaluation),
+        searches={name: searches(evaluation, name) for name in colors},
+        links=most_links(parts),
+        command=command,
+    )
+
+
+def systems_of(evaluation: Evaluation) -> list[System]:
+    """All systems, in the order of the table."""
+    found = [result.system for result in evaluation.results] + [outputs.system for outputs in evaluation.outputs]
+    return list({system.name: system for system in found}.values())
+
+
+def colors_of(evaluation: Evaluation) -> dict[str, int]:
+    """The number of the colour of each system, by name."""
+    return {system.name: number for number, system in enumerate(systems_of(evaluation))}
+
+
+def part(evaluation: Evaluation, name: str, colors: Mapping[str, int], rarest: Sequence[int] | None) -> Part:
+    """What the report says of a test set."""
+    results = [result for result in evaluation.results if result.test_set == name]
+    found = [outputs for outputs in evaluation.outputs if outputs.test_set.name == name]
+    if name in TOGETHER:
+        found = []  # each of their sentences is one of another test set
+    scored = [Scored.of(outputs, colors[outputs.system.name]) for outputs in found]
+    charts = [by_length(scored, seed=evaluation.seed), by_rarest_word(scored, rarest, seed=evaluation.seed)]
+    return Part(
+        name=name,
+        sentences=results[0].sentences,
+        verdict=verdict(evaluation, name),
+        cards=cards(results, evaluation.baseline, colors),
+        results=[result for result in results if result.checks or result.perplexity or result.sentences_per_second],
+        charts=[chart for chart in charts if chart],
+        pair=pair(evaluation, results, scored),
+        worst=[worst(one) for one in scored],
+    )
+
+
+def cards(results: Sequence[Result], baseline: str, colors: Mapping[str, int]) -> list[Card]:
+    """A number line for each metric."""
+    names = dict.fromkeys(name for result in results for name in result.metrics)
+    return [card([result for result in results if name in result.metrics], name, baseline, colors) for name in names]
+
+
+def card(results: Sequence[Result], name: str, baseline: str, colors: Mapping[str, int]) -> Card:
+    """The number line of a metric: as long as the scores and intervals need, and a little longer.
+
+    Systems that need no model would make it so long that the others could not be told apart: they may be off the line.
+    """
+    models = [result for result in results if result.system.kind != "baseline"] or results
+    ends = [end for result in models for end in ends_of(result.metrics[name])]
+    margin = 0.08 * (max(ends) - min(ends)) or 1.0
+    start, length = min(ends) - margin, max(ends) - min(ends) + 2 * margin
+    rows = []
+    for result in results:
+        found = result.metrics[name]
+        low, at, high = (round(100 * (end - start) / length, 2) for end in ends_of(found))
+        rows.append(
+            Row(
+                system=result.system,
+                color=colors[result.system.name],
+                found=found,
+                at=at if low >= 0 and high <= 100 else None,
+                low=low,
+                high=high,
+                p="" if found.p is None else show_p(found.p),
+                is_baseline=result.system.name == baseline,
+            )
+        )
+    found = results[0].metrics[name]
+    return Card(found.label or name, direction(found.larger_is_better), rows)
+
+
+def ends_of(found: MetricResult) -> tuple[float, float, float]:
+    """The low end of the interval of a score, the score, and the high end; three times the score without interval."""
+    low, high = interval_of(found) or (found.score, found.score)
+    return low, found.score, high
+
+
+def by_test_set(evaluation: Evaluation, colors: Mapping[str, int]) -> Curve | None:
+    """A chart of the first metric by test set; None for a single one."""
+    names = list(dict.fromkeys(result.test_set for result in evaluation.results))
+    if len(names) < 2:
+        return None
+    metric = next(iter(evaluation.results[0].metrics))
+    lines = []
+    for name, color in colors.items():
+        own = [one for one in evaluation.results if one.system.name == name and metric in one.metrics]
+        if own:
+            points = [(names.index(one.test_set), one.metrics[metric].score) for one in own]
+            lines.append(Line(name, points, color, [interval_of(one.metrics[metric]) for one in own]))
+    label = evaluation.results[0].metrics[metric].label or metric
+    meaning = "Scores on different test sets cannot be compared; the order of the systems can."
+    return Curve(f"{label} by test set", meaning, category_chart(names, lines, joined=False))
+
+
+def interval_of(found: MetricResult) -> tuple[float, float] | None:
+    """The interval of a score, if it has one."""
+    return None if found.low is None or found.high is None else (found.low, found.high)
+
+
+def pair(evaluation: Evaluation, results: Sequence[Result], scored: Sequence[Scored]) -> Pair | None:
+    """The baseline and the best other system, or the two best if there is no baseline; None without two outputs."""
+    ranked = ranking(results, scored)
+    first = next((one for one in ranked if is_or_seeds(one.outputs.system, evaluation.baseline)), None)
+    if first is None and len(ranked) > 1:
+        first = ranked[1]
+    second = next((one for one in ranked if one is not first), None)
+    if first is None or second is None:
+        return None
+    gains, losses = most_different(first.scores, second.scores, SHOWN)
+    return Pair(
+        first.outputs.system,
+        second.outputs.system,
+        [sentence(number, [first, second]) for number in gains],
+        [sentence(number, [first, second]) for number in losses],
+    )
+
+
+def ranking(results: Sequence[Result], scored: Sequence[Scored]) -> list[Scored]:
+    """The outputs by their score in the first metric, best first. Those that need no model come last."""
+    found = {result.system.name: next(iter(result.metrics.values())) for result in results if result.metrics}
+
+    def key(one: Scored) -> tuple[bool, float]:
+        own = found.get(one.outputs.system.name)
+        goodness = 0.0 if own is None else own.score if own.larger_is_better else -own.score
+        return one.outputs.system.kind == "baseline", -goodness
+
+    return sorted(scored, key=key)
+
+
+def is_or_seeds(system: System, name: str) -> bool:
+    """Whether a system has this name, or is one seed of the system that has it."""
+    return bool(name) and name in (system.name, system.seed_of)
+
+
+def worst(one: Scored) -> Worst:
+    """The sentences of a system with the lowest scores."""
+    return Worst(one.outputs.system, one.color, [sentence(number, [one]) for number in lowest(one.scores, SHOWN)])
+
+
+def signatures(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """The label and the signature of each metric; a metric has several if test sets need different tokenizers."""
+    found = [one for result in evaluation.results for one in result.metrics.values()]
+    return list(dict.fromkeys((one.label or label_of(one.name), one.signature) for one in found))
+
+
+def searches(evaluation: Evaluation, system: str) -> list[Mapping[str, Any]]:
+    """The settings of the search of a system; several if test sets were translated differently."""
+    found: list[Mapping[str, Any]] = []
+    for result in evaluation.results:
+        if result.system.name == system and result.search and result.search not in found:
+            found.append(result.search)
+    return found
+
+
+def label_of(name: str) -> str:
+    """The name of a metric in reports."""
+    return METRICS[name].label if name in METRICS else name
+
+
+def most_links(parts: Sequence[Part]) -> int:
+    """One more than the greatest number of a source word that a word shown is linked to."""
+    sentences = [one for part in parts for shown in part.worst for one in shown.sentences]
+    sentences += [one for part in parts if part.pair for one in [*part.pair.gains, *part.pair.losses]]
+    words = [word for one in sentences for shown in one.translations for word in shown.words]
+    return max((link + 1 for word in words for link in word.links), default=0)
