@@ -13,6 +13,7 @@ from transformer.model import ASSEMBLIES
 from transformer.model.kernels import KERNELS
 from transformer.model.layers import FEED_FORWARDS, NORMS
 from transformer.model.positions import POSITIONS
+from transformer.model.reading import READINGS
 from transformer.training.objective import OBJECTIVES
 from transformer.training.optimizer import OPTIMIZERS
 from transformer.training.schedules import SCHEDULES
@@ -21,6 +22,7 @@ TABLES = {
     "data.corpus": SOURCES,
     "data.vocabulary": TOKENIZER_FILES,
     "model.assembly": ASSEMBLIES,
+    "model.source_attention": READINGS,
     "model.activation": FEED_FORWARDS,
     "model.norm": NORMS,
     "model.positions": POSITIONS,

@@ -18,11 +18,21 @@ class ModelConfig(Knobs):
 
     usual = Facts(on_resume="fixed", shapes_parameters=True, changes_translation=True)
 
-    assembly: Literal["encoder_decoder"] = knob(
-        "encoder_decoder", before="encoder_decoder", description="how the layers are assembled into a model"
+    assembly: Literal["encoder_decoder", "decoder_only"] = knob(
+        "encoder_decoder",
+        before="encoder_decoder",
+        description="how the layers are assembled into a model; encoder_decoder: an encoder reads the source, a "
+        "decoder writes the target; decoder_only: one stack of layers, as in GPT, reads the source and goes on with "
+        "the target",
     )
-    encoder_layers: int = Field(6, ge=1, description="number of encoder layers")
-    decoder_layers: int = Field(6, ge=1, description="number of decoder layers")
+    source_attention: Literal["bidirectional", "causal"] = knob(
+        "bidirectional",
+        before="bidirectional",
+        description="decoder_only: what a source token attends to; bidirectional: its whole sentence, as in an "
+        "encoder; causal: earlier tokens only, as in GPT, so that the source can be learned too (training.objective)",
+    )
+    encoder_layers: int = Field(6, ge=1, description="number of encoder layers; decoder_only has none")
+    decoder_layers: int = Field(6, ge=1, description="number of decoder layers; of decoder_only, all layers")
     width: int = Field(512, ge=2, description="model width: features of each token (D), a multiple of heads")
     heads: int = Field(8, ge=1, description="attention heads (N)")
     feed_forward: int = Field(2048, ge=1, description="width of the feed-forward networks (F)")
@@ -96,7 +106,24 @@ class ModelConfig(Knobs):
             raise ValueError(f"model.width is {self.width}, which is not divisible by model.heads, {self.heads}")
         if self.width % 2 or (self.positions == "rotary" and self.width // self.heads % 2):
             raise ValueError(f"model.width is {self.width}: positions need an even width, and rotary ones even heads")
+        if self.assembly == "decoder_only":
+            self.check_decoder_only()
+        elif self.source_attention != "bidirectional":
+            raise ValueError('model.source_attention is for decoder_only: set model.assembly to "decoder_only" too')
         return self
+
+    def check_decoder_only(self) -> None:
+        """Raises ValueError for a value that a decoder-only model does not support."""
+        if self.tied != "all":
+            raise ValueError(
+                f'model.tied is "{self.tied}", but model.assembly "decoder_only" reads both sides as one text, with '
+                'one matrix: set model.tied to "all"'
+            )
+        if self.attention_kernel not in ("auto", "xla"):
+            raise ValueError(
+                f'model.attention_kernel is "{self.attention_kernel}", which cannot express the mask of model.assembly '
+                '"decoder_only": set it to "auto" or "xla"'
+            )
 
 
 class TrainingConfig(Knobs):
@@ -124,8 +151,11 @@ class TrainingConfig(Knobs):
         on_resume="free",
     )
     seed: int = Field(1, ge=0, lt=2**31, description="seed of initial weights, order, dropout and subword sampling")
-    objective: Literal["cross_entropy"] = knob(
-        "cross_entropy", description="loss that training minimises", before="cross_entropy"
+    objective: Literal["cross_entropy", "both_sides"] = knob(
+        "cross_entropy",
+        description="loss that training minimises; cross_entropy: of the target; both_sides: of the source too, so "
+        "that a decoder-only model with causal source attention also learns to write source text (dragoman generate)",
+        before="cross_entropy",
     )
     optimizer: Literal["adamw", "adafactor", "schedule_free", "muon"] = Field(
         "adamw",
@@ -343,6 +373,11 @@ class Config(Section):
     def check(self) -> "Config":
         if self.model.tied == "all" and self.data.vocabulary == "separate":
             raise ValueError('model.tied is "all", which needs data.vocabulary "joint": use "output" or "none"')
+        if self.training.objective == "both_sides" and self.model.source_attention != "causal":
+            raise ValueError(
+                'training.objective is "both_sides", which predicts each source token from earlier ones: set '
+                'model.assembly to "decoder_only" and model.source_attention to "causal"'
+            )
         longest = self.data.maximum_tokens
         if self.data.row_length < longest:
             raise ValueError(f"data.row_length is {self.data.row_length}, shorter than data.maximum_tokens, {longest}")

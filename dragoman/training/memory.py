@@ -13,7 +13,7 @@ from data.errors import InputError
 from transformer.config import Config
 from transformer.devices import STRATEGIES
 from transformer.devices.processes import gather
-from transformer.model import abstract
+from transformer.model import ASSEMBLIES, abstract
 
 RESERVE = 0.1
 """The fraction of a device's memory that "auto" leaves free, for the search during validation and as a margin."""
@@ -187,10 +187,7 @@ def check_update(config: Config, *, source_vocabulary: int, target_vocabulary: i
 
 def rough_activations(config: Config) -> int:
     """Roughly the bytes that an update keeps for each token of a row, on each side, for its gradients."""
-    model, length = config.model, config.data.row_length
-    encoder = 10 * model.width + 3 * model.feed_forward + 2 * model.heads * length
-    decoder = 16 * model.width + 3 * model.feed_forward + 4 * model.heads * length
-    return 4 * (model.encoder_layers * encoder + model.decoder_layers * decoder)
+    return 4 * ASSEMBLIES[config.model.assembly].rough_activations(config.model, config.data.row_length)
 
 
 def batch_tokens(config: Config) -> int:

@@ -20,6 +20,8 @@ from transformer.model import Parameters, build, split
 
 SHARPNESS = 3.0  # larger than initial weights, so that outputs differ between sentences
 
+OUTPUTS = ("output_embedding", "target_embedding", "embedding")  # the first that a model has is its output layer
+
 CONFIG = Config(
     data=DataConfig(corpus="toy", toy_pairs=300, vocabulary_size=310, maximum_tokens=32, row_length=32),
     model=ModelConfig(
@@ -50,7 +52,7 @@ def tiny_parameters(
     )
     graph, parameters = split(model)
     parameters = jax.tree.map(lambda x: x * SHARPNESS if x.ndim > 1 else x, parameters)
-    output = parameters["output_embedding" if config.model.tied == "none" else "target_embedding"]
+    output = next(parameters[name] for name in OUTPUTS if name in parameters)
     is_byte = np.array([piece.startswith("<0x") for piece in tokenizer.target_vocabulary()])
     output["table"] = output["table"].at[EOS].multiply(ends).at[is_byte].multiply(bytes_)
     return graph, parameters

@@ -1,5 +1,7 @@
 """Updates of a tiny model on any mapping of the eight virtual devices, and how to compare them."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from flax import nnx
@@ -23,20 +25,19 @@ MAPPINGS = {
 }
 
 
-def recipe(*, dropout: float = 0.0, devices: DevicesConfig | None = None, **training) -> Config:
-    model = ModelConfig(
-        encoder_layers=1,
-        decoder_layers=1,
-        width=32,
-        heads=4,
-        feed_forward=64,
-        maximum_length=16,
-        dropout=dropout,
-        precision="float32",
-    )
+def recipe(
+    *, dropout: float = 0.0, devices: DevicesConfig | None = None, model: dict[str, Any] | None = None, **training
+) -> Config:
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "width": 32, "heads": 4, "feed_forward": 64}
+    sizes |= {"maximum_length": 16, "dropout": dropout, "precision": "float32"}
     defaults = {"learning_rate": 0.01, "warmup_steps": 4, "schedule": "constant"} | training
     data = DataConfig(maximum_tokens=16, row_length=16)
-    return Config(data=data, model=model, training=TrainingConfig(**defaults), devices=devices or DevicesConfig(data=1))
+    return Config(
+        data=data,
+        model=ModelConfig(**sizes | (model or {})),
+        training=TrainingConfig(**defaults),
+        devices=devices or DevicesConfig(data=1),
+    )
 
 
 def batches(count: int, vocabulary: int = VOCABULARY) -> list[Batch]:

@@ -50,8 +50,11 @@ class Choice(NamedTuple):
 def candidates(config: Config) -> tuple[Kernel, ...]:
     """The library kernels that can run here: those for this backend, in bfloat16, with devices.tensor 1.
 
-    With a larger tensor axis, XLA divides the heads, and it cannot partition a kernel that it did not compile.
+    With a larger tensor axis, XLA divides the heads, and it cannot partition a kernel that it did not compile. No
+    kernel has the mask of a decoder-only model, whose rows hold sources and then targets.
     """
+    if config.model.assembly == "decoder_only":
+        return ()
     if resolve_precision(config.model.precision) != "bfloat16" or config.devices.tensor > 1:
         return ()
     return tuple(cast(Kernel, name) for name in KERNELS if jax.default_backend() in PLATFORMS[name])

@@ -5,7 +5,9 @@ To add an assembly, write a class with the methods of `Assembly` in a new file, 
 dense embeddings positions dropout  the parts of a layer, in the order in which a token meets them
 masks attention kernels             which keys a query sees; attention; library kernels for it
 layers layer_stack                  one layer, and layers one after the other
-encoder_decoder assembly            the whole model, and what training and search need of one
+encoder_decoder                     the whole model: an encoder and a decoder
+decoder_only sequence reading       one stack of layers instead of two, and how it reads its source
+assembly                            what training and search need of a model
 tap                                 access to intermediate arrays
 """
 
@@ -15,11 +17,12 @@ from flax import nnx
 
 from transformer.config import ModelConfig
 from transformer.model.assembly import Assembly, BatchSize, Cache, Parameters, merge, split
+from transformer.model.decoder_only import DecoderOnly
 from transformer.model.encoder_decoder import EncoderDecoder
 
 __all__ = ["ASSEMBLIES", "Assembly", "BatchSize", "Cache", "Parameters", "abstract", "build", "merge", "split"]
 
-ASSEMBLIES: dict[str, Any] = {"encoder_decoder": EncoderDecoder}
+ASSEMBLIES: dict[str, Any] = {"encoder_decoder": EncoderDecoder, "decoder_only": DecoderOnly}
 
 
 def build(config: ModelConfig, *, source_vocabulary: int, target_vocabulary: int, rngs: nnx.Rngs) -> Assembly:

@@ -81,6 +81,11 @@ class Assembly(Protocol):
         """Floating-point operations of a forward pass over the real tokens of a batch."""
         ...
 
+    @staticmethod
+    def rough_activations(config: ModelConfig, length: int) -> int:
+        """Roughly the numbers that an update keeps for each token of a row, on each side, for its gradients."""
+        ...
+
 
 # --- modules as plain pytrees ----------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from transformer.model.dropout import DropoutKey, dropout, fold_site
 from transformer.model.embeddings import Embedding
 from transformer.model.layer_stack import resolve_layer_loop, run_layers
 from transformer.model.layers import NORMS, DecoderLayer, EncoderLayer
-from transformer.model.masks import AncestorMask, CausalMask, SegmentMask
+from transformer.model.masks import AncestorMask, CausalMask, SegmentMask, with_newest
 from transformer.model.positions import POSITIONS
 from transformer.model.tap import is_tapped, scope
 
@@ -169,9 +169,7 @@ class EncoderDecoder(nnx.Module):
         They equal the last column of `decode` followed by `logits`; keys and values of earlier tokens come from the
         cache.
         """
-        _, beams, length = cache.ancestors.shape
-        is_new = (jnp.arange(length)[None] == positions[:, None])[:, None]
-        ancestors = jnp.where(is_new, jnp.arange(beams)[None, :, None], cache.ancestors)
+        ancestors = with_newest(cache.ancestors, positions)
         segments = jnp.broadcast_to(cache.source_segments.max(axis=1, keepdims=True), tokens.shape)
         masks = AncestorMask(ancestors, positions), SegmentMask(segments, cache.source_segments)
         each = jnp.broadcast_to(positions[:, None], tokens.shape)
@@ -228,3 +226,10 @@ class EncoderDecoder(nnx.Module):
         source_token = config.encoder_layers * encoder_layer + config.decoder_layers * keys_values
         target_token = config.decoder_layers * decoder_layer + 2 * target_vocabulary * width
         return float(size.source_tokens * source_token + size.target_tokens * target_token)
+
+    @staticmethod
+    def rough_activations(config: ModelConfig, length: int) -> int:
+        """Roughly the numbers that an update keeps for each token of a row, on each side, for its gradients."""
+        encoder = 10 * config.width + 3 * config.feed_forward + 2 * config.heads * length
+        decoder = 16 * config.width + 3 * config.feed_forward + 4 * config.heads * length
+        return config.encoder_layers * encoder + config.decoder_layers * decoder

@@ -104,4 +104,55 @@ class AncestorMask(NamedTuple):
         return (is_ancestor & is_past[:, None, :, None]).reshape(-1, 1, beams, length * beams)
 
 
-Mask = SegmentMask | CausalMask | AncestorMask
+def with_newest(ancestors: Int[Array, "B K L"], positions: Int[Array, " B"]) -> Int[Array, "B K L"]:
+    """The ancestors after each hypothesis has written a token at its row's position, to its own slot."""
+    _, beams, length = ancestors.shape
+    is_new = (jnp.arange(length)[None] == positions[:, None])[:, None]
+    return jnp.where(is_new, jnp.arange(beams)[None, :, None], ancestors)
+
+
+# --- sources and targets in one sequence ---------------------------------------------------------------------
+
+
+class PrefixMask(NamedTuple):
+    """The mask of rows of sources followed by rows of targets, for a model that reads both as one sequence.
+
+    A source token attends to its whole sentence. A target token attends to its source, to itself and to earlier tokens
+    of its sentence. Here a source of two tokens, and one of one token, are followed by their targets:
+
+        segments 1 1 2 | 1 1 2  ->  x x . | . . .
+                                    x x . | . . .
+                                    . . x | . . .
+                                    x x . | x . .
+                                    x x . | x x .
+                                    . . x | . . x
+
+    If sources are read causally too, the mask is the `CausalMask` of the same segments.
+    """
+
+    source_segments: Int[Array, "B S"]
+    target_segments: Int[Array, "B T"]
+
+    def visible(self) -> Bool[Array, "B 1 both both"]:
+        """True where a query may attend to a key."""
+        segments = jnp.concatenate(self, axis=1)
+        is_source = jnp.arange(segments.shape[1]) < self.source_segments.shape[1]
+        same = SegmentMask(segments, segments).visible()
+        return CausalMask(segments).visible() | (same & is_source[None, None, None])
+
+
+class PrefixAncestorMask(NamedTuple):
+    """`AncestorMask` over a cache that holds the keys of all hypotheses, followed by those of the source."""
+
+    target: AncestorMask
+    source_segments: Int[Array, "B S"]
+
+    def visible(self) -> Bool[Array, "B 1 K both"]:
+        """True where a hypothesis may attend to a slot or to a source token."""
+        target = self.target.visible()
+        source = (self.source_segments != 0)[:, None, None]
+        source = jnp.broadcast_to(source, (*target.shape[:3], source.shape[-1]))
+        return jnp.concatenate([target, source], axis=-1)
+
+
+Mask = SegmentMask | CausalMask | AncestorMask | PrefixMask | PrefixAncestorMask

@@ -59,3 +59,21 @@ def show(name: str, array: Callable[[], Array]) -> None:
     current = _TAP.get()
     if current is not None and current.is_wanted(name := _PATH.get() + name):
         current.shown[name] = array()
+
+
+@contextlib.contextmanager
+def also_showing(name: str, shown_as: str, derive: Callable[[Array], Array]) -> Iterator[None]:
+    """A context in which the array that is shown as `shown_as` is also shown as `name`, after `derive`."""
+    current = _TAP.get()
+    if current is None or not current.is_wanted(_PATH.get() + name):
+        yield
+        return
+    full = _PATH.get() + shown_as
+    within: dict[str, Array] = {}
+    token = _TAP.set(Tap(within, lambda one: one == full or current.is_wanted(one)))
+    try:
+        yield
+    finally:
+        _TAP.reset(token)
+    current.shown.update((one, array) for one, array in within.items() if current.is_wanted(one))
+    show(name, lambda: derive(within[full]))

@@ -1,6 +1,7 @@
 """One update: the loss, the optimizer, the learning-rate schedules, and the step that combines them.
 
 objective cross_entropy  what training minimises, a table; the usual objective
+both_sides               the objective that predicts the source too
 loss                     its arithmetic
 schedules                learning rates, a table
 optimizer groups         update rules, a table; parameters stacked for them

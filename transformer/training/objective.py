@@ -10,9 +10,10 @@ from data.batch import Batch
 from transformer.config import TrainingConfig
 from transformer.model import Assembly
 from transformer.model.dropout import DropoutKey
+from transformer.training.both_sides import both_sides
 from transformer.training.cross_entropy import cross_entropy
 from transformer.training.loss import Sums
 
 Objective = Callable[[Assembly, Batch, TrainingConfig, DropoutKey | None], Sums]
 
-OBJECTIVES: dict[str, Objective] = {"cross_entropy": cross_entropy}
+OBJECTIVES: dict[str, Objective] = {"cross_entropy": cross_entropy, "both_sides": both_sides}

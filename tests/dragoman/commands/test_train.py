@@ -103,8 +103,8 @@ def program(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def start(recipe: Path, run: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, ROOT / "train.py", recipe, "--run", run]
+def start(recipe: Path, run: Path, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, ROOT / "train.py", recipe, "--run", run, *options]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
 
 
@@ -431,9 +431,10 @@ def test_a_run_that_does_not_exist_needs_a_recipe(tmp_path):
 
 
 @pytest.mark.exhaustive
-def test_the_toy_recipe_learns_to_reverse_unseen_lines(tmp_path):
+@pytest.mark.parametrize("assembly", ["encoder_decoder", "decoder_only"])
+def test_the_toy_recipe_learns_to_reverse_unseen_lines(assembly, tmp_path):
     run, output = tmp_path / "toy", tmp_path / "scores.json"
-    assert program("train.py", "configs/toy.toml", "--run", run).returncode == 0
+    assert program("train.py", "configs/toy.toml", "--run", run, "--model.assembly", assembly).returncode == 0
     done = program("evaluate.py", run, "--json", output, "--output", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     [hypotheses] = (tmp_path / "out").iterdir()

@@ -1,6 +1,7 @@
 """Relations that hold for every architecture: cached equals full, packed equals alone, the future changes nothing."""
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from flax import nnx
 from data.batch import BOS, EOS, Batch, TokenPair
 from data.batching.layout import make_batch
 from transformer.config import ModelConfig
-from transformer.model import abstract, merge, split
+from transformer.model import ASSEMBLIES, Assembly, abstract, merge, split
 from transformer.model.dropout import DropoutKey
 from transformer.model.encoder_decoder import EncoderDecoder
 from transformer.model.tap import tap
@@ -34,12 +35,13 @@ ARCHITECTURES = [
 PAIRS = [TokenPair([5, 6, 7, EOS], [8, 9, 10]), TokenPair([11, 12, EOS], [13, 14, 15, 16]), TokenPair([17, EOS], [18])]
 
 
-def build(config: ModelConfig) -> EncoderDecoder:
-    return EncoderDecoder(config, source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, rngs=nnx.Rngs(3))
+def build(config: ModelConfig) -> Any:
+    sizes = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY}
+    return ASSEMBLIES[config.assembly](config, **sizes, rngs=nnx.Rngs(3))
 
 
-def logits(model: EncoderDecoder, batch: Batch) -> np.ndarray:
-    return np.asarray(model.logits(model.features(batch)))
+def logits(model: Assembly, batch: Batch) -> np.ndarray:
+    return np.asarray(model.output().logits(model.features(batch)))
 
 
 def batch_of(*rows: list[TokenPair], source_length: int = 12, target_length: int = 12, rows_count: int = 0) -> Batch:

@@ -1,0 +1,95 @@
+"""A decoder-only run in the three programs: trained, killed and resumed, translated, aligned and exported."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from dragoman.commands import export as export_command
+from dragoman.exchange.safetensors_file import flatten, read_safetensors
+from dragoman.runs.run import Run
+from dragoman.translation.translator import Translator
+from tests.dragoman.commands.test_train import (  # noqa: F401  # `recipe` is a fixture
+    fingerprints,
+    program,
+    recipe,
+    start,
+    wait_for,
+)
+from tests.support.tiny_run import CONFIG, make_run
+
+KNOBS = {"model.assembly": "decoder_only", "model.source_attention": "causal", "training.objective": "both_sides"}
+OPTIONS = [text for name, value in KNOBS.items() for text in (f"--{name}", value)]
+LINES = ["a b c d", "x y", "", "q w e r t y u i o p a s d f"]
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory) -> Run:  # noqa: F811
+    path = tmp_path_factory.mktemp("decoder_only") / "run"
+    done = program("train.py", recipe, "--run", path, *OPTIONS)
+    assert done.returncode == 0, done.stderr
+    return Run(path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run of random weights, whose outputs are longer than those of the few updates of `trained`."""
+    config = CONFIG.with_model({"assembly": "decoder_only", "source_attention": "causal"})
+    return make_run(tmp_path_factory.mktemp("random") / "run", config, ends=1.5)
+
+
+@pytest.fixture(scope="module")
+def translator(run) -> Iterator[Translator]:
+    """A translator that searches on two of the eight devices, because each adds work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "local_devices", lambda: jax.devices()[:2])
+        yield Translator.load(run)
+
+
+def test_the_loss_of_the_source_is_logged_and_falls(trained):
+    losses = [(line["source_loss"], line["loss"]) for line in trained.read_metrics() if "learning_rate" in line]
+    assert losses[-1][0] < losses[0][0]
+    assert all(source < both for source, both in losses)
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_parameters(trained, recipe, tmp_path):  # noqa: F811
+    run = Run(tmp_path / "killed")
+    process = start(recipe, run.path, *OPTIONS)
+    wait_for(run.checkpoints / "8", process)
+    process.kill()
+    process.communicate()
+    assert program("train.py", recipe, "--run", run.path, *OPTIONS).returncode == 0
+    assert fingerprints(run)["20"] == fingerprints(trained)["20"]
+
+
+def test_a_line_has_the_same_translation_alone_and_among_others(translator):
+    together = translator.search(LINES)
+    for line, ranks in zip(LINES, together, strict=True):
+        assert translator.search([line]) == [ranks]
+    assert [bool(ranks[0].text) for ranks in together] == [True, True, False, True]
+
+
+def test_pieces_have_the_probabilities_of_the_search_and_words_are_aligned_with_the_source(translator):
+    found = translator.search(LINES[1:2])
+    [[details]] = translator.details(LINES[1:2], found)
+    assert sum(details.piece_log_probabilities) == pytest.approx(found[0][0].log_probability, rel=1e-4)
+    assert [target for _, target in details.alignment] == list(range(len(details.words)))
+    assert {source for source, _ in details.alignment} <= {0, 1}
+
+
+def test_ctranslate2_is_refused_by_name_and_safetensors_holds_every_array(run, translator, tmp_path):
+    pytest.importorskip("ctranslate2")
+    message = "model.assembly is 'decoder_only', which CTranslate2 cannot express: it takes encoder_decoder; "
+    with pytest.raises(InputError, match=message):
+        export_command.main([str(run), str(tmp_path / "c"), "--format", "ctranslate2", "--report", "0"])
+    assert export_command.main([str(run), str(tmp_path / "s"), "--format", "safetensors"]) == 0
+    arrays, expected = flatten(read_safetensors(tmp_path / "s")), flatten(translator.parameters)
+    assert arrays.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(arrays[name], array)
+    assert json.loads((tmp_path / "s" / "config.json").read_bytes())["model"]["assembly"] == "decoder_only"

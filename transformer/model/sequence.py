@@ -1,0 +1,65 @@
+"""What reading source and target as one sequence takes: its layers, and positions that go on with the target."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from data.batch import Batch
+from transformer.model.attention import KeysValues
+from transformer.model.dropout import DropoutKey, fold_site
+from transformer.model.layers import EncoderLayer
+from transformer.model.masks import Mask
+from transformer.model.positions import PositionalEncoding
+from transformer.model.tap import scope
+
+
+class SequenceLayer(EncoderLayer):
+    """An encoder layer that can also read a sequence token by token, with a cache."""
+
+    def read(
+        self,
+        x: Float[Array, "B T D"],
+        positions: Int[Array, "B T"],
+        mask: Mask,
+        encoding: PositionalEncoding,
+        *,
+        past: KeysValues | None = None,
+        dropout_key: DropoutKey | None = None,
+    ) -> tuple[Float[Array, "B T D"], KeysValues]:
+        """The features, and the keys and values of self-attention; see `DecoderLayer` for `past`."""
+        with scope("self_attention"):
+            normal = self.self_attention_residual.before(x)
+            attended, seen = self.self_attention.self_attention(normal, positions, mask, encoding, past=past)
+            x = self.self_attention_residual.after(x, attended, dropout_key=fold_site(dropout_key, 0))
+        with scope("feed_forward"):
+            normal = self.feed_forward_residual.before(x)
+            fed = self.feed_forward(normal, dropout_key=fold_site(dropout_key, 2))
+            return self.feed_forward_residual.after(x, fed, dropout_key=fold_site(dropout_key, 1)), seen
+
+
+class Continued(PositionalEncoding):
+    """The positional encoding of targets whose positions continue those of their sources, over a `SequenceCache`."""
+
+    def __init__(self, encoding: PositionalEncoding, source_segments: Int[Array, "B S"]):
+        self.encoding, self.source_length = encoding, source_segments.shape[1]
+        self.starts = nnx.data((source_segments != 0).sum(1, keepdims=True, dtype=jnp.int32))
+
+    def embed(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"]) -> Float[Array, "B T D"]:
+        return self.encoding.embed(x, positions + self.starts)
+
+    def rotate(self, x: Float[Array, "B N T H"], positions: Int[Array, "B T"]) -> Float[Array, "B N T H"]:
+        return self.encoding.rotate(x, positions + self.starts)
+
+    def bias(
+        self, query_positions: Int[Array, "B T"], key_positions: Int[Array, "B S"]
+    ) -> Float[Array, "B N T S"] | None:
+        targets = key_positions[:, : key_positions.shape[1] - self.source_length] + self.starts
+        sources = jnp.broadcast_to(jnp.arange(self.source_length), (len(targets), self.source_length))
+        return self.encoding.bias(query_positions + self.starts, jnp.concatenate([targets, sources], axis=1))
+
+
+def continued_positions(batch: Batch) -> Int[Array, "B T"]:
+    """The positions of target tokens after their own source: 0 1 2 after a source of 4 tokens -> 4 5 6."""
+    is_own = batch.target_segments[:, :, None] == batch.source_segments[:, None]
+    is_real = batch.target_segments != 0
+    return jnp.where(is_real, batch.target_positions + is_own.sum(-1, dtype=jnp.int32), 0)
