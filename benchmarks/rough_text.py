@@ -16,8 +16,8 @@ from pathlib import Path
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from dragoman.commands.evaluate import read_test_set
 from dragoman.commands.options import ArgumentParser, run_main
+from dragoman.evaluation.held_out import read_test_set
 from dragoman.translation.translator import Translator
 from transformer.devices.compilation import use_compilation_cache, use_cores
 

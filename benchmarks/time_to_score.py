@@ -27,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from dragoman.commands.evaluate import evaluate, own_test_sets
 from dragoman.commands.options import ArgumentParser, run_main
+from dragoman.evaluation.held_out import own_test_sets
+from dragoman.evaluation.metrics import METRICS
 from dragoman.runs.run import Run
 from dragoman.runs.selection import steps
-from dragoman.translation.translator import Translator, never
+from dragoman.translation.translator import Translator
 from transformer.devices.compilation import use_compilation_cache, use_cores
 
 SCORES = ("bleu", "bleu_lowercased_tokenized")
@@ -83,8 +84,9 @@ def test_scores(row: dict[str, Any]) -> dict[str, float]:
     test_sets = own_test_sets(translator.config, "test")
     if len(test_sets) != 1:
         raise InputError(f"{row['run']}: has {len(test_sets)} test sets: expected one, see data.test")
-    [(_, result)] = evaluate(translator, test_sets, "test", never)
-    return {name: result[name]["score"] for name in SCORES}
+    [test_set] = test_sets
+    hypotheses, language = translator.translate(test_set.sources, label="test"), test_set.language
+    return {name: METRICS[name].score(hypotheses, test_set.reference, language).score for name in SCORES}
 
 
 def tuned(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

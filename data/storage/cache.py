@@ -67,7 +67,7 @@ class Cache:
 
             cache.entry("lengths", [sha256, 1], lambda directory: (directory / "lengths").write_bytes(...))
         """
-        path = self.directory / f"{kind}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]}"
+        path = self._path(kind, key)
         if not find_damage(path):
             return _used(path)
         with self._writing():
@@ -80,6 +80,19 @@ class Cache:
                     self._remove(path)
                 self._build(path, key, build, about)
         return path
+
+    def find(self, kind: str, key: Any) -> Path | None:
+        """The directory of the entry with this key, checked as in `entry`; None if there is none, or it is damaged."""
+        path = self._path(kind, key)
+        return None if find_damage(path) else _used(path)
+
+    def remove(self, kind: str, key: Any) -> None:
+        """Removes the entry with this key, if there is one."""
+        with self._writing():
+            self._remove(self._path(kind, key))
+
+    def _path(self, kind: str, key: Any) -> Path:
+        return self.directory / f"{kind}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]}"
 
     def _build(self, path: Path, key: Any, build: Callable[[Path], None], about: str) -> None:
         partial = self._partial(path.name)

@@ -1,6 +1,6 @@
-"""Lists the cache of prepared text, checks every byte of it, or clears it.
+"""Lists the cache of prepared text and of evaluations, checks every byte of it, or clears it.
 
-Training fills the cache by itself, and whatever is removed is prepared again when it is needed.
+Training and evaluating fill the cache by themselves, and whatever is removed is made again when it is needed.
 """
 
 import time

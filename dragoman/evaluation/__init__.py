@@ -4,7 +4,12 @@ results                    the record of an evaluation: systems, outputs, scores
 held_out                   validation and test sets, as training and `dragoman evaluate` share them
 tokenizers metrics         where the words of a reference are; BLEU, chrF and TER
 edit_rate prepared_bleu    metrics that sacrebleu lacks: for text without spaces, and for Multi30k's papers
-significance               what may be chance: intervals, p-values, the spread of seeds
+command_metric             a metric that is a command of the user's
+significance seeds         what may be chance: intervals, p-values, the spread of seeds
+kept                       what was computed before, in the cache
+systems decoding           the systems that a user names; their translations
+checks scoring             rows of the table: what looks wrong in outputs, scores, comparisons
+evaluation                 all of it, in one record; `serialization` and `table` show it
 baselines ibm_model_1      what a model should beat; the dictionary of one of them
 training_text hashes       what a run remembers of its training text, in bounded memory
 overlap                    lines of a test set that stand in it, and scores without them

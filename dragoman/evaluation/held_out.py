@@ -21,6 +21,7 @@ class TestSet(NamedTuple):
     sources: Sequence[str]
     references: Sequence[Sequence[str]]  # each has a line for each source; there is at least one
     language: str = ""  # the code of the language of the references; "" if nobody has said it
+    source_language: str = ""  # of the sources, likewise
     split: HeldOut | None = None  # of a run's recipe; None for files that a user named
 
     @property
@@ -29,7 +30,12 @@ class TestSet(NamedTuple):
         return self.references[0]
 
 
-def read_test_set(source: str, *references: str, name: str = "", language: str = "") -> TestSet:
+TestSet.__test__ = False  # type: ignore[attr-defined]  # or else pytest takes it for a test
+
+
+def read_test_set(
+    source: str, *references: str, name: str = "", language: str = "", source_language: str = ""
+) -> TestSet:
     """A test set from a file of sources and files of references, with the same number of lines."""
     sources = read_lines(source)
     read = [read_lines(reference) for reference in references]
@@ -39,7 +45,7 @@ def read_test_set(source: str, *references: str, name: str = "", language: str =
                 f"{source} has {len(sources)} lines and {file} has {len(lines)}: "
                 "line n of one must translate line n of the other"
             )
-    return TestSet(name or Path(source).name, sources, read, language)
+    return TestSet(name or Path(source).name, sources, read, language, source_language)
 
 
 def own_test_sets(config: Config, split: HeldOut) -> list[TestSet]:
@@ -50,6 +56,7 @@ def own_test_sets(config: Config, split: HeldOut) -> list[TestSet]:
             [pair.source for pair in pairs],
             [[pair.target for pair in pairs]],
             config.data.target_language,
+            config.data.source_language,
             split,
         )
         for name, pairs in held_out_pairs(config, split)
@@ -85,4 +92,4 @@ def together(test_sets: Sequence[TestSet], name: str) -> TestSet:
     sources = [source for test_set in test_sets for source in test_set.sources]
     references = zip(*(test_set.references for test_set in test_sets), strict=True)
     joined = [[line for lines in one for line in lines] for one in references]
-    return TestSet(name, sources, joined, test_sets[0].language, test_sets[0].split)
+    return test_sets[0]._replace(name=name, sources=sources, references=joined)

@@ -9,11 +9,13 @@ A row of seeds (`System.kind` "seeds") has a result, but no outputs of its own: 
 plain data. A table, a JSON file and a report are functions of them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from dragoman.evaluation.held_out import TestSet
 from dragoman.translation.record import Details
+from dragoman.translation.result import Translation
 
 Kind = Literal["run", "average", "ensemble", "text", "baseline", "seeds"]
 Verdict = Literal["better", "worse", "no evidence"]
@@ -41,6 +43,19 @@ class System(NamedTuple):
     parameters_sha256: str = ""
 
 
+class ReferenceProbability(NamedTuple):
+    """How probable a model finds the first reference of each line. References too long for it are left out."""
+
+    log_probability: float  # the sum over sentences, a natural logarithm
+    tokens: int  # with one for the end of each sentence
+    sentences: int
+
+    @property
+    def perplexity(self) -> float | None:
+        """exp(-log-probability per token). None without tokens."""
+        return math.exp(-self.log_probability / self.tokens) if self.tokens else None
+
+
 class Outputs(NamedTuple):
     """The translations of a test set by a system, line by line. What a text cannot know is None."""
 
@@ -49,7 +64,9 @@ class Outputs(NamedTuple):
     hypotheses: Sequence[str]
     scores: Sequence[float] | None = None  # log-probability divided by the length penalty; larger is better
     log_probabilities: Sequence[float] | None = None  # natural logarithms, the end of the sentence included
+    translations: Sequence[Translation] | None = None  # all that the search said
     details: Sequence[Details] | None = None  # words, confidences and alignments, if they were asked for
+    references: ReferenceProbability | None = None  # None without a single model
     seconds: float | None = None  # how long the search took when it was made, without compiling
     is_cached: bool = False  # read from the cache: `seconds` are those of then
     search: Mapping[str, Any] = NO_SEARCH  # beam, length_penalty and the other knobs that were changed
@@ -99,7 +116,7 @@ class Result(NamedTuple):
     metrics: Mapping[str, MetricResult]  # by name, in the order of the table
     checks: Checks | None = None  # None for seeds
     perplexity: float | None = None  # of the first reference under the model, per token with EOS; None without a model
-    perplexity_sentences: int | None = None  # those that fit the model; the others are left out
+    perplexity_sentences: int | None = None  # as `ReferenceProbability.sentences`
     sentences_per_second: float | None = None
     search: Mapping[str, Any] = NO_SEARCH
 
@@ -136,6 +153,7 @@ class Evaluation(NamedTuple):
     trials: int = 0  # of approximate randomisation
     seed: int = 0  # of both
     notes: Sequence[str] = ()  # warnings for people, one sentence each
+    is_complete: bool = True  # False: a request to stop came before the end
 
     def outputs_of(self, system: str, test_set: str) -> Outputs | None:
         """The outputs of a system, by its name, on a test set; None for seeds, and if it was not translated."""

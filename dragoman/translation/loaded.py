@@ -56,7 +56,7 @@ class LoadedModel:
     rules: SourceRules = field(init=False)  # how lines are prepared
     terminology: Terminology = field(init=False)
     unwritable: tuple[str, ...] = field(init=False)  # banned words that the vocabulary cannot write anyway
-    admitted: set[SearchPlan] = field(init=False, default_factory=set)  # those whose programs fit in memory
+    admitted: set[SearchPlan] = field(default_factory=set)  # those whose programs fit in memory, of models of one shape
 
     def __post_init__(self) -> None:
         decoding = self.config.decoding

@@ -23,11 +23,12 @@ from dragoman.signals import SharedStop
 from dragoman.translation.details import details_of_lines, score_lines
 from dragoman.translation.line_search import search_lines
 from dragoman.translation.loaded import NO_DEMANDS, NO_STATISTICS, Demands, LoadedModel
-from dragoman.translation.members import load_member, shared_config
+from dragoman.translation.members import Member, load_member, shared_config
 from dragoman.translation.output.shards import Shard
 from dragoman.translation.record import Details
 from dragoman.translation.result import Translation
 from transformer.config import Config
+from transformer.decoding import SearchPlan
 from transformer.decoding.searcher import Ensemble
 from transformer.model import Parameters
 from transformer.model.dense import resolve_precision
@@ -67,12 +68,24 @@ class Translator(LoadedModel):
             if value is not None and changes.get(name) is not None:
                 raise InputError(f"{name} is given twice, as decoding.{name} too: give one of them")
             changes[name] = changes.get(name) if value is None else value
-        first = load_member(run, checkpoint, changes)
-        members = [first, *map(load_member, ensemble)]
-        config = shared_config(members)
+        members = [load_member(run, checkpoint, changes), *map(load_member, ensemble)]
+        models = [(one.graph, one.parameters) for one in members]
+        loaded = Ensemble.of(*models, devices=jax.local_devices())
+        return cls.of_members(loaded, members, n_best=n_best, demands=demands)
+
+    @classmethod
+    def of_members(
+        cls, ensemble: Ensemble, members: Sequence[Member], *, n_best: int = 1, demands: Demands = NO_DEMANDS
+    ) -> "Translator":
+        """The translator of checkpoints that were found, or loaded, as the members of an ensemble.
+
+        If the ensemble has shapes in the place of parameters, it knows its identity and its plan, but cannot translate:
+        see `with_parameters`.
+        """
+        first = members[0]
         return cls(
-            Ensemble.of(*((one.graph, one.parameters) for one in members), devices=jax.local_devices()),
-            config,
+            ensemble,
+            shared_config(members),
             first.tokenizer,
             statistics=first.statistics,
             n_best=n_best,
@@ -112,6 +125,15 @@ class Translator(LoadedModel):
             n_best=self.n_best if n_best is None else n_best,
             demands=self.demands if demands is None else demands,
         )
+
+    def with_parameters(self, parameters: Sequence[Parameters], admitted: set[SearchPlan]) -> "Translator":
+        """This translator with these parameters of its members, on all local devices.
+
+        Translators whose models have the same shapes share their compiled programs. `admitted` is what they share
+        beside these: the programs that are known to fit in memory, which are not compiled again to find out.
+        """
+        models = zip(self.ensemble.graphs, parameters, strict=True)
+        return replace(self, ensemble=Ensemble.of(*models, devices=jax.local_devices()), admitted=admitted)
 
     def identity(self) -> dict[str, Any]:
         """Everything that determines translations, by name: parameters, vocabulary, knobs, device and software."""

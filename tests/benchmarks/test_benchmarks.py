@@ -16,7 +16,7 @@ from benchmarks.trace import PARTS
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora
-from dragoman.commands.evaluate import own_test_sets
+from dragoman.evaluation.held_out import own_test_sets
 from dragoman.evaluation.metrics import METRICS
 from dragoman.runs.run import Run
 from dragoman.translation.translator import Translator

@@ -32,6 +32,19 @@ def test_an_entry_is_built_once_and_found_again(tmp_path):
     assert not leftovers(Cache(tmp_path))
 
 
+def test_an_entry_can_be_looked_for_without_building_it_and_removed(tmp_path):
+    cache = Cache(tmp_path / "cache")
+    cache.remove("text", 1)
+    assert cache.find("text", 1) is None
+    path = cache.entry("text", 1, write(b"abc"))
+    assert cache.find("text", 1) == path
+    (path / "content").write_bytes(b"abd")
+    assert cache.find("text", 1) is None
+    cache.remove("text", 1)
+    assert not path.exists()
+    assert not leftovers(cache)
+
+
 def test_the_directory_is_the_named_one_then_the_variable_then_the_default(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert Cache(tmp_path / "named").directory == tmp_path / "named"

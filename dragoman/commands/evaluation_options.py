@@ -1,0 +1,291 @@
+"""The command-line options of `dragoman evaluate`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError
+from dragoman.commands.options import ArgumentParser, add_config_options, section_overrides
+from dragoman.evaluation.command_metric import CommandMetric
+from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.scoring import AnyMetric
+from dragoman.evaluation.significance import SAMPLES, SEED, TRIALS
+from dragoman.evaluation.systems import Selection
+from dragoman.runs.recipe import nearest
+
+DESCRIPTION = """Compare systems on test sets: scores with sacreBLEU signatures and 95%% intervals, and what differs
+from chance.
+
+    dragoman evaluate runs/mine
+    dragoman evaluate runs/a runs/b --baseline runs/a --source test.en --reference test.de
+    dragoman evaluate runs/a --checkpoints all --average best:5
+    dragoman evaluate --system wide=runs/w1,runs/w2,runs/w3 --system narrow=runs/n1,runs/n2,runs/n3 --baseline narrow
+    dragoman evaluate runs/a --hypotheses theirs=theirs.de --source test.en --reference test.de --baseline theirs"""
+
+
+def parse_evaluation_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The parsed options. InputError if some contradict each other."""
+    parser = ArgumentParser(description=DESCRIPTION.replace("%%", "%"))
+    add_system_options(parser)
+    add_text_options(parser)
+    add_score_options(parser)
+    add_output_options(parser)
+    add_config_options(parser, ["decoding"], default="the run's")
+    options = parser.parse_args(arguments)
+    check(options)
+    options.split = options.split or "test"
+    return options
+
+
+def add_system_options(parser: ArgumentParser) -> None:
+    """Options for what is evaluated, and how it searches."""
+    group: Any = parser.add_argument_group("systems")
+    group.add_argument(
+        "runs", metavar="RUN", nargs="*", help="run directory (its best checkpoint), or a checkpoint in one"
+    )
+    group.add_argument(
+        "--checkpoints",
+        metavar="LIST",
+        help="which checkpoints of each run, with commas between them: best (by validation score), last, all, average "
+        "(the one that training saved), or steps such as 1000,2000 (default: best)",
+    )
+    group.add_argument(
+        "--checkpoint",
+        metavar="STEP|average|PATH",
+        help="one checkpoint of each run (default: best by validation score)",
+    )
+    group.add_argument(
+        "--average",
+        metavar="best:N|last:N|LIST",
+        action="append",
+        default=[],
+        help="average the parameters of checkpoints of each run: the N best by validation score, the N last, or steps "
+        "such as 1000,2000; nothing is saved; may be given several times",
+    )
+    group.add_argument(
+        "--ensemble",
+        metavar="NAME=RUN,RUN,...",
+        action="append",
+        default=[],
+        help="runs or checkpoints with the same vocabulary, whose probabilities are averaged",
+    )
+    group.add_argument(
+        "--system",
+        metavar="NAME=RUN,RUN,...",
+        action="append",
+        default=[],
+        help="runs that differ in their seed only: the table has their mean and spread, and a difference from the "
+        "baseline is judged by that spread (Welch's t test)",
+    )
+    group.add_argument(
+        "--hypotheses",
+        metavar="NAME=FILE,...",
+        action="append",
+        default=[],
+        help="translations by another program, line by line: a file for each test set, in their order",
+    )
+    group.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also score two baselines that need no model: the source copied, and a word-for-word translation by a "
+        "dictionary learned from the run's training text",
+    )
+    group.add_argument("--beam", metavar="N", type=int, help="hypotheses kept; 1: greedy (default: the run's)")
+    group.add_argument(
+        "--length-penalty",
+        metavar="X",
+        type=float,
+        help="exponent of the length penalty, gnmt or power as in the run; 0: none (default: the run's)",
+    )
+    group.add_argument(
+        "--mbr",
+        action="store_true",
+        help="choose the hypothesis, or with --decoding.sampling the sample, that agrees most with the others by chrF; "
+        "its chrF is then marked, because it was chosen for it",
+    )
+    group.add_argument(
+        "--fresh", action="store_true", help="translate and score again, even if the cache has it; see dragoman cache"
+    )
+
+
+def add_text_options(parser: ArgumentParser) -> None:
+    """Options for what is translated."""
+    group = parser.add_argument_group("test sets", "By default, each run is evaluated on the test set of its recipe.")
+    group.add_argument("--source", metavar="FILE", help="text to translate")
+    group.add_argument(
+        "--reference",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="its translation, line by line; give it several times for several references",
+    )
+    group.add_argument(
+        "--test",
+        metavar="NAME=SOURCE,REFERENCE,...",
+        action="append",
+        default=[],
+        help="a test set by its files, with a name for the table; may be given several times",
+    )
+    group.add_argument(
+        "--language",
+        metavar="CODE",
+        help="the language of the references, which decides how BLEU finds words: de, zh-CN, jpn_Jpan (default: the "
+        "runs' target language, or for texts alone, what their script shows)",
+    )
+    group.add_argument(
+        "--split",
+        choices=["test", "validation"],
+        help="which of the run's own sets (default: test); validation is scored exactly as training logged it",
+    )
+
+
+def add_score_options(parser: ArgumentParser) -> None:
+    """Options for metrics, intervals and comparisons."""
+    group = parser.add_argument_group("scores")
+    group.add_argument(
+        "--metrics", metavar="LIST", help=f"with commas between them (default: all): {', '.join(METRICS)}"
+    )
+    group.add_argument(
+        "--metric",
+        metavar="NAME=COMMAND",
+        action="append",
+        default=[],
+        help="another metric: the command reads a JSON object a line (source, hypothesis, references) and writes one "
+        "score a line; their mean is the score",
+    )
+    group.add_argument(
+        "--lower-is-better", metavar="NAME", action="append", default=[], help="of a --metric that counts errors"
+    )
+    group.add_argument(
+        "--baseline",
+        metavar="RUN|NAME",
+        help="the system that all others are compared with: p-values, and a verdict in words",
+    )
+    group.add_argument(
+        "--samples",
+        metavar="N",
+        type=int,
+        default=SAMPLES,
+        help=f"samples of the bootstrap, for 95%% intervals and p-values; 0: none of them (default: {SAMPLES})",
+    )
+    group.add_argument(
+        "--trials",
+        metavar="N",
+        type=int,
+        default=TRIALS,
+        help=f"trials of approximate randomisation, the second p-value; 0: without it (default: {TRIALS})",
+    )
+    group.add_argument(
+        "--seed", metavar="N", type=int, default=SEED, help=f"of samples and trials (default: sacreBLEU's, {SEED})"
+    )
+    group.add_argument(
+        "--no-perplexity",
+        action="store_true",
+        help="do not compute the probability that the model gives the references",
+    )
+
+
+def add_output_options(parser: ArgumentParser) -> None:
+    """Options for files that are written."""
+    group = parser.add_argument_group("files")
+    for kind, text in (("json", "JSON"), ("jsonl", "JSON lines, one for each row of the table"), ("csv", "CSV")):
+        group.add_argument(f"--{kind}", metavar="FILE", type=Path, help=f"write scores and signatures as {text}")
+    group.add_argument(
+        "--output",
+        metavar="FILE|DIRECTORY",
+        type=Path,
+        help="write the translations: to a file if there is one system and one test set of files, else to a directory, "
+        "in files named run.checkpoint.test-set.txt",
+    )
+
+
+# --- what options mean -------------------------------------------------------------------------------------
+
+
+def check(options: argparse.Namespace) -> None:
+    """InputError for values out of range, and for options that contradict each other."""
+    if bool(options.source) != bool(options.reference):
+        given, missing = ("--source", "--reference") if options.source else ("--reference", "--source")
+        raise InputError(f"{given} without {missing}: give both, or neither for the run's own test set")
+    files = "--source" if options.source else "--test"
+    if (options.source or options.test) and options.split:
+        raise InputError(f"--split {options.split} with {files}: the first is for the run's own sets; give one of them")
+    if options.checkpoint and options.checkpoints:
+        raise InputError("--checkpoint with --checkpoints: give one of them")
+    if not (options.runs or options.ensemble or options.system or options.hypotheses):
+        raise InputError("nothing to evaluate: name a run, or give --system, --ensemble or --hypotheses")
+    if options.hypotheses and not (options.source or options.test):
+        raise InputError("--hypotheses needs the files of its test set: give --source and --reference, or --test")
+    if options.baselines and not (options.runs or options.system or options.ensemble):
+        raise InputError("--baselines needs a run: the dictionary is learned from its training text")
+    if options.language and not (options.source or options.test):
+        raise InputError("--language needs the files of a test set: a run's own has the language of its recipe")
+    for name, least in (("samples", 0), ("trials", 0), ("seed", 1)):
+        if getattr(options, name) < least:
+            raise InputError(f"--{name} is {getattr(options, name)}: expected {least} or more")
+    if options.baseline and not options.samples:
+        raise InputError("--baseline with --samples 0: p-values need samples")
+
+
+def named(option: str, text: str) -> tuple[str, list[str]]:
+    """The name and the parts of a value: "wide=a,b" -> "wide", ["a", "b"]. InputError without a name or parts."""
+    name, _, value = text.partition("=")
+    parts = value.split(",")
+    if not name.strip() or not all(parts):
+        raise InputError(f"{option} {text}: expected NAME=VALUE, with commas between several values")
+    return name.strip(), parts
+
+
+def all_named(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
+    """The values of an option that may be given several times, by name. InputError for a name given twice."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, parts = named(option, text)
+        if name in found:
+            raise InputError(f"{option} {name}: named twice: give each a name of its own")
+        found[name] = parts
+    return found
+
+
+def selection_of(options: argparse.Namespace) -> Selection:
+    """The checkpoints of each run that the options select."""
+    names = [options.checkpoint] if options.checkpoint else (options.checkpoints or "").split(",")
+    if options.checkpoints and not all(names):
+        raise InputError(
+            f"--checkpoints {options.checkpoints}: expected names with commas between them: best,last,1000"
+        )
+    return Selection(tuple(name for name in names if name), tuple(options.average))
+
+
+def knobs_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The knobs of the search that the options change."""
+    knobs: dict[str, Any] = dict(section_overrides(options, "decoding"))
+    for name, value in (("beam", options.beam), ("length_penalty", options.length_penalty)):
+        if value is not None:
+            if name in knobs:
+                raise InputError(f"{name} is given twice, as decoding.{name} too: give one of them")
+            knobs[name] = value
+    return knobs
+
+
+def metrics_of(options: argparse.Namespace) -> list[AnyMetric]:
+    """The metrics that the options ask for: those of METRICS, then the user's commands."""
+    names = options.metrics.split(",") if options.metrics else list(METRICS)
+    for name in names:
+        if name not in METRICS:
+            raise InputError(
+                f"--metrics: {name}: unknown metric{nearest(name, METRICS)}; expected {', '.join(METRICS)}"
+            )
+    commands = {}
+    for text in options.metric:
+        name, _, command = text.partition("=")
+        if not name or not command.strip():
+            raise InputError(f"--metric {text}: expected NAME=COMMAND")
+        if name in METRICS or name in commands:
+            raise InputError(f"--metric {name}: there is a metric of this name already: choose another")
+        commands[name] = CommandMetric(name, command, larger_is_better=name not in options.lower_is_better)
+    for name in options.lower_is_better:
+        if name not in commands:
+            raise InputError(f"--lower-is-better {name}: no --metric has this name{nearest(name, commands)}")
+    return [*(METRICS[name] for name in dict.fromkeys(names)), *commands.values()]

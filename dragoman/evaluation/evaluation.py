@@ -1,0 +1,221 @@
+"""Evaluates systems on test sets: translations, scores, intervals, comparisons, in one record."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from data.sources import load_corpora
+from dragoman.evaluation.baselines import copy_source, learn_dictionary, spread, word_for_word
+from dragoman.evaluation.decoding import Admitted, Model, together
+from dragoman.evaluation.held_out import HeldOut, TestSet, own_test_sets
+from dragoman.evaluation.held_out import together as joined_test_set
+from dragoman.evaluation.kept import Kept, hash_of
+from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Outputs, Result, System
+from dragoman.evaluation.scoring import AnyMetric, Referee
+from dragoman.evaluation.seeds import compare_seeds, result_of_seeds
+from dragoman.evaluation.significance import SAMPLES, SEED, TRIALS
+from dragoman.evaluation.systems import Candidate, find_baseline
+from dragoman.signals import Interrupted
+from dragoman.translation.loaded import NO_DEMANDS, Demands
+from dragoman.translation.translator import never
+from transformer.config import Config
+
+NO_TEXTS: Mapping[str, Sequence[Sequence[str]]] = {}
+BASELINES = ("source copied", "word for word")
+
+
+class Task(NamedTuple):
+    """What is evaluated, and how.
+
+    Without test sets, each run is evaluated on those of its recipe; `texts` then has nothing to be compared with.
+    """
+
+    candidates: Sequence[Candidate] = ()
+    texts: Mapping[str, Sequence[Sequence[str]]] = NO_TEXTS  # by the name of a system, its lines for each test set
+    test_sets: Sequence[TestSet] = ()
+    split: HeldOut = "test"  # of the runs' own sets
+    metrics: Sequence[AnyMetric] = tuple(METRICS.values())
+    baseline: str = ""  # the system that the others are compared with, as `find_baseline` takes it
+    samples: int = SAMPLES
+    trials: int = TRIALS
+    seed: int = SEED
+    demands: Demands = NO_DEMANDS
+    has_baselines: bool = False  # also the source copied, and a word-for-word translation
+    has_perplexity: bool = True
+    has_details: bool = False  # words, confidences and alignments of outputs
+
+
+def evaluate(task: Task, kept: Kept, *, is_stopping: Callable[[], bool] = never) -> Evaluation:
+    """All outputs, scores and comparisons. After a request to stop, those of the outputs that are finished."""
+    baseline = find_baseline(task.baseline, systems_of(task)) if task.baseline else ""
+    outputs, is_complete = translate_all(task, kept, is_stopping)
+    test_sets = list({one.test_set.name: one.test_set for one in outputs}.values())
+    referees = {
+        test_set.name: Referee(
+            test_set, task.metrics, kept, samples=task.samples, trials=task.trials, seed=task.seed
+        )
+        for test_set in test_sets
+    }  # fmt: skip
+    rows = [referees[one.test_set.name].result(one) for one in outputs]
+    results = with_seeds(rows)
+    found = Evaluation(test_sets, outputs, results, baseline=baseline, is_complete=is_complete)
+    found = found._replace(samples=task.samples, trials=task.trials, seed=task.seed)
+    return with_comparisons(found, referees) if baseline else found
+
+
+def systems_of(task: Task) -> list[System]:
+    """All systems of a task, by the names that they have in its results."""
+    systems = [candidate.system for candidate in task.candidates]
+    groups = dict.fromkeys(system.seed_of for system in systems if system.seed_of)
+    systems += [System(name, "text", run=name) for name in task.texts]
+    systems += [System(name, "seeds", run=name) for name in groups]
+    return systems + [System(name, "baseline", run=name) for name in BASELINES if task.has_baselines]
+
+
+# --- translations ------------------------------------------------------------------------------------------
+
+
+def translate_all(task: Task, kept: Kept, is_stopping: Callable[[], bool]) -> tuple[list[Outputs], bool]:
+    """The outputs of all systems, in the order in which they were named, and whether all are finished."""
+    outputs: list[Outputs] = []
+    admitted: Admitted = {}
+    known = TestSets()
+    try:
+        for candidate in task.candidates:
+            model = Model(candidate, kept, admitted, demands=task.demands)
+            test_sets = task.test_sets or known.of(model, task.split)
+            if task.has_baselines:
+                outputs += baselines(model.config, test_sets, task.split, known, outputs)
+            for one in translate(model, test_sets, task, known, is_stopping):
+                outputs.append(one)
+    except Interrupted:
+        return outputs, False
+    for name, texts in task.texts.items():
+        system = System(name, "text", run=name)
+        outputs += [Outputs(system, *pair) for pair in zip(task.test_sets, texts, strict=True)]
+    return outputs, True
+
+
+class TestSets:
+    """The runs' own test sets. Those with the same lines are one; others of the same name are told apart by the run."""
+
+    __test__ = False  # pytest takes the name for a test
+
+    def __init__(self) -> None:
+        self._known: dict[str, TestSet] = {}
+
+    def of(self, model: Model, split: HeldOut) -> list[TestSet]:
+        """The test sets of a run's recipe."""
+        return [self.known(test_set, model.system.name) for test_set in own_test_sets(model.config, split)]
+
+    def known(self, test_set: TestSet, run: str) -> TestSet:
+        """The test set with these lines, whatever run had it first."""
+        content = hash_of(test_set.sources, *test_set.references)
+        if content not in self._known:
+            if test_set.name in [one.name for one in self._known.values()]:
+                test_set = test_set._replace(name=f"{test_set.name} ({run})")
+            self._known[content] = test_set
+        return self._known[content]
+
+    def all_of(self, test_sets: Sequence[TestSet], split: HeldOut) -> TestSet:
+        """Several sets as one: "all of test"."""
+        return self.known(joined_test_set(test_sets, f"all of {split}"), test_sets[0].name)
+
+
+def translate(
+    model: Model, test_sets: Sequence[TestSet], task: Task, known: TestSets, is_stopping: Callable[[], bool]
+) -> Iterator[Outputs]:
+    """A system's outputs for each test set; for several of a run's own, also for all of them together.
+
+    The lines of a run's own sets are numbered together, as training numbers them; those of others begin at 1.
+    """
+    parts: list[Outputs] = []
+    for test_set in test_sets:
+        first = 1 + (0 if task.test_sets else sum(len(part.hypotheses) for part in parts))
+        found = model.outputs(test_set, is_stopping=is_stopping, first=first)
+        if task.has_perplexity:
+            found = model.with_references(found)
+        parts.append(model.with_details(found, first=first) if task.has_details else found)
+        yield parts[-1]
+    if len(parts) > 1 and not task.test_sets:
+        yield together(parts, known.all_of(test_sets, task.split))
+
+
+def baselines(
+    config: Config, test_sets: Sequence[TestSet], split: HeldOut, known: TestSets, before: Sequence[Outputs]
+) -> list[Outputs]:
+    """The outputs that a model should beat, for test sets that have none yet: the source copied, and word for word."""
+    done = {one.test_set.name for one in before if one.system.kind == "baseline"}
+    sets = [*test_sets, *[known.all_of(test_sets, split)] * (len(test_sets) > 1 and test_sets[0].split is not None)]
+    if not (wanted := [test_set for test_set in sets if test_set.name not in done]):
+        return []
+    dictionary = learn_dictionary(spread([corpus.pairs for corpus in load_corpora(config.data, "train")]))
+    copied, replaced = (System(name, "baseline", run=name) for name in BASELINES)
+    found = []
+    for test_set in wanted:
+        found.append(Outputs(copied, test_set, copy_source(test_set.sources)))
+        words = word_for_word(test_set.sources, dictionary, config.data.target_language)
+        found.append(Outputs(replaced, test_set, words))
+    return found
+
+
+# --- seeds and comparisons ---------------------------------------------------------------------------------
+
+
+def with_seeds(rows: Sequence[Result]) -> list[Result]:
+    """The rows, and after the last seed of a system, its own: one for each test set that all its seeds share."""
+    found: list[Result] = []
+    for number, row in enumerate(rows):
+        found.append(row)
+        name = row.system.seed_of
+        if not name or name in (later.system.seed_of for later in rows[number + 1 :]):
+            continue
+        own = [one for one in rows if one.system.seed_of == name]
+        members = list(dict.fromkeys(one.system.name for one in own))
+        system = System(name, "seeds", run=name, members=tuple(members))
+        for test_set in dict.fromkeys(one.test_set for one in own):
+            of_set = [one for one in own if one.test_set == test_set]
+            if len(of_set) == len(members):
+                found.append(result_of_seeds(system, of_set))
+    return found
+
+
+def with_comparisons(evaluation: Evaluation, referees: Mapping[str, Referee]) -> Evaluation:
+    """The evaluation with each system compared with the baseline, and the verdicts in its results."""
+    comparisons = [one for row in evaluation.results for one in compare(evaluation, row, referees)]
+    by_row = {(one.system, one.test_set, one.metric): one for one in comparisons}
+
+    def judged(row: Result, metric: MetricResult) -> MetricResult:
+        if (one := by_row.get((row.system.name, row.test_set, metric.name))) is None:
+            return metric
+        return metric._replace(p=one.p, p_randomization=one.p_randomization, verdict=one.verdict)
+
+    results = [
+        row._replace(metrics={name: judged(row, metric) for name, metric in row.metrics.items()})
+        for row in evaluation.results
+    ]
+    return evaluation._replace(results=results, comparisons=comparisons)
+
+
+def compare(evaluation: Evaluation, row: Result, referees: Mapping[str, Referee]) -> list[Comparison]:
+    """A row against the baseline's on the same test set: over sentences, or where one has seeds, over seeds.
+
+    A single seed is not compared with a system of several, which its own system is.
+    """
+    rows = [one for one in evaluation.results if one.test_set == row.test_set]
+    other = next((one for one in rows if one.system.name == evaluation.baseline), None)
+    if other is None or row.system.name == evaluation.baseline:
+        return []
+    if "seeds" not in (row.system.kind, other.system.kind):
+        ours, theirs = (evaluation.outputs_of(one.system.name, row.test_set) for one in (row, other))
+        if ours is None or theirs is None:
+            return []
+        return referees[row.test_set].compare(ours, theirs, row, other)
+    if row.system.seed_of and other.system.kind == "seeds":
+        return []
+
+    def scores(of: Result, name: str) -> list[float]:
+        members = of.system.members if of.system.kind == "seeds" else (of.system.name,)
+        return [one.metrics[name].score for one in rows if one.system.name in members]
+
+    return compare_seeds(row, other, {name: (scores(row, name), scores(other, name)) for name in row.metrics})
