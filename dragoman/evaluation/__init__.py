@@ -13,6 +13,7 @@ evaluation                 all of it, in one record; `serialization` and `table`
 baselines ibm_model_1      what a model should beat; the dictionary of one of them
 training_text hashes       what a run remembers of its training text, in bounded memory
 overlap                    lines of a test set that stand in it, and scores without them
+plausibility line_order    warnings about texts that would be scored wrongly; lines that are shifted or shuffled
 robustness                 scores of disturbed text beside those of the clean one, from three kinds of test sets:
   perturbations            the same lines, disturbed as people disturb text
   single_words paragraphs  less than a sentence, and more; sentences that get lost
