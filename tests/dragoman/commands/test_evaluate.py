@@ -144,3 +144,119 @@ def test_a_result_that_cannot_be_written_is_reported_in_one_line(run, files, tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"scores\.json: cannot be written: (File exists|Not a directory)"):
         evaluate(run, "--source", source, "--reference", reference, "--json", tmp_path / "file" / "scores.json")
+
+
+# --- many systems ------------------------------------------------------------------------------------------
+
+
+def scored(tmp_path, *arguments) -> dict:
+    """The JSON that the command writes, which follows its schema."""
+    options = ["--json", tmp_path / "scores.json", "--no-perplexity", "--samples", "50", "--trials", "50"]
+    assert evaluate(*arguments, *options, "--beam", "1", "--metrics", "bleu,chrf") == 0
+    found = json.loads((tmp_path / "scores.json").read_text())
+    Draft202012Validator(json.loads((ROOT / "docs/schemas/scores.json").read_text())).validate(found)
+    return found
+
+
+def test_checkpoints_averages_ensembles_and_texts_are_compared_on_named_test_sets(run, files, tmp_path, capsys):
+    source, reference = files
+    half = [tmp_path / name for name in ("half.en", "half.de")]
+    for path, whole in zip(half, files, strict=True):
+        path.write_text("".join(whole.read_text(encoding="utf-8").split("\n")[i] + "\n" for i in range(6)), "utf-8")
+    ensemble = f"both={run}/checkpoints/10,{run}/checkpoints/20"
+    sets = ["--test", f"whole={source},{reference}", "--test", f"half={half[0]},{half[1]}"]
+    theirs = ["--hypotheses", f"theirs={reference},{half[1]}"]
+    options = ["--checkpoints", "10,last", "--average", "best:2", "--ensemble", ensemble, "--baseline", "both"]
+    found = scored(tmp_path, run, *sets, *theirs, *options, "--output", tmp_path / "out")
+    rows = {(row["system"], row["test_set"]): row for row in found["results"]}
+    systems = [f"{run} 10", f"{run} 20", f"{run} best:2", "both", "theirs"]
+    assert list(rows) == [(system, name) for system in systems for name in ("whole", "half")]
+    assert [rows[name, "half"]["kind"] for name in systems] == ["run", "run", "average", "ensemble", "text"]
+    assert rows["theirs", "whole"]["bleu"]["score"] == pytest.approx(100)
+    assert rows["theirs", "whole"]["bleu"]["verdict"] == "better"
+    assert rows["theirs", "half"]["exact"] == 6
+    assert rows[f"{run} best:2", "half"]["averaged"] == [10, 20]
+    assert "verdict" not in rows["both", "half"]["bleu"]
+    texts = {path.name: path.read_text(encoding="utf-8").split("\n")[:-1] for path in (tmp_path / "out").iterdir()}
+    assert len(texts) == 8
+    for name, text in texts.items():
+        if name.endswith(".half.txt"):
+            assert text == texts[name.replace(".half.", ".whole.")][:6]
+    assert texts["both.-.whole.txt"] == Translator.load(
+        run / "checkpoints" / "10", beam=1, ensemble=[run / "checkpoints" / "20"]
+    ).translate(source.read_text(encoding="utf-8").split("\n")[:-1])
+    assert "theirs against both on half:" in capsys.readouterr().out
+
+
+def test_seeds_of_a_system_have_a_row_and_a_baseline_that_is_a_run_joins_the_table(run, files, tmp_path, capsys):
+    source, reference = files
+    seeds = f"tiny={run}/checkpoints/10,{run}/checkpoints/20"
+    other = make_run(tmp_path / "other", bleu={30: 1.0})
+    test = ["--source", source, "--reference", reference, "--reference", reference]
+    found = scored(tmp_path, "--system", seeds, *test, "--baseline", other)
+    rows = found["results"]
+    assert [row["kind"] for row in rows] == ["run", "run", "run", "seeds"]
+    assert rows[0]["run"] == found["baseline"] == str(other)
+    scores = [row["chrf"]["score"] for row in rows]
+    assert scores[3] == pytest.approx(sum(scores[1:3]) / 2)
+    assert {one["method"] for one in found["comparisons"] if one["system"] == "tiny"} == {"Welch's t"}
+    assert rows[3]["chrf"]["signature"].startswith("nrefs:2|")
+    assert "tiny (2 seeds)" in capsys.readouterr().out
+
+
+def test_chrf_of_outputs_that_chrf_chose_is_marked(run, files, tmp_path, capsys):
+    source, reference = files
+    options = ["--source", source, "--reference", reference, "--mbr", "--beam", "2", "--metrics", "bleu,chrf"]
+    assert evaluate(run, *options, "--samples", "0", "--no-perplexity", "--jsonl", tmp_path / "rows") == 0
+    [row] = [json.loads(line) for line in (tmp_path / "rows").read_text().split("\n")[:-1]]
+    assert row["chrf"]["chosen_by_it"] is True
+    assert "chosen_by_it" not in row["bleu"]
+    shown = capsys.readouterr().out
+    assert f"{row['chrf']['score']:.2f}*" in shown
+    assert "* These outputs were chosen by chrF (--mbr)" in shown
+
+
+def test_texts_alone_need_no_run(files, tmp_path):
+    source, reference = files
+    options = ["--source", source, "--reference", reference, "--hypotheses", f"same={reference}"]
+    found = scored(tmp_path, *options, "--hypotheses", f"source={source}", "--baseline", "same")
+    assert [row["bleu"].get("verdict") for row in found["results"]] == [None, "worse"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ([], "nothing to evaluate: name a run, or give --system, --ensemble or --hypotheses"),
+        (
+            ["--hypotheses", "a=b"],
+            "--hypotheses needs the files of its test set: give --source and",
+        ),
+        (
+            ["--hypotheses", "SHORT", "--source", "S", "--reference", "R"],
+            "short has 2 lines and test set test.en has",
+        ),
+        (["--hypotheses", "a=b,c", "--source", "S", "--reference", "R"], "names 2 files, and there are 1 test sets"),
+        (["--hypotheses", "file", "--source", "S", "--reference", "R"], "--hypotheses file: expected NAME=VALUE"),
+        (["RUN", "--test", "a=b"], "--test a=b: expected NAME=SOURCE,REFERENCE"),
+        (["RUN", "--language", "de"], "--language needs the files of a test set"),
+        (["RUN", "--checkpoint", "10", "--checkpoints", "all"], "--checkpoint with --checkpoints: give one of them"),
+        (["RUN", "--checkpoints", "10,"], "--checkpoints 10,: expected names with commas between"),
+        (["RUN", "--seed", "0"], "--seed is 0: expected 1 or more"),
+        (["RUN", "--samples", "-1"], "--samples is -1: expected 0 or more"),
+        (["RUN", "--samples", "0", "--baseline", "RUN"], "--baseline with --samples 0: p-values need samples"),
+        (["RUN", "--metrics", "blue"], "--metrics: blue: unknown metric; did you mean bleu?"),
+        (["RUN", "--metric", "bleu=cat"], "--metric bleu: there is a metric of this name already"),
+        (["RUN", "--metric", "comet"], "--metric comet: expected NAME=COMMAND"),
+        (["RUN", "--lower-is-better", "comet"], "--lower-is-better comet: no --metric has this name"),
+        (["RUN", "--system", "a=b,c", "--system", "a=d,e"], "--system a: named twice"),
+        (["RUN", "--beam", "2", "--decoding.beam", "3"], "beam is given twice, as decoding.beam too"),
+        (["--hypotheses", "a=b", "--baselines", "--source", "S", "--reference", "R"], "--baselines needs a run"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_told_in_one_line(run, files, tmp_path, options, problem):
+    short = tmp_path / "short"
+    short.write_text("a\nb\n")
+    words = {"RUN": run, "S": files[0], "R": files[1], "SHORT": f"short={short}"}
+    with pytest.raises(InputError) as error:
+        evaluate(*(words.get(option, option) for option in options))
+    assert problem in str(error.value)

@@ -1,0 +1,185 @@
+"""Texts alone are evaluated without any model; seeds are judged by their spread."""
+
+import csv
+import io
+import json
+import random
+import statistics
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from data.errors import InputError
+from dragoman.evaluation.command_metric import CommandMetric
+from dragoman.evaluation.evaluation import Task, compare, evaluate, with_comparisons, with_seeds
+from dragoman.evaluation.held_out import TestSet
+from dragoman.evaluation.kept import Kept, hash_of
+from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
+from dragoman.evaluation.scoring import Referee, sentence_scores
+from dragoman.evaluation.serialization import as_csv, as_json, as_json_lines
+from dragoman.evaluation.significance import interval_of_seeds, p_over_seeds, paired
+from dragoman.evaluation.table import show
+from tests.support.paths import ROOT
+
+SCHEMA = Draft202012Validator(json.loads((ROOT / "docs/schemas/scores.json").read_text()))
+SAMPLES = 100
+
+
+def lines(share: float, seed: int, count: int = 40) -> list[str]:
+    """Lines of which a share of the words is wrong."""
+    words, draw, noise = ["ein", "Mann", "läuft", "mit", "Hund", "über", "Wiese"], random.Random(0), random.Random(seed)
+    texts = [[draw.choice(words) for _ in range(8)] for _ in range(count)]
+    return [" ".join("falsch" if noise.random() < share else word for word in text) for text in texts]
+
+
+REFERENCE = lines(0, 0)
+TEXTS = {"good": lines(0.1, 1), "bad": lines(0.6, 2), "twin": lines(0.1, 3), "copy": lines(0.1, 1)}
+TEST_SET = TestSet("news", ["a source"] * len(REFERENCE), [REFERENCE], "de")
+
+
+def task(**options) -> Task:
+    names = options.pop("names", TEXTS)
+    texts = {name: [TEXTS[name]] for name in names}
+    defaults = {"texts": texts, "test_sets": [TEST_SET], "samples": SAMPLES, "trials": SAMPLES}
+    return Task(**defaults | options)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> Evaluation:
+    return evaluate(task(baseline="good"), Kept(tmp_path_factory.mktemp("kept")))
+
+
+def row(evaluation: Evaluation, system: str) -> Result:
+    return next(one for one in evaluation.results if one.system.name == system)
+
+
+def test_systems_are_compared_with_the_baseline_by_every_metric(found):
+    verdicts = {name: {metric.verdict for metric in row(found, name).metrics.values()} for name in TEXTS}
+    assert verdicts == {"good": {None}, "bad": {"worse"}, "twin": {"no evidence"}, "copy": {"no evidence"}}
+    bleu = METRICS["bleu"].scorer("de", REFERENCE)
+    ours, theirs = (bleu._extract_corpus_statistics(TEXTS[name], [REFERENCE]) for name in ("twin", "good"))
+    expected = paired(bleu, ours, theirs, samples=SAMPLES, trials=SAMPLES, seed=found.seed)
+    metric = row(found, "twin").metrics["bleu"]
+    assert (metric.p, metric.p_randomization) == expected
+    assert metric.score == METRICS["bleu"].score(TEXTS["twin"], REFERENCE, "de").score
+    assert metric.low < metric.score < metric.high
+
+
+def test_the_table_says_what_is_evidence_in_words(found):
+    shown = show(found)
+    assert "bad against good on news:" in shown
+    assert "BLEU                         -" in shown
+    assert ", worse; p < 0.010" not in shown
+    assert ", worse; p = 0.010 by paired bootstrap" in shown
+    assert ", no evidence (n = 40 sentences); p = " in shown
+    assert "sacreBLEU's bootstrap over sentences: 100 samples, seed 12345." in shown
+    for metric in row(found, "bad").metrics.values():
+        assert f"{metric.score:.2f} ±{(metric.high - metric.low) / 2:.2f}" in shown
+        assert f"{metric.name}: {metric.signature}" in shown.split("\n")
+
+
+def test_json_json_lines_and_csv_have_the_same_values(found):
+    record = as_json(found)
+    SCHEMA.validate(json.loads(json.dumps(record)))
+    assert [json.loads(line) for line in as_json_lines(found).split("\n")[:-1]] == record["results"]
+    [first, *_] = csv.DictReader(io.StringIO(as_csv(found)))
+    bleu = record["results"][0]["bleu"]
+    assert (float(first["bleu.score"]), float(first["bleu.low"])) == (bleu["score"], bleu["low"])
+    assert record["baseline"] == "good"
+    assert {one["method"] for one in record["comparisons"]} == {"paired bootstrap"}
+
+
+def test_without_samples_there_are_no_intervals_and_without_a_baseline_no_verdicts(tmp_path):
+    record = as_json(evaluate(task(samples=0, names=["good"]), Kept(tmp_path)))
+    assert set(record["results"][0]["bleu"]) == {"score", "signature"}
+    assert set(record) == {"results", "resampling"}
+
+
+def test_two_references_are_scored_as_sacrebleu_scores_them(tmp_path):
+    both = [REFERENCE, TEXTS["twin"]]
+    test_set = TEST_SET._replace(references=both)
+    found = evaluate(task(test_sets=[test_set], names=["good"], samples=0), Kept(tmp_path))
+    scorer = METRICS["bleu"].scorer("de", REFERENCE)
+    [result] = found.results
+    assert result.metrics["bleu"].score == scorer.corpus_score(TEXTS["good"], both).score
+    assert result.metrics["bleu"].signature.startswith("nrefs:2|")
+    for metric in METRICS.values():
+        assert result.metrics[metric.name].signature.startswith("nrefs:2|")
+
+
+def test_a_second_question_counts_nothing_again_and_a_command_is_asked_each_time(tmp_path):
+    kept = Kept(tmp_path)
+    evaluate(task(names=["good"]), kept)
+    metric = CommandMetric("ones", "sed s/.*/1/")
+    found = evaluate(task(names=["good"], metrics=[*METRICS.values(), metric]), kept)
+    assert found.results[0].metrics["ones"] == MetricResult(
+        "ones", 1.0, "command:sed s/.*/1/|sentences:mean", 1.0, 1.0, label="ones"
+    )
+    referee = Referee(TEST_SET, [], kept, samples=0, trials=0, seed=1)
+    assert referee.kept.has("statistics", [found.results[0].metrics["ter"].signature, *hashes(referee, "good")])
+
+
+def hashes(referee: Referee, name: str) -> list[str]:
+    return [referee._sha256, hash_of(TEXTS[name])]
+
+
+def test_sentence_scores_are_those_of_each_sentence_alone(tmp_path):
+    referee = Referee(TEST_SET, [], Kept(tmp_path), samples=0, trials=0, seed=1)
+    outputs = evaluate(task(names=["bad"], samples=0), Kept(tmp_path)).outputs[0]
+    chrf = METRICS["chrf"]
+    expected = [chrf.score([line], [other], "de").score for line, other in zip(TEXTS["bad"], REFERENCE, strict=True)]
+    assert sentence_scores(referee, chrf, outputs) == pytest.approx(expected)
+
+
+def test_an_unknown_baseline_is_told_before_any_work(tmp_path):
+    with pytest.raises(InputError, match="--baseline none: no such system: expected one of good, bad, twin, copy"):
+        evaluate(task(baseline="none"), Kept(tmp_path))
+
+
+# --- seeds -------------------------------------------------------------------------------------------------
+
+WIDE, NARROW = [31.0, 31.4, 31.1], [30.0, 30.3, 30.2]
+
+
+def seed_rows(name: str, scores: list[float], test_set: str = "news") -> list[Result]:
+    systems = [System(f"{name}{number}", "run", run=f"{name}{number}", seed_of=name) for number in range(len(scores))]
+    return [
+        Result(system, test_set, 9, {"bleu": MetricResult("bleu", score, "s", label="BLEU")}, perplexity=2.0)
+        for system, score in zip(systems, scores, strict=True)
+    ]
+
+
+def test_the_row_of_seeds_has_their_mean_and_spread_and_follows_them():
+    rows = [*seed_rows("wide", WIDE), *seed_rows("narrow", NARROW)]
+    found = with_seeds(rows)
+    assert [one.system.name for one in found] == ["wide0", "wide1", "wide2", "wide", "narrow0", "narrow1", "narrow2",
+                                                  "narrow"]  # fmt: skip
+    wide = found[3]
+    assert (wide.system.kind, wide.system.members) == ("seeds", ("wide0", "wide1", "wide2"))
+    metric = wide.metrics["bleu"]
+    assert metric.score == pytest.approx(statistics.fmean(WIDE))
+    assert metric.spread == pytest.approx(statistics.stdev(WIDE))
+    assert (metric.low, metric.high) == interval_of_seeds(WIDE)
+
+
+def test_systems_of_seeds_are_judged_by_the_spread_between_seeds():
+    rows = with_seeds([*seed_rows("wide", WIDE), *seed_rows("narrow", NARROW)])
+    evaluation = with_comparisons(Evaluation([], [], rows, baseline="narrow"), {})
+    [only] = evaluation.comparisons
+    assert (only.system, only.method, only.n, only.verdict) == ("wide", "Welch's t", 6, "better")
+    assert only.p == p_over_seeds(WIDE, NARROW)
+    shown = show(evaluation)
+    assert "wide (3 seeds)" in shown
+    assert f"+1.00, better; p = {only.p:.3f} by Welch's t" in shown
+    assert f"Standard deviation of wide on news: BLEU {statistics.stdev(WIDE):.2f}." in shown
+    SCHEMA.validate(json.loads(json.dumps(as_json(evaluation._replace(samples=9, seed=1)))))
+
+
+def test_a_single_system_is_judged_by_the_spread_of_the_seeds_and_another_test_set_is_not_compared():
+    alone = Result(System("alone", "text"), "news", 9, {"bleu": MetricResult("bleu", 30.9, "s")})
+    rows = [*with_seeds([*seed_rows("wide", WIDE), *seed_rows("far", NARROW, "talks")]), alone]
+    evaluation = Evaluation([], [], rows, baseline="wide")
+    [one] = compare(evaluation, alone, {})
+    assert (one.p, one.verdict, one.n) == (p_over_seeds([30.9], WIDE), "no evidence", 4)
+    assert [compare(evaluation, other, {}) for other in rows if other is not alone] == [[]] * 8
