@@ -1,7 +1,8 @@
 """The command line: one file for each command, and the code that they share.
 
 main                             the table of commands
-train translate evaluate export  a file for each command
+train translate generate evaluate export
+                                 a file for each command
 options translation_options      command-line options, and how errors become an exit status
 terms_report                     which required terms were met
 streams                          standard streams that outlive their terminal or pipe

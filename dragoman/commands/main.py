@@ -1,4 +1,4 @@
-"""The console command `dragoman train|translate|evaluate|export ...`; train.py, translate.py and evaluate.py use it.
+"""The console command `dragoman train|translate|generate|evaluate ...`; train.py, translate.py and evaluate.py use it.
 
 To add a command, write a module with a `main(arguments)` in this package, and add its line to COMMANDS.
 """
@@ -30,6 +30,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command("dragoman.commands.train", "train a model, or resume a run", KEPT_PAGES, prints_reports=True),
     "translate": Command("dragoman.commands.translate", "translate text, line by line", has_device_per_core=True),
+    "generate": Command("dragoman.commands.generate", "write text without a source, with a decoder-only run"),
     "evaluate": Command("dragoman.commands.evaluate", "score runs on a test set", has_device_per_core=True),
     "prepare": Command("dragoman.commands.prepare", "prepare the text of a recipe, and say what is in it"),
     "cache": Command("dragoman.commands.cache", "list, check or clear the cache of prepared text"),

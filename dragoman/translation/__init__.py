@@ -5,6 +5,7 @@ line_search            lines to requests, search, hypotheses to text
 glossary requirements  required words: those of a line, and which of them a search is asked for; `words` splits text
 spelling consensus     how banned words may be spelled; minimum Bayes risk
 result                 a line's translation
+generation             text without a source
 details record         pieces, confidences and alignment, and the JSON of them; `alignment` links words
 guard                  flags translations that look wrong
 output                 reading lines, and writing translations to a file

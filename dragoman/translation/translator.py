@@ -21,6 +21,7 @@ from dragoman.messages import ProgressBar
 from dragoman.runs.loading import with_decoding
 from dragoman.signals import SharedStop
 from dragoman.translation.details import details_of_lines, score_lines
+from dragoman.translation.generation import Generated, write_texts
 from dragoman.translation.line_search import search_lines
 from dragoman.translation.loaded import NO_DEMANDS, NO_STATISTICS, Demands, LoadedModel
 from dragoman.translation.members import Member, load_member, shared_config
@@ -257,6 +258,10 @@ class Translator(LoadedModel):
         """This translator with a beam search that never repeats 3 pieces; all other demands still hold."""
         usual = {"sampling": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "groups": 1}
         return self.with_(decoding={**usual, "unrepeated": 3, "beam": max(4, self.n_best)})
+
+    def generate(self, beginning: str = "", *, length: int = 0) -> list[Generated]:
+        """Up to `n_best` texts that begin so, by a decoder-only model without a source: see `write_texts`."""
+        return write_texts(self, beginning, length=length)
 
     def details(self, lines: Sequence[str], found: Sequence[Sequence[Translation]]) -> list[list[Details]]:
         """Pieces, words, confidences and alignment of each translation, by forced decoding with the first model."""

@@ -10,6 +10,7 @@ import pytest
 
 from data.errors import InputError
 from dragoman.commands import export as export_command
+from dragoman.commands import generate as generate_command
 from dragoman.exchange.safetensors_file import flatten, read_safetensors
 from dragoman.runs.run import Run
 from dragoman.translation.translator import Translator
@@ -80,6 +81,19 @@ def test_pieces_have_the_probabilities_of_the_search_and_words_are_aligned_with_
     assert sum(details.piece_log_probabilities) == pytest.approx(found[0][0].log_probability, rel=1e-4)
     assert [target for _, target in details.alignment] == list(range(len(details.words)))
     assert {source for source, _ in details.alignment} <= {0, 1}
+
+
+def test_generate_writes_texts_that_begin_as_told_and_notes_that_they_were_never_learned(run, capsys):
+    command = [str(run), "a b", "--number", "3", "--length", "20"]
+    assert generate_command.main(command) == 0
+    texts, notes = capsys.readouterr()
+    assert len(lines := texts.split("\n")[:-1]) == 3
+    assert all(line.startswith("a b") for line in lines)
+    assert f"note: {run} has learned no text without a source, so it writes de, " in notes
+    assert generate_command.main([*command, "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.split("\n")[:-1]]
+    assert [record["text"] for record in records] == lines
+    assert all(len(record["pieces"]) <= 20 for record in records)
 
 
 def test_ctranslate2_is_refused_by_name_and_safetensors_holds_every_array(run, translator, tmp_path):
