@@ -18,7 +18,7 @@ COLORS = 8
 """Colours in style.css. Lines after the eighth use them again, dashed."""
 
 LABEL_SIZE = 12  # as in style.css: margins are computed from it
-MOST_POINTS = 300
+MOST_POINTS = 120
 """Points of a line: more could not be told apart, and would make the page slow."""
 
 SPREAD = 0.4  # of the distance between two categories, over which the points of one are spread, so that all can be seen
@@ -44,10 +44,17 @@ def number(value: Number) -> str:
     return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.2g}"
 
 
+def short(value: Number) -> str:
+    """A large number as an axis shows it where there is little room: 8,000; 250k; 1.5M."""
+    if abs(value) < 10_000:
+        return number(value)
+    return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1e3:g}k"
+
+
 def line_chart(lines: Sequence[Line], *, x: str = "step", show: Callable[[Number], str] = number) -> Markup:
     """A chart of y over x. `x` names the unit of x in the titles of points, and `show` writes a y."""
-    chart = _chart(show, dots_size=3 if max(len(line.points) for line in lines) <= 40 else 1.5)
-    chart.x_value_formatter = number
+    dots = 3 if max(len(line.points) for line in lines) <= 40 else 1.5
+    chart = _chart(show, dots_size=dots, x_value_formatter=short, truncate_label=9)
     for line in lines:
         chart.add(
             "", thin(line.points), formatter=partial(_show_point, line.name, lambda at: f"{x} {number(at)}", show)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dragoman.reports.charts import COLORS, MOST_POINTS, Line, category_chart, line_chart, number, thin
+from dragoman.reports.charts import COLORS, MOST_POINTS, Line, category_chart, line_chart, number, short, thin
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</svg><script>alert(1)</script>\x00\ud800\u202e"
@@ -85,3 +85,8 @@ def test_drawing_leaves_the_import_system_as_it_was():
     assert [finder for finder in sys.meta_path if not hasattr(finder, "find_spec")] == []
     with pytest.raises(ImportError):
         importlib.import_module("a_module_that_nobody_has")
+
+
+@pytest.mark.parametrize(("value", "shown"), [(8000, "8,000"), (250_000, "250k"), (1_500_000, "1.5M"), (0.5, "0.5")])
+def test_steps_on_an_axis_are_shorter_still(value, shown):
+    assert short(value) == shown
