@@ -5,6 +5,7 @@ dragoman evaluate runs/m30k [more runs or checkpoints] --source test.en --refere
 
 import argparse
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,12 +30,15 @@ from dragoman.evaluation.systems import Candidate, find_systems
 from dragoman.evaluation.table import show
 from dragoman.files import check_writable, write_json, write_text
 from dragoman.messages import say
+from dragoman.reports.evaluation import evaluation_report
+from dragoman.reports.page import write_page
+from dragoman.reports.runs import about_runs
 from dragoman.signals import StopRequest
 from dragoman.translation.loaded import Demands
 from transformer.devices.compilation import use_compilation_cache
 
 COMPILING = "compiling, once for each length of line; later commands find the programs in the cache"
-WRITTEN = ("json", "jsonl", "csv")
+WRITTEN = ("json", "jsonl", "csv", "report")
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +54,7 @@ def main(arguments: list[str]) -> int:
     if options.output:
         save_outputs(options.output, found.outputs, is_only=is_single(options))
     if found.is_complete:
-        write_results(options, found)
+        write_results(options, found, command=shlex.join(["dragoman", "evaluate", *arguments]))
     return stop.exit_status
 
 
@@ -82,6 +86,7 @@ def make_task(options: argparse.Namespace) -> Task:
         demands=Demands(mbr=options.mbr),
         has_baselines=options.baselines,
         has_perplexity=not options.no_perplexity,
+        has_details=options.report is not None,
     )
 
 
@@ -161,14 +166,17 @@ def is_single(options: argparse.Namespace) -> bool:
     return systems == 1 and bool(options.source) + len(options.test) == 1
 
 
-def write_results(options: argparse.Namespace, found: Evaluation) -> None:
-    """Write the files of results that were asked for."""
+def write_results(options: argparse.Namespace, found: Evaluation, *, command: str) -> None:
+    """Write the files of results that were asked for. `command` is the line that asked for them."""
     if options.json:
         write_json(options.json, as_json(found))
     if options.jsonl:
         write_text(options.jsonl, as_json_lines(found))
     if options.csv:
         write_text(options.csv, as_csv(found))
+    if options.report:
+        about = about_runs([outputs.system for outputs in found.outputs], found.test_sets)
+        write_page(options.report, evaluation_report(found, about, command=command))
 
 
 def save_outputs(path: Path, outputs: Sequence[Outputs], *, is_only: bool) -> None:

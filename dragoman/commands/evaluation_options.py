@@ -192,6 +192,13 @@ def add_output_options(parser: ArgumentParser) -> None:
     for kind, text in (("json", "JSON"), ("jsonl", "JSON lines, one for each row of the table"), ("csv", "CSV")):
         group.add_argument(f"--{kind}", metavar="FILE", type=Path, help=f"write scores and signatures as {text}")
     group.add_argument(
+        "--report",
+        metavar="FILE",
+        type=Path,
+        help="write a page to look at in a browser: the verdict, scores with intervals, learning curves, where two "
+        "systems differ most, the worst sentences; one file, without network and scripts",
+    )
+    group.add_argument(
         "--output",
         metavar="FILE|DIRECTORY",
         type=Path,

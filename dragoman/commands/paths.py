@@ -14,7 +14,7 @@ from dragoman.runs.recipe import RESOLVED
 from dragoman.runs.run import Run
 
 BESIDE = ("", ".partial", ".partial.json")  # the files that are written for an output of a given name
-OF_A_RUN = ("config.toml", "tokenizer*.model", "metrics.jsonl", "lock", "checkpoints", "tensorboard")
+OF_A_RUN = ("config.toml", "tokenizer*.model", "metrics.jsonl", "report.html", "lock", "checkpoints", "tensorboard")
 
 Named = tuple[str, Path | str | None]  # an option and its value; without a value it is not given
 
@@ -88,7 +88,7 @@ def is_same(one: Path, other: Path) -> bool:
 def part_of_run(path: Path, run: Path) -> Path | None:
     """The file or directory of a run that a path is, or is in. `run` may be a checkpoint."""
     home = run.parent.parent if run.parent.name == "checkpoints" else run
-    for part in (found for pattern in OF_A_RUN for found in home.glob(pattern)):
+    for part in (found for name in OF_A_RUN for found in (home.glob(name) if "*" in name else [home / name])):
         if path.resolve().is_relative_to(part.resolve()):
             return part
     return None

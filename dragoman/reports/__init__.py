@@ -5,6 +5,7 @@ charts       charts as SVG within a page
 curves       learning curves, from the metrics of runs
 training     the report of a run, which training keeps up to date
 evaluation   the report of an evaluation; its parts:
+  runs       what the runs themselves say: metrics, and words of the training text
   verdict    which system is better, in a sentence
   breakdown  scores by the length of the source, and by its rarest word
   sentences  sentences to look at, with marked and linked words

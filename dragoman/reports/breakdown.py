@@ -1,4 +1,4 @@
-"""Scores of parts of a test set, by chrF: by the length of the source, and by how rare its rarest word is.
+"""Scores of parts of a test set, by chrF: by the length of the source, and by how rare the rarest word is.
 
 chrF it is because it says something of few and short sentences, where BLEU often finds no run of four words.
 """
@@ -14,12 +14,13 @@ from dragoman.evaluation.results import Outputs
 from dragoman.evaluation.significance import interval
 from dragoman.reports.charts import Line, category_chart
 from dragoman.reports.curves import Curve
+from dragoman.reports.runs import Rarest
 
 LENGTHS = (5, 10, 20, 40)
 """The longest source, in words, of each group but the last."""
 
 OCCURRENCES = (0, 9, 99, 999)
-"""How often the rarest word of a source occurs in training, at most, in each group but the last."""
+"""How often the rarest word of a reference occurs in training, at most, in each group but the last."""
 
 SAMPLES = 200  # of the bootstrap of a group: it is drawn, not tested, and the groups are many
 
@@ -64,12 +65,13 @@ def by_length(scored: Sequence[Scored], *, seed: int) -> Curve | None:
     return _chart("By length of the source", "words of the source", groups_of(lengths, LENGTHS), scored, seed)
 
 
-def by_rarest_word(scored: Sequence[Scored], rarest: Sequence[int] | None, *, seed: int) -> Curve | None:
-    """A chart of chrF by how often the rarest word of the source occurs in training; None where that is not known."""
+def by_rarest_word(scored: Sequence[Scored], rarest: Rarest | None, *, seed: int) -> Curve | None:
+    """A chart of chrF by how often the rarest word of the reference occurs in training; None if that is not known."""
     if not scored or rarest is None:
         return None
-    groups = groups_of(rarest, OCCURRENCES)
-    return _chart("By rarest word", "occurrences in training of the rarest word of the source", groups, scored, seed)
+    groups = groups_of(rarest.occurrences[scored[0].outputs.test_set.name], OCCURRENCES)
+    unit = f"occurrences of the rarest word of the reference in the training text of {rarest.run}"
+    return _chart("By rarest word", unit, groups, scored, seed)
 
 
 def _chart(title: str, unit: str, groups: Mapping[str, list[int]], scored: Sequence[Scored], seed: int) -> Curve:

@@ -33,24 +33,28 @@ def validations(records: Records) -> list[Mapping[str, Any]]:
     return [record for record in records if any(name in record for name in METRICS)]
 
 
-def curves(runs: Mapping[str, Records], *, training: Sequence[str] = tuple(TRAINING)) -> list[Curve]:
-    """A chart for each score of validation, for the loss there, and for what training logs. Runs keep their colours."""
+def curves(
+    runs: Mapping[str, Records], colors: Mapping[str, int], *, training: Sequence[str] = tuple(TRAINING)
+) -> list[Curve]:
+    """A chart for each score of validation, for the loss there, and for what training logs. Each run has a colour."""
     scored = {name: validations(records) for name, records in runs.items()}
     trained = {name: [record for record in records if "learning_rate" in record] for name, records in runs.items()}
     found = [
-        chart_of(scored, key, f"Validation {metric.label}", direction(metric.larger_is_better))
+        chart_of(scored, colors, key, f"Validation {metric.label}", direction(metric.larger_is_better))
         for key, metric in METRICS.items()
     ]
-    found.append(chart_of(scored, "loss", "Validation loss", "nats per target token; lower is better"))
-    found += [chart_of(trained, key, *TRAINING[key]) for key in training]
+    found.append(chart_of(scored, colors, "loss", "Validation loss", "nats per target token; lower is better"))
+    found += [chart_of(trained, colors, key, *TRAINING[key]) for key in training]
     return [curve for curve in found if curve]
 
 
-def chart_of(runs: Mapping[str, Records], key: str, title: str, meaning: str) -> Curve | None:
+def chart_of(
+    runs: Mapping[str, Records], colors: Mapping[str, int], key: str, title: str, meaning: str
+) -> Curve | None:
     """The values of a key over the steps, a line for each run; None where no run has any."""
     lines = [
-        Line(name, [(record["step"], record[key]) for record in records if key in record], color)
-        for color, (name, records) in enumerate(runs.items())
+        Line(name, [(record["step"], record[key]) for record in records if key in record], colors[name])
+        for name, records in runs.items()
     ]
     lines = [line for line in lines if line.points]
     return Curve(title, meaning, line_chart(lines)) if lines else None

@@ -1,14 +1,21 @@
 """The report of an evaluation: which system is better, whether that is true, and what the difference looks like."""
 
+import platform
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
+from data.sources.corpus import fingerprint_of
+from dragoman import __version__
+from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
+from dragoman.evaluation.significance import LEVEL
 from dragoman.reports.breakdown import Scored, by_length, by_rarest_word
 from dragoman.reports.charts import Line, category_chart
-from dragoman.reports.curves import Curve, Records, curves, direction
+from dragoman.reports.curves import Curve, curves, direction
 from dragoman.reports.page import render
+from dragoman.reports.runs import NOTHING, AboutRuns, Rarest
 from dragoman.reports.sentences import Sentence, lowest, most_different, sentence
 from dragoman.reports.verdict import Verdict, show_p, verdict
 
@@ -31,7 +38,7 @@ class Row(NamedTuple):
     at: float | None  # None off the line
     low: float
     high: float
-    p: str
+    verdict: str
     is_baseline: bool
 
 
@@ -65,6 +72,8 @@ class Part(NamedTuple):
 
     name: str
     sentences: int
+    content: str  # a hash of its lines
+    languages: tuple[str, str]
     verdict: Verdict
     cards: list[Card]
     results: list[Result]
@@ -73,35 +82,27 @@ class Part(NamedTuple):
     worst: list[Worst]
 
 
-def evaluation_report(
-    evaluation: Evaluation,
-    *,
-    metrics: Mapping[str, Records],
-    command: str = "",
-    rarest: Mapping[str, Sequence[int]] | None = None,
-) -> str:
-    """The page. `metrics` has the lines of metrics.jsonl of each run, by the name that its curves are to have.
-
-    `rarest` tells of each test set, by name, how often the rarest word of each source occurs in the training text.
-    """
+def evaluation_report(evaluation: Evaluation, about: AboutRuns = NOTHING, *, command: str = "") -> str:
+    """The page. `command` is what made the evaluation, to be repeated."""
     colors = colors_of(evaluation)
-    parts = [
-        part(evaluation, name, colors, (rarest or {}).get(name))
-        for name in dict.fromkeys(result.test_set for result in evaluation.results)
-    ]
+    runs = colors_of_runs(list(about.metrics), systems_of(evaluation))
+    names = dict.fromkeys(result.test_set for result in evaluation.results)
+    parts = [part(evaluation, name, colors, about.rarest) for name in names]
     return render(
         "evaluation.html",
         evaluation=evaluation,
+        notes=[*evaluation.notes, *about.notes],
         systems=systems_of(evaluation),
         colors=colors,
         parts=parts,
         by_test_set=by_test_set(evaluation, colors),
-        runs=list(metrics),
-        curves=curves(metrics, training=CURVES),
+        runs=runs,
+        curves=curves(about.metrics, runs, training=CURVES),
         signatures=signatures(evaluation),
         searches={name: searches(evaluation, name) for name in colors},
         links=most_links(parts),
         command=command,
+        versions=versions(),
     )
 
 
@@ -116,17 +117,23 @@ def colors_of(evaluation: Evaluation) -> dict[str, int]:
     return {system.name: number for number, system in enumerate(systems_of(evaluation))}
 
 
-def part(evaluation: Evaluation, name: str, colors: Mapping[str, int], rarest: Sequence[int] | None) -> Part:
-    """What the report says of a test set."""
+def colors_of_runs(runs: Sequence[str], systems: Sequence[System]) -> dict[str, int]:
+    """The colour of each run: that of its first system, and a further one if it is only part of an ensemble."""
+    found = {system.run: number for number, system in reversed(list(enumerate(systems)))}
+    return {run: found.get(run, len(systems) + number) for number, run in enumerate(runs)}
+
+
+def part(evaluation: Evaluation, name: str, colors: Mapping[str, int], rarest: Rarest | None) -> Part:
+    """What the report says of a test set. Of several sets together, each sentence is shown with its own set."""
     results = [result for result in evaluation.results if result.test_set == name]
-    found = [outputs for outputs in evaluation.outputs if outputs.test_set.name == name]
-    if name in TOGETHER:
-        found = []  # each of their sentences is one of another test set
+    found = [outputs for outputs in evaluation.outputs if outputs.test_set.name == name and name not in TOGETHER]
     scored = [Scored.of(outputs, colors[outputs.system.name]) for outputs in found]
     charts = [by_length(scored, seed=evaluation.seed), by_rarest_word(scored, rarest, seed=evaluation.seed)]
     return Part(
         name=name,
         sentences=results[0].sentences,
+        content=content_of([outputs.test_set for outputs in found[:1]]),
+        languages=languages_of([outputs.test_set for outputs in found[:1]]),
         verdict=verdict(evaluation, name),
         cards=cards(results, evaluation.baseline, colors),
         results=[result for result in results if result.checks or result.perplexity or result.sentences_per_second],
@@ -134,6 +141,17 @@ def part(evaluation: Evaluation, name: str, colors: Mapping[str, int], rarest: S
         pair=pair(evaluation, results, scored),
         worst=[worst(one) for one in scored],
     )
+
+
+def content_of(test_sets: Sequence[TestSet]) -> str:
+    """A hash of the lines of a test set, to know it again."""
+    return fingerprint_of(line for one in test_sets for lines in (one.sources, *one.references) for line in lines)
+
+
+def languages_of(test_sets: Sequence[TestSet]) -> tuple[str, str]:
+    """The languages of the source and of the target, as HTML names them: browsers choose fonts by them."""
+    found = [(one.source_language.replace("_", "-"), one.language.replace("_", "-")) for one in test_sets]
+    return found[0] if found else ("", "")
 
 
 def cards(results: Sequence[Result], baseline: str, colors: Mapping[str, int]) -> list[Card]:
@@ -147,7 +165,8 @@ def card(results: Sequence[Result], name: str, baseline: str, colors: Mapping[st
 
     Systems that need no model would make it so long that the others could not be told apart: they may be off the line.
     """
-    models = [result for result in results if result.system.kind != "baseline"] or results
+    models = [result for result in results if result.system.kind != "baseline" or result.system.name == baseline]
+    models = models if len(models) > 1 else list(results)
     ends = [end for result in models for end in ends_of(result.metrics[name])]
     margin = 0.08 * (max(ends) - min(ends)) or 1.0
     start, length = min(ends) - margin, max(ends) - min(ends) + 2 * margin
@@ -163,12 +182,21 @@ def card(results: Sequence[Result], name: str, baseline: str, colors: Mapping[st
                 at=at if low >= 0 and high <= 100 else None,
                 low=low,
                 high=high,
-                p="" if found.p is None else show_p(found.p),
+                verdict=verdict_of(found),
                 is_baseline=result.system.name == baseline,
             )
         )
     found = results[0].metrics[name]
     return Card(found.label or name, direction(found.larger_is_better), rows)
+
+
+def verdict_of(found: MetricResult) -> str:
+    """The verdict on a score with its p-value. Where all samples of the bootstrap are equal, its p says nothing."""
+    if found.verdict is None or found.p is None:
+        return found.verdict or ""
+    if found.verdict == "no evidence" and found.p < LEVEL:
+        return "no difference"
+    return f"{found.verdict}, {show_p(found.p)}"
 
 
 def ends_of(found: MetricResult) -> tuple[float, float, float]:
@@ -252,6 +280,12 @@ def searches(evaluation: Evaluation, system: str) -> list[Mapping[str, Any]]:
         if result.system.name == system and result.search and result.search not in found:
             found.append(result.search)
     return found
+
+
+def versions() -> dict[str, str]:
+    """The programs on which scores and translations may depend."""
+    found = {name: version(name) for name in ("jax", "sacrebleu", "sentencepiece")}
+    return {"Dragoman": __version__, **found, "Python": platform.python_version()}
 
 
 def label_of(name: str) -> str:

@@ -45,7 +45,7 @@ def training_report(path: Path, config: Config, records: Records, *, average: Ma
         last=last,
         average=average,
         when=when(last["time"]) if last and "time" in last else "",
-        curves=curves({name: records}),
+        curves=curves({name: records}, {name: 0}),
         settings=settings(config),
     )
 

@@ -16,10 +16,11 @@ class Verdict(NamedTuple):
 def verdict(evaluation: Evaluation, test_set: str) -> Verdict:
     """The verdict on a test set, by its first metric. It claims a difference only where a test found one.
 
-    Systems that need no model, such as the source copied, count only if there are no others.
+    Systems that need no model, such as the source copied, count only if there are no others, or one is the baseline.
     """
     results = [result for result in evaluation.results if result.test_set == test_set and result.metrics]
-    results = [result for result in results if result.system.kind != "baseline"] or results
+    models = [one for one in results if one.system.kind != "baseline" or one.system.name == evaluation.baseline]
+    results = models or results
     if not results:
         return Verdict("Nothing was scored.")
     metric = next(iter(results[0].metrics))

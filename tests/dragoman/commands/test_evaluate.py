@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -260,3 +261,32 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(run, files, tmp_path, opti
     with pytest.raises(InputError) as error:
         evaluate(*(words.get(option, option) for option in options))
     assert problem in str(error.value)
+
+
+def test_the_report_shows_systems_sentences_and_the_command(tmp_path):
+    golden, report = ROOT / "tests" / "golden" / "run", tmp_path / "my report.html"
+    source, reference, theirs = (tmp_path / name for name in ("source", "reference", "theirs"))
+    for file, lines in ((source, ["a b c", "d e", "b a"]), (reference, ["c b a", "e d", "a b"])):
+        file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    theirs.write_text("c b a\n<script>alert(1)</script>\na b\n", encoding="utf-8")
+    evaluate(golden, "--source", source, "--reference", reference, "--hypotheses", f"theirs={theirs}",
+             "--baseline", golden, "--samples", 50, "--trials", 0, "--report", report)  # fmt: skip
+    page = report.read_text(encoding="utf-8")
+    assert re.search(rf'<p class="verdict">[^<]*\btheirs\b[^<]*{golden}', page)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "--report &#39;" in page  # the command, quoted for a shell
+    assert "<h3>Validation BLEU</h3>" in page
+    assert re.search(r'<span class="w a\d[^>]*title="confidence', page)
+
+
+def test_a_report_that_could_not_be_written_is_an_error_before_all_the_work(run, tmp_path):
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(InputError, match=r"report.html: cannot be written: Is a directory"):
+        evaluate(run, "--report", tmp_path / "report.html")
+
+
+def test_a_report_does_not_overwrite_another_file_of_the_command(run, files, tmp_path):
+    source, reference = files
+    with pytest.raises(InputError, match="--report"):
+        evaluate(run, "--source", source, "--reference", reference, "--report", reference)

@@ -55,7 +55,7 @@ def test_other_files_and_devices_are_accepted(files):
     check_outputs([("--output", "."), ("--json", "..")], [("--input", "a")])
 
 
-@pytest.mark.parametrize("output", ["config.toml", "tokenizer.model", "checkpoints/10/new", "link"])
+@pytest.mark.parametrize("output", ["config.toml", "tokenizer.model", "checkpoints/10/new", "link", "report.html"])
 @pytest.mark.parametrize("named", ["run", "run/checkpoints/10"])
 def test_a_part_of_the_run_is_not_overwritten(files, output, named):
     (files / "run/checkpoints/10").mkdir(parents=True)

@@ -4,6 +4,7 @@ import pytest
 from sacrebleu.metrics import CHRF
 
 from dragoman.reports.breakdown import OCCURRENCES, Scored, by_length, by_rarest_word, groups_of
+from dragoman.reports.runs import Rarest
 from tests.support.hand_made_evaluation import REFERENCES, WIDE, hand_made_evaluation
 
 
@@ -24,12 +25,14 @@ def test_a_group_has_the_chrf_that_sacrebleu_gives_its_sentences():
 def test_rarest_words_need_counts_of_the_training_text():
     wide = Scored.of(hand_made_evaluation().outputs[1], 0)
     assert by_rarest_word([wide], None, seed=1) is None
-    assert "wide: 10–99" in by_rarest_word([wide], [0, 0, 50, 50, 2000, 5], seed=1).chart
+    curve = by_rarest_word([wide], Rarest("runs/wide", {"flickr 2016": [0, 0, 50, 50, 2000, 5]}), seed=1)
+    assert "wide: 10–99" in curve.chart
+    assert "in the training text of runs/wide. Sentences in each group: 2, 1, 2, 1." in curve.meaning
 
 
 def test_no_outputs_have_no_chart():
     assert by_length([], seed=1) is None
-    assert by_rarest_word([], [], seed=1) is None
+    assert by_rarest_word([], None, seed=1) is None
 
 
 def test_intervals_are_drawn_for_groups_of_several_sentences():

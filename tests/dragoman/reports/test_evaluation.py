@@ -4,17 +4,19 @@ import re
 
 import pytest
 
-from dragoman.evaluation.results import Evaluation
-from dragoman.reports.evaluation import card, evaluation_report
+from dragoman.evaluation.results import Evaluation, System
+from dragoman.reports.evaluation import card, colors_of_runs, evaluation_report, verdict_of
+from dragoman.reports.runs import AboutRuns, Rarest
 from tests.support.hand_made_evaluation import HOSTILE, hand_made_evaluation, metrics_of_a_run
 
 
 @pytest.fixture(scope="module")
 def page():
     metrics = {"runs/narrow": metrics_of_a_run(36), "runs/wide": metrics_of_a_run(42)}
-    rarest = {"flickr 2016": [0, 4, 22, 130, 3, 1200]}
+    rarest = Rarest("runs/narrow", {"flickr 2016": [0, 4, 22, 130, 3, 1200]})
     command = "dragoman evaluate 'runs/<narrow>' runs/wide --baseline narrow"
-    return evaluation_report(hand_made_evaluation(), metrics=metrics, command=command, rarest=rarest)
+    about = AboutRuns(metrics, rarest, ("Some of what runs/late remembers is not shown.",))
+    return evaluation_report(hand_made_evaluation(), about, command=command)
 
 
 def test_the_verdict_comes_first(page):
@@ -27,6 +29,7 @@ def test_scores_have_intervals_verdicts_and_warnings(page):
     assert 'class="chip better">better, p = 0.012<' in page
     assert 'class="chip worse">worse, p &lt; 0.001<' in page
     assert "3 of 6 lines of flickr 2016 stand in the training text." in page
+    assert "Some of what runs/late remembers is not shown." in page
 
 
 def test_it_says_what_makes_it_repeatable(page):
@@ -56,9 +59,8 @@ def test_hostile_text_and_names_are_escaped_everywhere():
     name = f"a{HOSTILE}"
     evaluation = hand_made_evaluation(first=name, second=f"b{HOSTILE}", tests=(f"t{HOSTILE}", "u\ud800\x00"))
     evaluation = evaluation._replace(notes=[HOSTILE])
-    page = evaluation_report(
-        evaluation, metrics={name: metrics_of_a_run(36), "b": metrics_of_a_run(3)}, command=HOSTILE
-    )
+    about = AboutRuns({name: metrics_of_a_run(36), "b": metrics_of_a_run(3)})
+    page = evaluation_report(evaluation, about, command=HOSTILE)
     assert "&lt;script&gt;document.title" in page
     for tag in ("<script", "<img", "<iframe"):
         assert tag not in page
@@ -66,7 +68,7 @@ def test_hostile_text_and_names_are_escaped_everywhere():
 
 
 def test_several_test_sets_have_a_verdict_and_scores_each_and_a_chart_together():
-    page = evaluation_report(hand_made_evaluation(tests=("one", "two", "all of test")), metrics={})
+    page = evaluation_report(hand_made_evaluation(tests=("one", "two", "all of test")))
     assert "<b>two:</b> wide is better than narrow." in page
     assert "<h3>BLEU by test set</h3>" in page
     assert "Where narrow and wide differ most: two" in page
@@ -81,6 +83,20 @@ def test_systems_without_a_model_do_not_stretch_the_number_line():
     assert rows[0].low < rows[0].at < rows[0].high < rows[1].low < rows[1].high < 100
 
 
+def test_systems_without_a_model_are_on_the_number_line_beside_a_single_model():
+    evaluation = hand_made_evaluation()
+    rows = card(evaluation.results[1:], "bleu", "", {"wide": 1, "source copied": 2}).rows
+    assert rows[1].at < rows[0].at
+
+
+def test_equal_scores_are_no_difference_whatever_p_says():
+    found = hand_made_evaluation().results[1].metrics["bleu"]
+    assert verdict_of(found) == "better, p = 0.012"
+    assert verdict_of(found._replace(verdict="no evidence", p=0.3)) == "no evidence, p = 0.300"
+    assert verdict_of(found._replace(verdict="no evidence", p=0.001)) == "no difference"
+    assert verdict_of(found._replace(verdict=None, p=None)) == ""
+
+
 def test_a_score_without_an_interval_or_of_a_single_system_has_its_place_on_the_line():
     evaluation = hand_made_evaluation()
     result = evaluation.results[0]
@@ -93,10 +109,20 @@ def test_outputs_without_details_and_results_without_checks_are_shown():
     evaluation = hand_made_evaluation()
     outputs = [outputs._replace(details=None) for outputs in evaluation.outputs]
     results = [result._replace(checks=None, perplexity=None) for result in evaluation.results]
-    page = evaluation_report(evaluation._replace(outputs=outputs, results=results), metrics={})
+    page = evaluation_report(evaluation._replace(outputs=outputs, results=results))
     assert "Point at a word" not in page
     assert '<span class="w s0">Ein</span>' in page
 
 
+def test_the_curves_of_a_run_have_the_colour_of_its_system():
+    systems = [
+        System("a", "text", "a"),
+        System("b 10", "run", "b"),
+        System("b 20", "run", "b"),
+        System("e", "ensemble"),
+    ]
+    assert colors_of_runs(["b", "d"], systems) == {"b": 1, "d": 5}
+
+
 def test_an_evaluation_of_nothing_has_a_page():
-    assert "nothing was scored" in evaluation_report(Evaluation([], [], []), metrics={})
+    assert "nothing was scored" in evaluation_report(Evaluation([], [], []))

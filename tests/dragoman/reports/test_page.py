@@ -12,6 +12,7 @@ import pytest
 
 from dragoman.reports.evaluation import evaluation_report
 from dragoman.reports.page import render, replace_page, write_page
+from dragoman.reports.runs import AboutRuns, Rarest
 from dragoman.reports.training import update_report
 from dragoman.runs.run import Run
 from tests.support.hand_made_evaluation import HOSTILE, hand_made_evaluation, metrics_of_a_run
@@ -44,10 +45,9 @@ def reports(tmp_path_factory):
     update_report(run, run.load_config())
     evaluation = hand_made_evaluation(first=f"narrow{HOSTILE}", tests=("flickr 2016", f"coco{HOSTILE}"))
     metrics = {f"narrow{HOSTILE}": metrics_of_a_run(36), "wide": metrics_of_a_run(42)}
-    rarest = {"flickr 2016": [0, 4, 22, 130, 3, 1200]}
-    write_page(
-        directory / "report.html", evaluation_report(evaluation, metrics=metrics, command=HOSTILE, rarest=rarest)
-    )
+    occurrences = {name: [0, 4, 22, 130, 3, 1200] for name in ("flickr 2016", f"coco{HOSTILE}")}
+    about = AboutRuns(metrics, Rarest(HOSTILE, occurrences), (HOSTILE,))
+    write_page(directory / "report.html", evaluation_report(evaluation, about, command=HOSTILE))
     return {"training": run.path / "report.html", "evaluation": directory / "report.html"}
 
 

@@ -37,6 +37,18 @@ def test_baselines_without_a_model_count_where_there_is_nothing_else():
     assert verdict(copied, "flickr 2016").claim == "source copied has 2.50 BLEU."
 
 
+def test_a_baseline_without_a_model_is_compared_with_if_it_was_named():
+    evaluation = hand_made_evaluation()
+    compared = Comparison(
+        "narrow", "source copied", "flickr 2016", "bleu", 32.71, 0.0001, "better", "paired bootstrap", 6
+    )
+    results = [evaluation.results[0], evaluation.results[2]]
+    found = verdict(
+        evaluation._replace(results=results, comparisons=[compared], baseline="source copied"), "flickr 2016"
+    )
+    assert found.claim == "narrow is better than source copied."
+
+
 def test_several_systems_are_sorted_by_what_the_tests_say_of_them():
     evaluation = hand_made_evaluation()
     others = [("wider", 43.0, "better"), ("late", 30.0, "worse"), ("early", 35.0, "no evidence")]
