@@ -14,7 +14,7 @@ from dragoman.evaluation.significance import SAMPLES, SEED, TRIALS
 from dragoman.evaluation.systems import Selection
 from dragoman.runs.recipe import nearest
 
-DESCRIPTION = """Compare systems on test sets: scores with sacreBLEU signatures and 95%% intervals, and what differs
+DESCRIPTION = """Compare systems on test sets: scores with sacreBLEU signatures and 95% intervals, and what differs
 from chance.
 
     dragoman evaluate runs/mine
@@ -26,7 +26,7 @@ from chance.
 
 def parse_evaluation_options(arguments: Sequence[str]) -> argparse.Namespace:
     """The parsed options. InputError if some contradict each other."""
-    parser = ArgumentParser(description=DESCRIPTION.replace("%%", "%"))
+    parser = ArgumentParser(description=DESCRIPTION)
     add_system_options(parser)
     add_text_options(parser)
     add_score_options(parser)
