@@ -18,12 +18,15 @@ from dragoman.commands.evaluation_options import (
     metrics_of,
     named,
     parse_evaluation_options,
+    perturbations_of,
     selection_of,
 )
 from dragoman.commands.paths import check_outputs
 from dragoman.evaluation.evaluation import Task, evaluate
 from dragoman.evaluation.held_out import TestSet, read_test_set
 from dragoman.evaluation.kept import Kept
+from dragoman.evaluation.overlap import overlap_lines
+from dragoman.evaluation.plausibility import check_line_count
 from dragoman.evaluation.results import Evaluation, Outputs
 from dragoman.evaluation.serialization import as_csv, as_json, as_json_lines
 from dragoman.evaluation.systems import Candidate, find_systems
@@ -38,7 +41,7 @@ from dragoman.translation.loaded import Demands
 from transformer.devices.compilation import use_compilation_cache
 
 COMPILING = "compiling, once for each length of line; later commands find the programs in the cache"
-WRITTEN = ("json", "jsonl", "csv", "report")
+WRITTEN = ("json", "jsonl", "csv", "report", "list_overlap")
 
 
 def main(arguments: list[str]) -> int:
@@ -87,6 +90,8 @@ def make_task(options: argparse.Namespace) -> Task:
         has_baselines=options.baselines,
         has_perplexity=not options.no_perplexity,
         has_details=options.report is not None,
+        perturb=perturbations_of(options),
+        reads_training_text=bool(options.list_overlap),
     )
 
 
@@ -125,11 +130,7 @@ def read_texts(options: argparse.Namespace, test_sets: Sequence[TestSet]) -> dic
             )
         found[name] = [read_lines(file) for file in files]
         for file, lines, test_set in zip(files, found[name], test_sets, strict=True):
-            if len(lines) != len(test_set.sources):
-                raise InputError(
-                    f"{file} has {len(lines)} lines and test set {test_set.name} has {len(test_set.sources)}: "
-                    "line n of one must translate line n of the other"
-                )
+            check_line_count(file, lines, f"test set {test_set.name}", test_set.sources)
     return found
 
 
@@ -141,7 +142,7 @@ def check_files(options: argparse.Namespace) -> None:
     inputs = [("--source", options.source), *(("--reference", file) for file in options.reference)]
     for option, texts in (("--test", options.test), ("--hypotheses", options.hypotheses)):
         inputs += [(option, file) for text in texts for file in named(option, text)[1]]
-    written = [(f"--{kind}", getattr(options, kind)) for kind in WRITTEN]
+    written = [(f"--{kind.replace('_', '-')}", getattr(options, kind)) for kind in WRITTEN]
     grouped = [run for text in [*options.system, *options.ensemble] for run in named("--system", text)[1]]
     check_outputs([*written, ("--output", options.output)], inputs, runs=[*options.runs, *grouped])
     for _, path in written:
@@ -177,6 +178,9 @@ def write_results(options: argparse.Namespace, found: Evaluation, *, command: st
     if options.report:
         about = about_runs([outputs.system for outputs in found.outputs], found.test_sets)
         write_page(options.report, evaluation_report(found, about, command=command))
+    if options.list_overlap:
+        lines = overlap_lines(found.supplements.get("overlap", ()))
+        write_text(options.list_overlap, "".join(f"{line}\n" for line in lines))
 
 
 def save_outputs(path: Path, outputs: Sequence[Outputs], *, is_only: bool) -> None:

@@ -9,6 +9,7 @@ from data.errors import InputError
 from dragoman.commands.options import ArgumentParser, add_config_options, section_overrides
 from dragoman.evaluation.command_metric import CommandMetric
 from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.robustness import KINDS
 from dragoman.evaluation.scoring import AnyMetric
 from dragoman.evaluation.significance import SAMPLES, SEED, TRIALS
 from dragoman.evaluation.systems import Selection
@@ -30,6 +31,7 @@ def parse_evaluation_options(arguments: Sequence[str]) -> argparse.Namespace:
     add_system_options(parser)
     add_text_options(parser)
     add_score_options(parser)
+    add_honesty_options(parser)
     add_output_options(parser)
     add_config_options(parser, ["decoding"], default="the run's")
     options = parser.parse_args(arguments)
@@ -137,6 +139,26 @@ def add_text_options(parser: ArgumentParser) -> None:
         "--split",
         choices=["test", "validation"],
         help="which of the run's own sets (default: test); validation is scored exactly as training logged it",
+    )
+
+
+def add_honesty_options(parser: ArgumentParser) -> None:
+    """Options for what scores are worth: disturbed text, and lines that stand in the training text."""
+    group = parser.add_argument_group("what scores are worth")
+    kinds = "; ".join(f"{name}: {about}" for name, about in KINDS.items())
+    group.add_argument(
+        "--perturb",
+        metavar="LIST",
+        default="",
+        help=f"also translate disturbed copies of each test set, with commas between them: {kinds}",
+    )
+    group.add_argument(
+        "--list-overlap",
+        metavar="FILE",
+        type=Path,
+        help="write the test lines that stand in the training text, exactly or nearly: run, test set, line, kind, "
+        "sides, source and reference, with tabs between them; the training text of a run that keeps no hashes of it is "
+        "read, however large it is",
     )
 
 
@@ -274,6 +296,15 @@ def knobs_of(options: argparse.Namespace) -> dict[str, Any]:
                 raise InputError(f"{name} is given twice, as decoding.{name} too: give one of them")
             knobs[name] = value
     return knobs
+
+
+def perturbations_of(options: argparse.Namespace) -> list[str]:
+    """The ways in which test sets are to be disturbed."""
+    names = options.perturb.split(",") if options.perturb else []
+    for name in names:
+        if name not in KINDS:
+            raise InputError(f"--perturb: {name!r}: unknown{nearest(name, KINDS)}")
+    return list(dict.fromkeys(names))
 
 
 def metrics_of(options: argparse.Namespace) -> list[AnyMetric]:

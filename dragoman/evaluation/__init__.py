@@ -12,6 +12,8 @@ checks scoring             rows of the table: what looks wrong in outputs, score
 evaluation                 all of it, in one record; `serialization` and `table` show it
 baselines ibm_model_1      what a model should beat; the dictionary of one of them
 training_text hashes       what a run remembers of its training text, in bounded memory
+supplements                what an evaluation says besides scores, from all that follows
+word_f1                    words by their frequency in the training text
 overlap                    lines of a test set that stand in it, and scores without them
 plausibility line_order    warnings about texts that would be scored wrongly; lines that are shifted or shuffled
 robustness                 scores of disturbed text beside those of the clean one, from three kinds of test sets:

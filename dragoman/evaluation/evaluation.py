@@ -11,9 +11,11 @@ from dragoman.evaluation.held_out import together as joined_test_set
 from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Outputs, Result, System
+from dragoman.evaluation.robustness import Disturbed
 from dragoman.evaluation.scoring import AnyMetric, Referee
 from dragoman.evaluation.seeds import compare_seeds, result_of_seeds
 from dragoman.evaluation.significance import SAMPLES, SEED, TRIALS
+from dragoman.evaluation.supplements import with_supplements
 from dragoman.evaluation.systems import Candidate, find_baseline
 from dragoman.signals import Interrupted
 from dragoman.translation.loaded import NO_DEMANDS, Demands
@@ -42,13 +44,15 @@ class Task(NamedTuple):
     demands: Demands = NO_DEMANDS
     has_baselines: bool = False  # also the source copied, and a word-for-word translation
     has_perplexity: bool = True
+    perturb: Sequence[str] = ()  # how test sets are disturbed, by the names in `robustness.KINDS`
+    reads_training_text: bool = False  # of runs that keep no hashes of it, however large it is
     has_details: bool = False  # words, confidences and alignments of outputs
 
 
 def evaluate(task: Task, kept: Kept, *, is_stopping: Callable[[], bool] = never) -> Evaluation:
     """All outputs, scores and comparisons. After a request to stop, those of the outputs that are finished."""
     baseline = find_baseline(task.baseline, systems_of(task)) if task.baseline else ""
-    outputs, is_complete = translate_all(task, kept, is_stopping)
+    outputs, disturbed, is_complete = translate_all(task, kept, is_stopping)
     test_sets = list({one.test_set.name: one.test_set for one in outputs}.values())
     referees = {
         test_set.name: Referee(
@@ -59,7 +63,10 @@ def evaluate(task: Task, kept: Kept, *, is_stopping: Callable[[], bool] = never)
     rows = [referees[one.test_set.name].result(one) for one in outputs]
     results = with_seeds(rows)
     found = Evaluation(test_sets, outputs, results, baseline=baseline, is_complete=is_complete)
-    found = found._replace(samples=task.samples, trials=task.trials, seed=task.seed)
+    found = found._replace(samples=task.samples, trials=task.trials, seed=task.seed, notes=disturbed.notes)
+    if disturbed.found:
+        found = found._replace(supplements={"robustness": disturbed.found})
+    found = with_supplements(found, task.candidates, referees, reads_text=task.reads_training_text)
     return with_comparisons(found, referees) if baseline else found
 
 
@@ -75,9 +82,13 @@ def systems_of(task: Task) -> list[System]:
 # --- translations ------------------------------------------------------------------------------------------
 
 
-def translate_all(task: Task, kept: Kept, is_stopping: Callable[[], bool]) -> tuple[list[Outputs], bool]:
-    """The outputs of all systems, in the order in which they were named, and whether all are finished."""
+def translate_all(task: Task, kept: Kept, is_stopping: Callable[[], bool]) -> tuple[list[Outputs], Disturbed, bool]:
+    """The outputs of all systems, in the order in which they were named, and whether all are finished.
+
+    Between them, what each makes of disturbed test sets.
+    """
     outputs: list[Outputs] = []
+    disturbed = Disturbed(task.perturb)
     admitted: Admitted = {}
     known = TestSets()
     try:
@@ -88,12 +99,14 @@ def translate_all(task: Task, kept: Kept, is_stopping: Callable[[], bool]) -> tu
                 outputs += baselines(model.config, test_sets, task.split, known, outputs)
             for one in translate(model, test_sets, task, known, is_stopping):
                 outputs.append(one)
+                if one.test_set in test_sets:  # and not all of them together
+                    disturbed.add(model, one, is_stopping=is_stopping)
     except Interrupted:
-        return outputs, False
+        return outputs, disturbed, False
     for name, texts in task.texts.items():
         system = System(name, "text", run=name)
         outputs += [Outputs(system, *pair) for pair in zip(task.test_sets, texts, strict=True)]
-    return outputs, True
+    return outputs, disturbed, True
 
 
 class TestSets:

@@ -11,7 +11,8 @@ from data.errors import InputError
 from data.sources import load_corpora
 from dragoman.evaluation.hashes import gram_size
 from dragoman.evaluation.held_out import TestSet
-from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.results import Outputs
+from dragoman.evaluation.scoring import Referee
 from dragoman.evaluation.training_text import FILE, TrainingText, prepared_training_text
 from dragoman.messages import progress
 from dragoman.runs.manifest import read_manifest
@@ -19,7 +20,8 @@ from dragoman.runs.run import Run
 from dragoman.translation.guard import words_of
 
 SIDES = ("source", "target")
-SCORED = ("bleu", "chrf")
+SCORED = ("bleu", "chrf")  # in the table
+PARTS = ("with", "without", "only")
 
 
 class OverlapLine(NamedTuple):
@@ -89,17 +91,43 @@ def overlap_line(number: int, exact: Bool[np.ndarray, " sides"], near: Bool[np.n
     return OverlapLine(number, "exact" if exact.any() else "near", sides)
 
 
-def overlap_lines(test_set: TestSet, overlap: Overlap) -> list[str]:
-    """The lines for `--list-overlap`, separated by tabs: number from 1 on, kind, sides, source, first reference."""
-    return [
-        "\t".join([str(n + 1), kind, ",".join(sides), test_set.sources[n], test_set.reference[n]])
-        for n, kind, sides in overlap.found
-    ]
+def overlap_lines(found: Sequence["OverlapScores"]) -> list[str]:
+    """The lines for `--list-overlap`, each once, separated by tabs.
+
+    run, test set, number from 1 on, kind, sides, source, first reference
+    """
+    lines = (
+        [
+            one.run,
+            one.test_set.name,
+            str(n + 1),
+            kind,
+            ",".join(sides),
+            one.test_set.sources[n],
+            one.test_set.reference[n],
+        ]
+        for one in found
+        for n, kind, sides in one.overlap.found
+    )
+    return list(dict.fromkeys("\t".join(cell.replace("\t", " ") for cell in line) for line in lines))
 
 
-def scored_apart(
-    hypotheses: Sequence[str], test_set: TestSet, overlap: Overlap, language: str
-) -> dict[str, dict[str, float]]:
+class OverlapScores(NamedTuple):
+    """The scores of a system with and without the lines that stand in its training text."""
+
+    system: str
+    run: str  # whose training text it is
+    test_set: TestSet
+    overlap: Overlap
+    scores: dict[str, dict[str, float]]  # of "with", "without" and "only", as far as they have lines, by metric
+
+    def as_json(self) -> dict[str, Any]:
+        """The record for JSON: see docs/json.md."""
+        about = {"system": self.system, "run": self.run, "test_set": self.test_set.name}
+        return about | self.overlap.as_json() | {"scores": self.scores}
+
+
+def scored_apart(referee: Referee, outputs: Outputs, overlap: Overlap) -> dict[str, dict[str, float]]:
     """The scores of all lines ("with"), of those that are not in the training text ("without"), and of the others.
 
     Only what has lines has scores. A model that has learned the lines by heart scores higher on "only".
@@ -110,19 +138,30 @@ def scored_apart(
         "without": [number for number in range(overlap.total) if number not in inside],
         "only": sorted(inside),
     }
-    return {part: _scores(hypotheses, test_set, numbers, language) for part, numbers in parts.items() if numbers}
+    return {
+        part: {metric.name: referee.score_of_lines(metric, outputs, numbers) for metric in referee.metrics}
+        for part, numbers in parts.items()
+        if numbers
+    }
 
 
-def _scores(hypotheses: Sequence[str], test_set: TestSet, numbers: Sequence[int], language: str) -> dict[str, float]:
-    own, *references = ([lines[number] for number in numbers] for lines in (hypotheses, *test_set.references))
-    return {name: METRICS[name].score_against(own, references, language).score for name in SCORED}
+def overlap_table(found: Sequence[OverlapScores]) -> list[list[str]]:
+    """Rows for a table, the first its header: the scores with and without the lines in the training text."""
+    names = [name for name in found[0].scores["with"] if name in SCORED] if found else []
+    header = ["system", "test set", "in training", "exact", "near"]
+    rows = [header + [f"{name} {part}" for name in names for part in PARTS]]
+    for one in found:
+        counts = [str(len(one.overlap.numbers(kind))) for kind in ("exact", "near")]
+        scores = [f"{one.scores[part][name]:.2f}" if part in one.scores else "-" for name in names for part in PARTS]
+        rows.append([one.system, one.test_set.name, f"of {one.run}", *counts, *scores])
+    return rows
 
 
-def training_text_of(run: Run, checkpoint: Path) -> TrainingText:
+def training_text_of(run: Run, checkpoint: Path, *, most: int | None = None) -> TrainingText:
     """What is known of the training text of a run: what it keeps, else what its text still says.
 
     InputError, which says that nothing can be told and why, if the run keeps nothing (earlier versions did not) and its
-    training text is gone or has changed since the checkpoint.
+    training text is gone, has changed since the checkpoint, or has more than `most` pairs.
     """
     if (kept := run.path / FILE).is_file():
         return TrainingText.load(kept)
@@ -135,6 +174,9 @@ def training_text_of(run: Run, checkpoint: Path) -> TrainingText:
     except InputError as error:
         raise InputError(f"{unknown} its text cannot be read: {error}") from None
     if " ".join(corpus.fingerprint for corpus in corpora) != read_manifest(checkpoint).hashes.get("data"):
-        raise InputError(f"{unknown} data.directory has another text now")
-    with progress("training text", total=sum(len(corpus.pairs) for corpus in corpora)) as report:
+        raise InputError(f"{unknown} its text is another one now")
+    total = sum(len(corpus.pairs) for corpus in corpora)
+    if most is not None and total > most:
+        raise InputError(f"{unknown} its text has {total:,} pairs, which --list-overlap FILE reads all the same")
+    with progress("training text", total=total) as report:
         return TrainingText.load(prepared_training_text(config.data, corpora, report=report))

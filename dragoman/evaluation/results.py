@@ -21,6 +21,7 @@ Kind = Literal["run", "average", "ensemble", "text", "baseline", "seeds"]
 Verdict = Literal["better", "worse", "no evidence"]
 
 NO_SEARCH: Mapping[str, Any] = {}
+NO_SUPPLEMENTS: Mapping[str, Sequence[Any]] = {}
 
 
 class System(NamedTuple):
@@ -153,6 +154,7 @@ class Evaluation(NamedTuple):
     trials: int = 0  # of approximate randomisation
     seed: int = 0  # of both
     notes: Sequence[str] = ()  # warnings for people, one sentence each
+    supplements: Mapping[str, Sequence[Any]] = NO_SUPPLEMENTS  # other records, by their key in JSON: see supplements.py
     is_complete: bool = True  # False: a request to stop came before the end
 
     def outputs_of(self, system: str, test_set: str) -> Outputs | None:

@@ -3,16 +3,19 @@
 perturbations   the same lines, disturbed        single_words, paragraphs   less than a sentence, and more
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from data.errors import InputError
 from data.languages import join_texts
+from dragoman.evaluation.decoding import Model
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.paragraphs import lost_sentences, paragraphs_of
 from dragoman.evaluation.perturbations import PERTURBATIONS, perturb
+from dragoman.evaluation.results import Outputs
 from dragoman.evaluation.single_words import overlong, single_words
+from dragoman.translation.translator import never
 
 OTHER_SETS = {
     "words": "the test set's frequent words, one a line, against a dictionary learned from the test set",
@@ -50,8 +53,10 @@ class Robustness(NamedTuple):
     overlong: list[int] | None = None  # of words: the numbers of those for which the system wrote more
 
     def as_json(self) -> dict[str, Any]:
-        """The record for JSON: see docs/json.md."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+        """The record for JSON, its lines counted from 1: see docs/json.md."""
+        known = {name: value for name, value in self._asdict().items() if value is not None}
+        numbers = {name: [n + 1 for n in known[name]] for name in ("lost", "overlong") if name in known}
+        return known | numbers
 
 
 def disturbed_set(clean: TestSet, kind: str, languages: tuple[str, str], *, seed: int = 1) -> DisturbedSet:
@@ -95,13 +100,46 @@ def robustness(
     )
 
 
+class Disturbed:
+    """What systems make of disturbed test sets, as far as they were asked. `kinds` are keys of KINDS."""
+
+    def __init__(self, kinds: Sequence[str]):
+        self.found: list[Robustness] = []
+        self.notes: list[str] = []  # of what no test set could be made, such as paragraphs of lines without full stops
+        self._kinds = kinds
+        self._sets: dict[tuple[str, str], DisturbedSet | None] = {}
+
+    def add(self, model: Model, clean: Outputs, *, is_stopping: Callable[[], bool] = never) -> None:
+        """Translates the disturbed copies of a test set by a system whose outputs of the clean one are given."""
+        for kind in self._kinds:
+            if (disturbed := self._set(clean.test_set, kind)) is not None:
+                outputs = model.outputs(disturbed.test_set, is_stopping=is_stopping)
+                texts = clean.hypotheses, outputs.hypotheses
+                language = clean.test_set.language
+                self.found.append(robustness(clean.system.name, clean.test_set, disturbed, *texts, language))
+
+    def _set(self, test_set: TestSet, kind: str) -> DisturbedSet | None:
+        key = test_set.name, kind
+        if key not in self._sets:
+            try:
+                self._sets[key] = disturbed_set(test_set, kind, (test_set.source_language, test_set.language))
+            except InputError as error:
+                self._sets[key] = None
+                self.notes.append(f"{test_set.name}: {error}")
+        return self._sets[key]
+
+
 def scores(kind: str, hypotheses: Sequence[str], test_set: TestSet, language: str) -> dict[str, tuple[float, str]]:
-    """The score and signature by each of the COMPARED metrics, in lower case if the kind ignores case."""
+    """The score and signature by each of the COMPARED metrics, in lower case if the kind ignores case.
+
+    Single words have no BLEU, which counts runs of four.
+    """
+    compared = [name for name in COMPARED if (kind, name) != ("words", "bleu")]
     ignores_case = kind in PERTURBATIONS and PERTURBATIONS[kind].ignores_case
     texts = [
         [line.lower() for line in lines] if ignores_case else lines for lines in (hypotheses, *test_set.references)
     ]
-    found = {name: METRICS[name].score_against(texts[0], texts[1:], language) for name in COMPARED}
+    found = {name: METRICS[name].score_against(texts[0], texts[1:], language) for name in compared}
     how = "|prepared:lowercase" if ignores_case else ""
     return {name: (one.score, one.signature + how) for name, one in found.items()}
 
@@ -110,8 +148,10 @@ def robustness_table(found: Sequence[Robustness]) -> list[list[str]]:
     """Rows for a table, the first its header: clean and disturbed scores, and what was counted."""
     rows = [["system", "test set", "disturbed by", "lines", *(f"{m} clean" for m in COMPARED), *COMPARED, ""]]
     for one in found:
-        before = [f"{one.clean[name]:.2f}" if one.clean else "-" for name in COMPARED]
-        after = [f"{one.disturbed[name]:.2f}" for name in COMPARED]
+        before, after = (
+            [f"{scores[name]:.2f}" if name in scores else "-" for name in COMPARED]
+            for scores in (one.clean, one.disturbed)
+        )
         rows.append([one.system, one.test_set, one.kind, str(one.lines), *before, *after, counted(one)])
     return rows
 

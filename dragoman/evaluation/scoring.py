@@ -85,6 +85,11 @@ class Referee:
             is_flattered=metric.name in FLATTERED.get(outputs.chosen_by, ()),
         )
 
+    def score_of_lines(self, metric: AnyMetric, outputs: Outputs, lines: Sequence[int]) -> float:
+        """The score of some lines alone, by their numbers from 0 on."""
+        scorer, found = self.scorer(metric), self.statistics(metric, outputs.hypotheses)
+        return float(scorer._aggregate_and_compute([list(found[line]) for line in lines]).score)
+
     def interval(self, metric: AnyMetric, hypotheses: Sequence[str]) -> Interval | None:
         """The bootstrap interval of a score; None without samples, and for a text that is too large."""
         found = self.statistics(metric, hypotheses)

@@ -17,6 +17,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         about["resampling"] |= {"trials": evaluation.trials}
         about["baseline"] = evaluation.baseline
         about["comparisons"] = [one._asdict() for one in evaluation.comparisons]
+    about |= {key: [one.as_json() for one in records] for key, records in evaluation.supplements.items()}
     if evaluation.notes:
         about["notes"] = list(evaluation.notes)
     return about

@@ -1,8 +1,12 @@
 """An evaluation as text for a terminal: scores with their intervals, what looks wrong, and what differs from chance."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from dragoman.evaluation.overlap import OverlapScores, overlap_table
 from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Result
+from dragoman.evaluation.robustness import robustness_table
+from dragoman.evaluation.word_f1 import word_table
 
 LEFT = 3  # columns of names, aligned at the left
 
@@ -15,6 +19,7 @@ def show(evaluation: Evaluation) -> str:
         parts.append(checks(evaluation.results))
     if evaluation.comparisons:
         parts.append(differences(evaluation))
+    parts += [SUPPLEMENTS[key](found) for key, found in evaluation.supplements.items()]
     parts += [*footnotes(evaluation), signatures(evaluation.results, names)]
     return "\n\n".join(part for part in parts if part)
 
@@ -133,3 +138,18 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
         )
         for row in rows
     )
+
+
+def overlaps(found: Sequence[OverlapScores]) -> str:
+    """A line for each test set and training text, and scores with and without their common lines."""
+    lines = dict.fromkeys(f"{one.test_set.name}, {one.run}: {one.overlap.summary()}." for one in found)
+    inside = [one for one in found if one.overlap.found]
+    return "\n".join([*lines, *([columns(overlap_table(inside))] if inside else [])])
+
+
+SUPPLEMENTS: dict[str, Callable[[Any], str]] = {
+    "robustness": lambda found: columns(robustness_table(found)),
+    "overlap": overlaps,
+    "word_f1": lambda found: columns(word_table(found)),
+}
+"""Texts about the other records of an evaluation, by their key."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import dragoman.commands.evaluate as program
 from data.errors import InputError
 from data.sources import load_corpora
 from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.training_text import FILE, remember
 from dragoman.translation.translator import Translator
+from tests.dragoman.evaluation.test_line_order import REFERENCES, badly
 from tests.support.paths import ROOT
 from tests.support.tiny_run import CONFIG, make_run
 
@@ -290,3 +293,39 @@ def test_a_report_does_not_overwrite_another_file_of_the_command(run, files, tmp
     source, reference = files
     with pytest.raises(InputError, match="--report"):
         evaluate(run, "--source", source, "--reference", reference, "--report", reference)
+
+
+def test_disturbed_copies_and_overlap_are_in_the_table_and_in_the_files(run, files, tmp_path, capsys):
+    source, reference = files
+    lines, scores = tmp_path / "lines.tsv", tmp_path / "scores.json"
+    remember(load_corpora(CONFIG.data, "test")).save(run / FILE)  # so each source is known
+    options = ["--source", source, "--reference", reference, "--json", scores, "--list-overlap", lines, "--beam", "1"]
+    evaluate(run, *options, "--perturb", "upper,spaces")
+    (run / FILE).unlink()
+    found = json.loads(scores.read_text())
+    Draft202012Validator(json.loads((ROOT / "docs/schemas/scores.json").read_text())).validate(found)
+    assert [one["kind"] for one in found["robustness"]] == ["upper", "spaces"]
+    assert found["overlap"][0]["exact"] == list(range(1, 13))
+    assert [line.split("\t")[:5] for line in lines.read_text().split("\n")[:-1]] == [
+        [str(run), "test.en", str(number), "exact", "source"] for number in range(1, 13)
+    ]
+    assert "12 of 12 lines stand in the training text" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"--perturb: 'case': unknown; known are upper, title, typos, .*, paragraphs"):
+        evaluate(run, *options, "--perturb", "case")
+
+
+def test_a_shuffled_file_a_tokenised_one_and_one_line_too_many_are_each_told_in_one_line(tmp_path, capsys):
+    texts = {"source": [f"{line}." for line in REFERENCES], "reference": [f"{line}." for line in badly(REFERENCES)]}
+    texts["shuffled"] = random.Random(1).sample(texts["reference"], len(texts["reference"]))
+    texts["tokenised"] = [line.replace(".", " .") for line in texts["reference"]]
+    texts["longer"] = [*texts["reference"], "Ende."]
+    for name, lines in texts.items():
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    files = ["--source", tmp_path / "source", "--reference", tmp_path / "reference", "--samples", "0"]
+    named = [f"--hypotheses={name}={tmp_path / name}" for name in texts]
+    evaluate(*files, *named[2:4])
+    shown = capsys.readouterr().out.split("\n")
+    for words in ("shuffled on source looks shuffled", "tokenised on source looks tokenised"):
+        assert len([line for line in shown if line.startswith(words)]) == 1
+    with pytest.raises(InputError, match="longer has 201 lines and test set source has 200, 1 line too many"):
+        evaluate(*files, named[4])

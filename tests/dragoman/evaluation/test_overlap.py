@@ -7,7 +7,18 @@ from data.errors import InputError
 from data.sources import load_corpora
 from data.sources.corpus import Corpus
 from dragoman.evaluation import held_out
-from dragoman.evaluation.overlap import find_overlap, overlap_lines, scored_apart, training_text_of
+from dragoman.evaluation.kept import Kept
+from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.overlap import (
+    OverlapScores,
+    find_overlap,
+    overlap_lines,
+    overlap_table,
+    scored_apart,
+    training_text_of,
+)
+from dragoman.evaluation.results import Outputs, System
+from dragoman.evaluation.scoring import Referee
 from dragoman.evaluation.training_text import FILE, remember
 from dragoman.runs.run import Run
 from tests.support.paths import ROOT
@@ -58,16 +69,23 @@ def test_any_of_several_references_counts():
     assert find_overlap(test_set, remember([Corpus("train", [Pair("c", "known")], None, {}, "")])).numbers() == [1]
 
 
-def test_lines_are_listed_and_scored_apart():
-    test = [("known", "ein bekannter Satz"), ("new", "ein neuer Satz")]
+def test_lines_are_listed_and_scored_apart_as_if_there_were_no_others(tmp_path):
+    test = [("known", "ein bekannter Satz"), ("new", "ein neuer Satz"), ("newer", "ein anderer Satz")]
     test_set, found = overlap_of(test, [("Known", "was es ist")])
-    assert overlap_lines(test_set, found) == ["1\texact\tsource\tknown\tein bekannter Satz"]
-    scores = scored_apart(["ein bekannter Satz", "etwas anderes"], test_set, found, "de")
-    assert scores["only"]["chrf"] == pytest.approx(100)
-    assert scores["without"]["chrf"] < scores["with"]["chrf"] < 100
-    assert found.as_json()["exact"] == [1]
+    outputs = Outputs(System("a", "text"), test_set, ["ein bekannter Satz", "etwas anderes", "ein alter Satz"])
+    referee = Referee(test_set, list(METRICS.values()), Kept(tmp_path), samples=0, trials=0, seed=1)
+    scores = scored_apart(referee, outputs, found)
+    for part, lines in (("with", [0, 1, 2]), ("without", [1, 2]), ("only", [0])):
+        hypotheses, references = ([text[n] for n in lines] for text in (outputs.hypotheses, test_set.reference))
+        for name, metric in METRICS.items():
+            assert scores[part][name] == metric.score(hypotheses, references, test_set.language).score
+    record = OverlapScores("a", "run", test_set, found, scores)
+    assert overlap_lines([record, record]) == ["run\ttest\t1\texact\tsource\tknown\tein bekannter Satz"]
+    header, row = overlap_table([record])
+    assert (len(header), row[3:5]) == (len(row), ["1", "0"])
+    assert record.as_json()["exact"] == [1]
     _, none = overlap_of(test, [("other", "anders")])
-    assert set(scored_apart(["a", "b"], test_set, none, "de")) == {"with", "without"}
+    assert set(scored_apart(referee, outputs, none)) == {"with", "without"}
 
 
 def test_a_run_without_hashes_is_answered_by_its_training_text_if_that_is_the_same(tmp_path):
@@ -80,10 +98,17 @@ def test_a_run_without_hashes_is_answered_by_its_training_text_if_that_is_the_sa
     assert training_text_of(copy, checkpoint).has_lines(["kept", pair.source], side=0).tolist() == [True, False]
 
 
+def test_a_large_training_text_is_read_only_if_that_is_asked_for(tmp_path):
+    copy = Run(shutil.copytree(ROOT / "tests/golden/run", tmp_path / "run"))
+    with pytest.raises(InputError, match="its text has 2,000 pairs, which --list-overlap FILE reads all the same"):
+        training_text_of(copy, copy.checkpoints / "600", most=1999)
+    training_text_of(copy, copy.checkpoints / "600", most=2000)
+
+
 def test_what_cannot_be_told_is_said_in_one_line(tmp_path):
     run = Run(make_run(tmp_path / "run"))
     told = "run: what of a test set stands in its training text cannot be told: it keeps no hashes of it, and "
-    with pytest.raises(InputError, match=f"{told}data.directory has another text now"):
+    with pytest.raises(InputError, match=f"{told}its text is another one now"):
         training_text_of(run, run.checkpoints / "10")
     gone = CONFIG.data.model_copy(update={"corpus": "files", "directory": "/nowhere"})
     run.save_config(CONFIG.model_copy(update={"data": gone}))

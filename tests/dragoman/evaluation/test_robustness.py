@@ -41,7 +41,7 @@ def test_lost_sentences_and_overlong_words_are_counted_in_the_table():
     assert (len(header), first[-1]) == (len(first), "4 of 12 sentences lost")
     assert (len(header), second[-1]) == (len(second), f"{len(long)} of {len(long)} longer than a word")
     assert found[0].clean["bleu"] > found[0].disturbed["bleu"]
-    assert found[0].as_json()["lost"] == found[0].lost
+    assert found[0].as_json()["lost"] == [number + 1 for number in found[0].lost]
 
 
 def test_an_unknown_kind_is_an_error():
