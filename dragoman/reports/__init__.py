@@ -9,6 +9,8 @@ evaluation   the report of an evaluation; its parts:
   verdict    which system is better, in a sentence
   breakdown  scores by the length of the source, and by its rarest word
   sentences  sentences to look at, with marked and linked words
+  supplements
+             words by frequency, disturbed text, overlap with the training text
 
 They belong neither to training nor to evaluation, because both write them. Templates are Jinja's, with autoescape: text
 comes from files that nobody has checked. Charts are drawn by pygal. It is written in Python alone, is imported in a

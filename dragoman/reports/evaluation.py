@@ -17,6 +17,7 @@ from dragoman.reports.curves import Curve, curves, direction
 from dragoman.reports.page import render
 from dragoman.reports.runs import NOTHING, AboutRuns, Rarest
 from dragoman.reports.sentences import Sentence, lowest, most_different, sentence
+from dragoman.reports.supplements import by_word_frequency, tables
 from dragoman.reports.verdict import Verdict, show_p, verdict
 
 SHOWN = 6
@@ -102,6 +103,7 @@ def evaluation_report(evaluation: Evaluation, about: AboutRuns = NOTHING, *, com
         searches={name: searches(evaluation, name) for name in colors},
         links=most_links(parts),
         command=command,
+        tables=tables(evaluation, colors),
         versions=versions(),
     )
 
@@ -129,6 +131,8 @@ def part(evaluation: Evaluation, name: str, colors: Mapping[str, int], rarest: R
     found = [outputs for outputs in evaluation.outputs if outputs.test_set.name == name and name not in TOGETHER]
     scored = [Scored.of(outputs, colors[outputs.system.name]) for outputs in found]
     charts = [by_length(scored, seed=evaluation.seed), by_rarest_word(scored, rarest, seed=evaluation.seed)]
+    words = [one for one in evaluation.supplements.get("word_f1", ()) if one.test_set == name and scored]
+    charts.append(by_word_frequency(words, colors))
     return Part(
         name=name,
         sentences=results[0].sentences,
