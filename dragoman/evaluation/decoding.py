@@ -30,7 +30,7 @@ class Model:
     """A candidate that translates. Its parameters are loaded when something is not in the cache, and only then."""
 
     def __init__(self, candidate: Candidate, kept: Kept, admitted: Admitted, *, demands: Demands = NO_DEMANDS):
-        self.system, self.members = candidate
+        self.system, self.members, self._changed = candidate
         self.kept, self._admitted = kept, admitted
         shapes = Ensemble.of_shapes(*((one.graph, one.parameters) for one in self.members), devices=jax.local_devices())
         self.planned = Translator.of_members(shapes, self.members, demands=demands)
@@ -61,7 +61,6 @@ class Model:
 
         value = self.kept.get("outputs", self._key(test_set, first), search, about=self._about(test_set))
         translations = [read(one) for one in value["translations"]]
-        decoding = self.config.decoding
         return Outputs(
             self.system,
             test_set,
@@ -71,9 +70,17 @@ class Model:
             translations=translations,
             seconds=value["seconds"],
             is_cached=not searched,
-            search={"beam": decoding.beam, "length_penalty": decoding.length_penalty},
+            search=self.search(),
             chosen_by="chrf" if self.planned.demands.mbr else "",
         )
+
+    def search(self) -> dict[str, Any]:
+        """The knobs of the search that are always told, and under "decoding" the others that are not the run's own."""
+        decoding = self.config.decoding
+        usual = {"beam": decoding.beam, "length_penalty": decoding.length_penalty}
+        others = {name: getattr(decoding, name) for name in self._changed if name not in usual}
+        others |= {"mbr": True} if self.planned.demands.mbr else {}
+        return usual | ({"decoding": others} if others else {})
 
     def with_details(self, outputs: Outputs, *, first: int = 1) -> Outputs:
         """The outputs with words, confidences and alignments, by forced decoding with the first model."""

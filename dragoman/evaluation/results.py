@@ -70,7 +70,7 @@ class Outputs(NamedTuple):
     references: ReferenceProbability | None = None  # None without a single model
     seconds: float | None = None  # how long the search took when it was made, without compiling
     is_cached: bool = False  # read from the cache: `seconds` are those of then
-    search: Mapping[str, Any] = NO_SEARCH  # beam, length_penalty and the other knobs that were changed
+    search: Mapping[str, Any] = NO_SEARCH  # beam, length_penalty; "decoding": other knobs that are not the run's own
     chosen_by: str = ""  # the metric that chose among hypotheses, "chrf" with --mbr: its scores flatter these outputs
 
 

@@ -26,6 +26,7 @@ class Candidate(NamedTuple):
 
     system: System
     members: tuple[Member, ...]
+    changed: tuple[str, ...] = ()  # the decoding knobs that are not the run's own
 
 
 class Selection(NamedTuple):
@@ -35,15 +36,22 @@ class Selection(NamedTuple):
     averages: tuple[str, ...] = ()
 
 
+NO_RUNS: Mapping[str, Sequence[str]] = {}
+NO_KNOBS: Knobs = {}
+BEST = Selection()
+
+
 def find_systems(
     runs: Sequence[str],
-    selection: Selection,
-    knobs: Knobs,
+    selection: Selection = BEST,
+    knobs: Knobs = NO_KNOBS,
     *,
-    ensembles: Mapping[str, Sequence[str]],
-    groups: Mapping[str, Sequence[str]],
+    ensembles: Mapping[str, Sequence[str]] = NO_RUNS,
+    groups: Mapping[str, Sequence[str]] = NO_RUNS,
 ) -> list[Candidate]:
     """The candidates that are named: those of runs, ensembles by name, then the seeds of each group.
+
+    `knobs` change the decoding of all of them: {"beam": 8}.
 
     InputError if one is missing, two have the same name, or seeds are the same model.
     """
@@ -55,7 +63,7 @@ def find_systems(
     for name in [*names, *groups]:
         if [*names, *groups].count(name) > 1:
             raise InputError(f"{name}: named twice: give each system once, and each name to one system")
-    return found
+    return [one._replace(changed=tuple(knobs)) for one in found]
 
 
 def candidates_of(run: str, selection: Selection, knobs: Knobs) -> list[Candidate]:

@@ -211,9 +211,11 @@ def test_seeds_of_a_system_have_a_row_and_a_baseline_that_is_a_run_joins_the_tab
 def test_chrf_of_outputs_that_chrf_chose_is_marked(run, files, tmp_path, capsys):
     source, reference = files
     options = ["--source", source, "--reference", reference, "--mbr", "--beam", "2", "--metrics", "bleu,chrf"]
+    options += ["--decoding.unrepeated", "3"]
     assert evaluate(run, *options, "--samples", "0", "--no-perplexity", "--jsonl", tmp_path / "rows") == 0
     [row] = [json.loads(line) for line in (tmp_path / "rows").read_text().split("\n")[:-1]]
     assert row["chrf"]["chosen_by_it"] is True
+    assert row["decoding"] == {"mbr": True, "unrepeated": 3}
     assert "chosen_by_it" not in row["bleu"]
     shown = capsys.readouterr().out
     assert f"{row['chrf']['score']:.2f}*" in shown

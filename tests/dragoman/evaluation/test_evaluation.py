@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import random
+import shutil
 import statistics
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -19,6 +21,7 @@ from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
 from dragoman.evaluation.scoring import Referee, sentence_scores
 from dragoman.evaluation.serialization import as_csv, as_json, as_json_lines
 from dragoman.evaluation.significance import interval_of_seeds, p_over_seeds, paired
+from dragoman.evaluation.systems import Selection, find_systems
 from dragoman.evaluation.table import show
 from tests.support.paths import ROOT
 
@@ -135,6 +138,16 @@ def test_sentence_scores_are_those_of_each_sentence_alone(tmp_path):
 def test_an_unknown_baseline_is_told_before_any_work(tmp_path):
     with pytest.raises(InputError, match="--baseline none: no such system: expected one of good, bad, twin, copy"):
         evaluate(task(baseline="none"), Kept(tmp_path))
+
+
+def test_after_a_request_to_stop_finished_outputs_are_scored_and_the_record_says_that_it_is_not_complete(tmp_path):
+    run = Path(shutil.copytree(ROOT / "tests" / "golden" / "run", tmp_path / "run"))
+    [candidate] = find_systems([str(run)], Selection(("600",)))
+    test_sets = [TestSet(name, [f"a b {name}"], [["b a"]], "de") for name in ("first", "second")]
+    asked = iter([False, True])
+    options = {"test_sets": test_sets, "has_perplexity": False, "samples": 0}
+    found = evaluate(Task([candidate], **options), Kept(tmp_path / "kept"), is_stopping=lambda: next(asked))
+    assert ([row.test_set for row in found.results], found.is_complete) == (["first"], False)
 
 
 # --- seeds -------------------------------------------------------------------------------------------------
