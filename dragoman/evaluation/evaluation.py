@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from data.sources import load_corpora
 from dragoman.evaluation.baselines import copy_source, learn_dictionary, spread, word_for_word
+from dragoman.evaluation.checks import notes_about
 from dragoman.evaluation.decoding import Admitted, Model, together
 from dragoman.evaluation.held_out import HeldOut, TestSet, own_test_sets
 from dragoman.evaluation.held_out import together as joined_test_set
@@ -63,7 +64,8 @@ def evaluate(task: Task, kept: Kept, *, is_stopping: Callable[[], bool] = never)
     rows = [referees[one.test_set.name].result(one) for one in outputs]
     results = with_seeds(rows)
     found = Evaluation(test_sets, outputs, results, baseline=baseline, is_complete=is_complete)
-    found = found._replace(samples=task.samples, trials=task.trials, seed=task.seed, notes=disturbed.notes)
+    found = found._replace(samples=task.samples, trials=task.trials, seed=task.seed)
+    found = found._replace(notes=[*disturbed.notes, *(note for one in outputs for note in notes_about(one))])
     if disturbed.found:
         found = found._replace(supplements={"robustness": disturbed.found})
     found = with_supplements(found, task.candidates, referees, reads_text=task.reads_training_text)
