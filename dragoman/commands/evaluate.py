@@ -12,12 +12,12 @@ from pathlib import Path
 from data.errors import InputError
 from data.lines import read_lines
 from dragoman.commands.compiling import announcing_compilation
-from dragoman.commands.evaluation_options import (
+from dragoman.commands.evaluation_options import parse_evaluation_options
+from dragoman.commands.evaluation_values import (
     all_named,
     knobs_of,
     metrics_of,
     named,
-    parse_evaluation_options,
     perturbations_of,
     selection_of,
 )
