@@ -9,19 +9,18 @@ from typing import Any
 
 import jax
 
-from dragoman import __version__
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.results import Outputs, ReferenceProbability
 from dragoman.evaluation.systems import Candidate
 from dragoman.translation.loaded import NO_DEMANDS, Demands
-from dragoman.translation.members import restore
-from dragoman.translation.output.resumable_output import FORMAT
+from dragoman.translation.members import Member, restore
 from dragoman.translation.record import Details
 from dragoman.translation.result import PartIds, Translation
 from dragoman.translation.translator import Translator, never
 from transformer.decoding import SearchPlan
 from transformer.decoding.searcher import Ensemble
+from transformer.model import Parameters
 
 COMPILING = "/jax/core/compile/"  # the events of tracing, lowering and compiling
 
@@ -31,20 +30,28 @@ Admitted = dict[Any, set[SearchPlan]]  # by the structure of models: see `Transl
 class Model:
     """A candidate that translates. Its parameters are loaded when something is not in the cache, and only then."""
 
-    def __init__(self, candidate: Candidate, kept: Kept, admitted: Admitted, *, demands: Demands = NO_DEMANDS):
+    def __init__(
+        self,
+        candidate: Candidate,
+        kept: Kept,
+        admitted: Admitted,
+        *,
+        demands: Demands = NO_DEMANDS,
+        load: Callable[[Member], Parameters] = restore,
+    ):
+        self._load = load
         self.system, self.members, self._changed = candidate
         self.kept, self._admitted = kept, admitted
         shapes = Ensemble.of_shapes(*((one.graph, one.parameters) for one in self.members), devices=jax.local_devices())
         self.planned = Translator.of_members(shapes, self.members, demands=demands)
         self.config = self.planned.config
-        software = {"dragoman": __version__, "output": FORMAT}
-        self._identity = {**self.planned.identity(), **software, "mbr": demands.mbr}
+        self._identity = {**self.planned.identity(), "mbr": demands.mbr}
 
     @cached_property
     def translator(self) -> Translator:
         """The translator with its parameters, verified."""
         graphs = self.planned.ensemble.graphs
-        parameters = [restore(member) for member in self.members]
+        parameters = [self._load(member) for member in self.members]
         return self.planned.with_parameters(parameters, self._admitted.setdefault(graphs, set()))
 
     def outputs(self, test_set: TestSet, *, is_stopping: Callable[[], bool] = never, first: int = 1) -> Outputs:

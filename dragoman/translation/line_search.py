@@ -106,7 +106,7 @@ def search_within_memory(
         if model.run:  # training has planned the memory of its own model
             buckets = {bucket_of(len(request.source), plan.maximum_length) for request in requests}
             for bucket in sorted(buckets):
-                if (of_bucket := replace(plan, bucket=bucket)) not in model.admitted:
+                if (of_bucket := replace(plan, bucket=bucket).program) not in model.admitted:
                     check_fits(of_bucket, compile_search(model.ensemble, plan, bucket))
                     model.admitted.add(of_bucket)
         yield from search_sentences(model.ensemble, requests, plan, batch_size=batch_size)

@@ -1,7 +1,7 @@
 """The static settings of a search, known before any sentence: programs are compiled for them."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +38,7 @@ class SearchPlan:
     unwritable: tuple[int, ...] = ()  # tokens that are no text, such as control characters
     ranks: tuple[int, ...] = ()  # with prefixes: the place of each token in the alphabetical order of the vocabulary
     bucket: int = 0  # the length to which sources are padded
+    factors: Any = field(default=None, compare=False, repr=False)  # within a program: its table for `scores_of`
 
     def __post_init__(self) -> None:
         if self.capacities.terms and (self.decoding.sampling or self.decoding.groups > 1):
@@ -85,6 +86,11 @@ class SearchPlan:
     def minimum(self, source_length: int) -> int:
         """The fewest tokens required before EOS, for a source of this many tokens including EOS."""
         return int(self.decoding.minimum_ratio * (source_length - 1)) + self.decoding.minimum_length
+
+    @property
+    def program(self) -> "SearchPlan":
+        """The plan that the program is compiled for, which is the same for every length penalty: it is an argument."""
+        return self.with_decoding(length_penalty=1.0, penalty="gnmt")
 
     def with_decoding(self, **knobs: Any) -> "SearchPlan":
         """The plan with these changes to its knobs, which are not validated."""

@@ -16,7 +16,8 @@ def scores_of(
     final score. Any change must keep this true: scores must rise with the log-probability, and with the length, since
     log-probabilities are never positive.
     """
-    return log_probabilities * jnp.asarray(inverse_length_penalties(plan))[lengths]
+    factors = jnp.asarray(inverse_length_penalties(plan)) if plan.factors is None else plan.factors
+    return log_probabilities * factors[lengths]
 
 
 def inverse_length_penalties(plan: SearchPlan) -> Float[np.ndarray, " lengths"]:

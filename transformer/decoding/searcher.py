@@ -20,6 +20,7 @@ from transformer.decoding.attending import attended_cache, with_attention
 from transformer.decoding.batches import AHEAD, IN_FLIGHT, make_batches
 from transformer.decoding.request import make_request, stack
 from transformer.decoding.rules import ruled_cache, with_rules
+from transformer.decoding.scores import inverse_length_penalties
 from transformer.decoding.stepper import NEVER, Cache
 from transformer.model import Assembly, Parameters, merge
 
@@ -118,7 +119,13 @@ def search_sentences(
         stacked = stack([requests[index] for index in indices], of_bucket, rows=rows)
         given = jax.device_put(jax.tree.map(lambda x: x[dealt], stacked), NamedSharding(mesh, BY_ROWS))
         found = search_rows(
-            ensemble.graphs, ensemble.parameters, given, plan=of_bucket, mesh=mesh, make_stepper=make_stepper
+            ensemble.graphs,
+            ensemble.parameters,
+            given,
+            inverse_length_penalties(of_bucket),
+            plan=of_bucket.program,
+            mesh=mesh,
+            make_stepper=make_stepper,
         )
         pending.append((indices, row_of[: len(indices)], found))
         if len(pending) == AHEAD:
@@ -135,8 +142,15 @@ def compile_search(ensemble: Ensemble, plan: SearchPlan, bucket: int) -> jax.sta
     plan, mesh = replace(plan, bucket=bucket), ensemble.mesh
     empty = stack([make_request(plan, [EOS])], plan, rows=plan.slots * IN_FLIGHT * mesh.size)
     request = shapes_on(mesh, BY_ROWS, empty)
+    factors = inverse_length_penalties(plan)
     return search_rows.lower(
-        ensemble.graphs, ensemble.parameters, request, plan=plan, mesh=mesh, make_stepper=ensemble_stepper
+        ensemble.graphs,
+        ensemble.parameters,
+        request,
+        factors,
+        plan=plan.program,
+        mesh=mesh,
+        make_stepper=ensemble_stepper,
     ).compile()
 
 
@@ -145,6 +159,7 @@ def search_rows(
     graphs: tuple[nnx.GraphDef, ...],
     parameters: tuple[Parameters, ...],
     request: Request,
+    factors: Float[Array, " lengths"],
     *,
     plan: SearchPlan,
     mesh: Mesh,
@@ -152,21 +167,25 @@ def search_rows(
 ) -> Hypotheses:
     """The hypotheses for rows of one sentence each. Rows with limit 0 are not searched.
 
-    Each device searches its own rows to the end; no device waits for another inside a program.
+    `factors` are the `inverse_length_penalties` that scores are made of; the penalty of the plan does not count. Each
+    device searches its own rows to the end; no device waits for another inside a program.
     """
 
-    def search_share(parameters: tuple[Parameters, ...], request: Request) -> Hypotheses:
+    def search_share(
+        parameters: tuple[Parameters, ...], request: Request, factors: Float[Array, " lengths"]
+    ) -> Hypotheses:
+        given = replace(plan, factors=factors)
         models = [merge(graph, one) for graph, one in zip(graphs, parameters, strict=True)]
         caches = tuple(model.begin(request.source, beams=plan.decoding.beam) for model in models)
         stepper, cache = make_stepper(models), caches
         if plan.capacities.terms:
             stepper = with_attention(stepper, models)
             cache = attended_cache(caches, beams=plan.decoding.beam, source=request.source)
-        return STRATEGIES[plan.strategy](with_rules(stepper, plan), ruled_cache(cache, request, plan), request, plan)
+        return STRATEGIES[plan.strategy](with_rules(stepper, plan), ruled_cache(cache, request, plan), request, given)
 
-    return jax.shard_map(search_share, mesh=mesh, in_specs=(WHOLE, BY_ROWS), out_specs=BY_ROWS, check_vma=False)(
-        parameters, request
-    )
+    specs = (WHOLE, BY_ROWS, WHOLE)
+    share = jax.shard_map(search_share, mesh=mesh, in_specs=specs, out_specs=BY_ROWS, check_vma=False)
+    return share(parameters, request, factors)
 
 
 def collect(
