@@ -12,12 +12,12 @@ from pathlib import Path
 from data.errors import InputError
 from data.lines import read_lines
 from dragoman.commands.compiling import announcing_compilation
-from dragoman.commands.evaluation_options import (
+from dragoman.commands.evaluation_options import parse_evaluation_options
+from dragoman.commands.evaluation_values import (
     all_named,
     knobs_of,
     metrics_of,
     named,
-    parse_evaluation_options,
     perturbations_of,
     selection_of,
 )
@@ -30,7 +30,7 @@ from dragoman.evaluation.overlap import overlap_lines
 from dragoman.evaluation.plausibility import check_line_count
 from dragoman.evaluation.results import Evaluation, Outputs
 from dragoman.evaluation.serialization import as_csv, as_json, as_json_lines
-from dragoman.evaluation.systems import Candidate, find_systems
+from dragoman.evaluation.systems import Candidate, find_systems, named_as
 from dragoman.evaluation.table import show
 from dragoman.files import check_writable, write_json, write_text
 from dragoman.messages import say
@@ -67,13 +67,12 @@ def main(arguments: list[str]) -> int:
 def make_task(options: argparse.Namespace) -> Task:
     """What the options ask for. InputError if something is missing, before any work."""
     metrics = metrics_of(options)
-    runs = list(options.runs)
     groups, ensembles = all_named("--system", options.system), all_named("--ensemble", options.ensemble)
-    names = [*runs, *groups, *ensembles, *all_named("--hypotheses", options.hypotheses)]
-    if options.baseline and options.baseline not in names and Path(options.baseline).is_dir():
-        is_of_a_run = any(Path(options.baseline).resolve().is_relative_to(Path(run).resolve()) for run in runs)
-        runs = runs if is_of_a_run else [options.baseline, *runs]
-    candidates = find_systems(runs, selection_of(options), knobs_of(options), ensembles=ensembles, groups=groups)
+    knobs = knobs_of(options)
+    candidates = find_systems(options.runs, selection_of(options), knobs, ensembles=ensembles, groups=groups)
+    names = [*groups, *all_named("--hypotheses", options.hypotheses)]
+    if is_further_run(options.baseline, candidates, names):
+        candidates = [*find_systems([options.baseline], knobs=knobs), *candidates]
     test_sets = read_test_sets(options, candidates)
     texts = read_texts(options, test_sets)
     for name in texts:
@@ -96,6 +95,13 @@ def make_task(options: argparse.Namespace) -> Task:
         perturb=perturbations_of(options),
         reads_training_text=bool(options.list_overlap),
     )
+
+
+def is_further_run(baseline: str | None, candidates: Sequence[Candidate], names: Sequence[str]) -> bool:
+    """Whether a baseline is a run, or a checkpoint, that none of the systems is: it joins them, as its best one."""
+    if not baseline or baseline in names or not Path(baseline).is_dir():
+        return False
+    return not named_as(baseline, [one.system for one in candidates])
 
 
 def read_test_sets(options: argparse.Namespace, candidates: Sequence[Candidate]) -> list[TestSet]:
@@ -167,6 +173,7 @@ def is_single(options: argparse.Namespace) -> bool:
     names = selection_of(options)
     checkpoints = len(names.checkpoints) + len(names.averages) <= 1 and "all" not in names.checkpoints
     systems = len(options.runs) * (1 if checkpoints else 2) + len(options.ensemble) + 2 * len(options.system)
+    systems += bool(options.baseline) and options.baseline not in options.runs  # it may join them
     return systems == 1 and bool(options.source) + len(options.test) == 1
 
 

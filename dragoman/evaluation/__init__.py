@@ -8,7 +8,8 @@ command_metric             a metric that is a command of the user's
 significance seeds         what may be chance: intervals, p-values, the spread of seeds
 kept                       what was computed before, in the cache
 systems decoding           the systems that a user names; their translations
-checks scoring             rows of the table: what looks wrong in outputs, scores, comparisons
+checks scoring             rows of the table: what looks wrong in outputs, scores with their intervals
+comparisons                what differs from a baseline
 evaluation                 all of it, in one record; `serialization` and `table` show it
 baselines ibm_model_1      what a model should beat; the dictionary of one of them
 training_text hashes       what a run remembers of its training text, in bounded memory

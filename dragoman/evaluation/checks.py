@@ -26,6 +26,24 @@ def check_outputs(outputs: Outputs) -> Checks:
     )
 
 
+def notes_about(outputs: Outputs) -> list[str]:
+    """What the search could not do, in a sentence each: lines that stay empty, and lines that end too soon."""
+    name, notes = f"{outputs.system.name} on {outputs.test_set.name}", []
+    problems = {number: one.problem for number, one in enumerate(outputs.translations or (), 1) if one.problem}
+    if problems:
+        number, problem = next(iter(problems.items()))
+        notes.append(
+            f"{name}: {len(problems)} lines could not be translated and count as empty, line {number} since {problem}."
+        )
+    unfinished = sum(not one.is_finished and not one.problem for one in outputs.translations or ())
+    if unfinished:
+        notes.append(
+            f"{name}: {unfinished} outputs met the length limit before their end: see decoding.maximum_ratio and "
+            "decoding.maximum_extra."
+        )
+    return notes
+
+
 def characters(lines: Iterable[str]) -> int:
     """How many characters lines have, without white space."""
     return sum(len("".join(line.split())) for line in lines)

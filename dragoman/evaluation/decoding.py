@@ -9,12 +9,14 @@ from typing import Any
 
 import jax
 
+from dragoman import __version__
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.results import Outputs, ReferenceProbability
 from dragoman.evaluation.systems import Candidate
 from dragoman.translation.loaded import NO_DEMANDS, Demands
 from dragoman.translation.members import Member, restore
+from dragoman.translation.output.resumable_output import FORMAT
 from dragoman.translation.record import Details
 from dragoman.translation.result import PartIds, Translation
 from dragoman.translation.translator import Translator, never
@@ -45,7 +47,8 @@ class Model:
         shapes = Ensemble.of_shapes(*((one.graph, one.parameters) for one in self.members), devices=jax.local_devices())
         self.planned = Translator.of_members(shapes, self.members, demands=demands)
         self.config = self.planned.config
-        self._identity = {**self.planned.identity(), "mbr": demands.mbr}
+        software = {"dragoman": __version__, "output": FORMAT}
+        self._identity = {**self.planned.identity(), **software, "mbr": demands.mbr}
 
     @cached_property
     def translator(self) -> Translator:

@@ -5,15 +5,17 @@ from typing import NamedTuple
 
 from data.sources import load_corpora
 from dragoman.evaluation.baselines import copy_source, learn_dictionary, spread, word_for_word
+from dragoman.evaluation.checks import notes_about
+from dragoman.evaluation.comparisons import with_comparisons
 from dragoman.evaluation.decoding import Admitted, Model, together
 from dragoman.evaluation.held_out import HeldOut, TestSet, own_test_sets
 from dragoman.evaluation.held_out import together as joined_test_set
 from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Outputs, Result, System
+from dragoman.evaluation.results import Evaluation, Outputs, System
 from dragoman.evaluation.robustness import Disturbed
 from dragoman.evaluation.scoring import AnyMetric, Referee
-from dragoman.evaluation.seeds import compare_seeds, result_of_seeds
+from dragoman.evaluation.seeds import with_seeds
 from dragoman.evaluation.significance import SAMPLES, SEED, TRIALS
 from dragoman.evaluation.supplements import with_supplements
 from dragoman.evaluation.systems import Candidate, find_baseline
@@ -63,7 +65,8 @@ def evaluate(task: Task, kept: Kept, *, is_stopping: Callable[[], bool] = never)
     rows = [referees[one.test_set.name].result(one) for one in outputs]
     results = with_seeds(rows)
     found = Evaluation(test_sets, outputs, results, baseline=baseline, is_complete=is_complete)
-    found = found._replace(samples=task.samples, trials=task.trials, seed=task.seed, notes=disturbed.notes)
+    found = found._replace(samples=task.samples, trials=task.trials, seed=task.seed)
+    found = found._replace(notes=[*disturbed.notes, *(note for one in outputs for note in notes_about(one))])
     if disturbed.found:
         found = found._replace(supplements={"robustness": disturbed.found})
     found = with_supplements(found, task.candidates, referees, reads_text=task.reads_training_text)
@@ -170,65 +173,3 @@ def baselines(
         words = word_for_word(test_set.sources, dictionary, config.data.target_language)
         found.append(Outputs(replaced, test_set, words))
     return found
-
-
-# --- seeds and comparisons ---------------------------------------------------------------------------------
-
-
-def with_seeds(rows: Sequence[Result]) -> list[Result]:
-    """The rows, and after the last seed of a system, its own: one for each test set that all its seeds share."""
-    found: list[Result] = []
-    for number, row in enumerate(rows):
-        found.append(row)
-        name = row.system.seed_of
-        if not name or name in (later.system.seed_of for later in rows[number + 1 :]):
-            continue
-        own = [one for one in rows if one.system.seed_of == name]
-        members = list(dict.fromkeys(one.system.name for one in own))
-        system = System(name, "seeds", run=name, members=tuple(members))
-        for test_set in dict.fromkeys(one.test_set for one in own):
-            of_set = [one for one in own if one.test_set == test_set]
-            if len(of_set) == len(members):
-                found.append(result_of_seeds(system, of_set))
-    return found
-
-
-def with_comparisons(evaluation: Evaluation, referees: Mapping[str, Referee]) -> Evaluation:
-    """The evaluation with each system compared with the baseline, and the verdicts in its results."""
-    comparisons = [one for row in evaluation.results for one in compare(evaluation, row, referees)]
-    by_row = {(one.system, one.test_set, one.metric): one for one in comparisons}
-
-    def judged(row: Result, metric: MetricResult) -> MetricResult:
-        if (one := by_row.get((row.system.name, row.test_set, metric.name))) is None:
-            return metric
-        return metric._replace(p=one.p, p_randomization=one.p_randomization, verdict=one.verdict)
-
-    results = [
-        row._replace(metrics={name: judged(row, metric) for name, metric in row.metrics.items()})
-        for row in evaluation.results
-    ]
-    return evaluation._replace(results=results, comparisons=comparisons)
-
-
-def compare(evaluation: Evaluation, row: Result, referees: Mapping[str, Referee]) -> list[Comparison]:
-    """A row against the baseline's on the same test set: over sentences, or where one has seeds, over seeds.
-
-    A single seed is not compared with a system of several, which its own system is.
-    """
-    rows = [one for one in evaluation.results if one.test_set == row.test_set]
-    other = next((one for one in rows if one.system.name == evaluation.baseline), None)
-    if other is None or row.system.name == evaluation.baseline:
-        return []
-    if "seeds" not in (row.system.kind, other.system.kind):
-        ours, theirs = (evaluation.outputs_of(one.system.name, row.test_set) for one in (row, other))
-        if ours is None or theirs is None:
-            return []
-        return referees[row.test_set].compare(ours, theirs, row, other)
-    if row.system.seed_of and other.system.kind == "seeds":
-        return []
-
-    def scores(of: Result, name: str) -> list[float]:
-        members = of.system.members if of.system.kind == "seeds" else (of.system.name,)
-        return [one.metrics[name].score for one in rows if one.system.name in members]
-
-    return compare_seeds(row, other, {name: (scores(row, name), scores(other, name)) for name in row.metrics})

@@ -7,6 +7,24 @@ from dragoman.evaluation.results import Comparison, Result, System
 from dragoman.evaluation.significance import interval_of_seeds, p_over_seeds, verdict
 
 
+def with_seeds(rows: Sequence[Result]) -> list[Result]:
+    """The rows, and after the last seed of a system, its own: one for each test set that all its seeds share."""
+    found: list[Result] = []
+    for number, row in enumerate(rows):
+        found.append(row)
+        name = row.system.seed_of
+        if not name or name in (later.system.seed_of for later in rows[number + 1 :]):
+            continue
+        own = [one for one in rows if one.system.seed_of == name]
+        members = list(dict.fromkeys(one.system.name for one in own))
+        system = System(name, "seeds", run=name, members=tuple(members))
+        for test_set in dict.fromkeys(one.test_set for one in own):
+            of_set = [one for one in own if one.test_set == test_set]
+            if len(of_set) == len(members):
+                found.append(result_of_seeds(system, of_set))
+    return found
+
+
 def result_of_seeds(system: System, rows: Sequence[Result]) -> Result:
     """The row of a system with several seeds: the mean of each metric, its spread, and the interval of the mean."""
     metrics = {}

@@ -152,19 +152,25 @@ def find_baseline(name: str, systems: Sequence[System]) -> str:
 
     "runs/a", "runs/a/" and "runs/a/checkpoints/4000" mean checkpoints of the run.
     """
-    plain = name.rstrip("/")
-    paths = {system.name: f"{system.run.rstrip('/')}/checkpoints/{system.checkpoint}" for system in systems}
-    for names in (
-        [system.name for system in systems if system.name.rstrip("/") == plain],
-        [system.name for system in systems if paths[system.name] == plain],
-        [system.name for system in systems if system.run.rstrip("/") == plain and system.kind != "ensemble"],
-    ):
-        if len(names) == 1:
-            return names[0]
-        if names:
-            raise InputError(f"--baseline {name}: could be any of {', '.join(names)}: give one of these names")
+    names = named_as(name, systems)
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise InputError(f"--baseline {name}: could be any of {', '.join(names)}: give one of these names")
     known = ", ".join(system.name for system in systems)
     raise InputError(f"--baseline {name}: no such system: expected one of {known}")
+
+
+def named_as(name: str, systems: Sequence[System]) -> list[str]:
+    """The names of the systems that a user may mean: by its own name, else by its path, else by its run."""
+    plain = name.rstrip("/")
+    paths = {system.name: f"{system.run.rstrip('/')}/checkpoints/{system.checkpoint}" for system in systems}
+    ways = (
+        [system.name for system in systems if system.name.rstrip("/") == plain],
+        [system.name for system in systems if paths[system.name] == plain],
+        [system.name for system in systems if system.run.rstrip("/") == plain],
+    )
+    return next((names for names in ways if names), [])
 
 
 def candidate(name: str, kind: Kind, members: Sequence[Member]) -> Candidate:

@@ -1,12 +1,16 @@
 """Sentences to look at: where two systems differ most, the worst of a system, and their words with marks and links."""
 
 import difflib
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from data.text.scripts import split_words
 from dragoman.reports.breakdown import Scored
 from dragoman.translation.record import Details
+
+LONG = 200 * 200
+"""The product of the lengths of two lines, in words, from which on their order is not compared."""
 
 
 class Word(NamedTuple):
@@ -68,10 +72,27 @@ def words_with_gaps(text: str) -> list[Word]:
 
 
 def different(words: Sequence[str], others: Sequence[str]) -> set[int]:
-    """The numbers of the words that are not in the longest common runs: "a b c", "a x c" -> {1}."""
+    """The numbers of the words that are not in the longest common runs: "a b c", "a x c" -> {1}.
+
+    Two long lines, which take difflib minutes if they repeat themselves, are compared without their order: then it is
+    the words that the other line does not have as often.
+    """
+    if len(words) * len(others) > LONG:
+        return more_often(words, others)
     matcher = difflib.SequenceMatcher(a=list(words), b=list(others), autojunk=False)
     same = {block.a + at for block in matcher.get_matching_blocks() for at in range(block.size)}
     return set(range(len(words))) - same
+
+
+def more_often(words: Sequence[str], others: Sequence[str]) -> set[int]:
+    """The numbers of the last words that a line has more often than another: "a a b", "a c" -> {1, 2}."""
+    more = Counter(words) - Counter(others)
+    found = set()
+    for at in reversed(range(len(words))):
+        if more[words[at]] > 0:
+            more[words[at]] -= 1
+            found.add(at)
+    return found
 
 
 def translation_words(text: str, marked: Collection[int], details: Details | None) -> list[Word]:

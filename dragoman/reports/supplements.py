@@ -7,7 +7,7 @@ from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.overlap import OverlapScores
 from dragoman.evaluation.results import Evaluation
 from dragoman.evaluation.robustness import KINDS, Robustness
-from dragoman.evaluation.word_f1 import WordScores
+from dragoman.evaluation.word_f1 import Bucket, WordScores
 from dragoman.reports.charts import Line, category_chart
 from dragoman.reports.curves import Curve
 
@@ -46,8 +46,13 @@ def by_word_frequency(found: Sequence[WordScores], colors: Mapping[str, int]) ->
         lines.append(Line(one.system, points, colors[one.system]))
     counts = ", ".join(f"{bucket.reference:,}" for bucket in found[0].buckets)
     meaning = f"F1 of words by their occurrences in the training text. Words of the reference: {counts}."
-    chart = category_chart([bucket.name.replace("-", "–") for bucket in found[0].buckets], lines)
+    chart = category_chart([short_name(bucket) for bucket in found[0].buckets], lines)
     return Curve("By frequency of the word", meaning, chart)
+
+
+def short_name(bucket: Bucket) -> str:
+    """The range of a bucket, so that seven have room on an axis: "0", "2–4", "100+"."""
+    return bucket.name.replace("-", "–") if (bucket.most or bucket.least) < 10 else f"{bucket.least}+"
 
 
 def overlap_table(found: Sequence[OverlapScores], colors: Mapping[str, int]) -> Table | None:

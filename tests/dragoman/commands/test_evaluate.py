@@ -208,6 +208,19 @@ def test_seeds_of_a_system_have_a_row_and_a_baseline_that_is_a_run_joins_the_tab
     assert "tiny (2 seeds)" in capsys.readouterr().out
 
 
+def test_a_baseline_joins_the_table_with_its_best_checkpoint_only_if_no_system_is_meant(run, files, tmp_path):
+    source, reference = files
+    other = make_run(tmp_path / "other", bleu={30: 1.0, 40: 2.0})
+    options = ["--source", source, "--reference", reference, "--checkpoints", "all", "--baseline"]
+    rows = scored(tmp_path, run, *options, other)["results"]
+    assert [(Path(row["run"]).name, row["step"]) for row in rows] == [("other", 40), ("run", 10), ("run", 20)]
+    rows = scored(tmp_path, run, *options, run / "checkpoints" / "10")["results"]
+    assert [row["step"] for row in rows] == [10, 20]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file: is not a directory, which several translations need"):
+        evaluate(run, *options[:4], "--baseline", other, "--output", tmp_path / "file")
+
+
 def test_chrf_of_outputs_that_chrf_chose_is_marked(run, files, tmp_path, capsys):
     source, reference = files
     options = ["--source", source, "--reference", reference, "--mbr", "--beam", "2", "--metrics", "bleu,chrf"]

@@ -1,8 +1,9 @@
 import pytest
 
-from dragoman.evaluation.checks import check_outputs
+from dragoman.evaluation.checks import check_outputs, notes_about
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.results import Outputs, System
+from dragoman.translation.result import BLANK, without_translation
 
 SOURCES = ["a dog runs on the grass", "two men play", "", "a cat", "one man sleeps there"]
 REFERENCES = [["Ein Hund läuft", "Zwei Männer spielen", "", "Eine Katze", "Ein Mann"], ["x", "Zwei", "", "Katze", "y"]]
@@ -26,3 +27,15 @@ def test_odd_outputs_are_counted_with_the_words_of_the_guard():
 def test_a_copy_is_right_within_one_language():
     assert checks(source_language="de-AT").copied == 0
     assert checks(source_language="").copied == 1
+
+
+def test_lines_that_the_search_left_empty_or_cut_are_told():
+    found = [*without_translation("too much is required of it"), BLANK, BLANK._replace(is_finished=False)]
+    test_set = TestSet("test", ["a", "", "b"], [["c", "", "d"]])
+    notes = notes_about(Outputs(System("s", "run"), test_set, ["", "", ""], translations=found))
+    assert notes == [
+        "s on test: 1 lines could not be translated and count as empty, line 1 since too much is required of it.",
+        "s on test: 1 outputs met the length limit before their end: see decoding.maximum_ratio and "
+        "decoding.maximum_extra.",
+    ]
+    assert notes_about(Outputs(System("s", "text"), test_set, ["", "", ""])) == []

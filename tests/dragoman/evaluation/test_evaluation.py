@@ -13,12 +13,14 @@ from jsonschema import Draft202012Validator
 
 from data.errors import InputError
 from dragoman.evaluation.command_metric import CommandMetric
-from dragoman.evaluation.evaluation import Task, compare, evaluate, with_comparisons, with_seeds
+from dragoman.evaluation.comparisons import compare, with_comparisons
+from dragoman.evaluation.evaluation import Task, evaluate
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
 from dragoman.evaluation.scoring import Referee, sentence_scores
+from dragoman.evaluation.seeds import with_seeds
 from dragoman.evaluation.serialization import as_csv, as_json, as_json_lines
 from dragoman.evaluation.significance import interval_of_seeds, p_over_seeds, paired
 from dragoman.evaluation.systems import Selection, find_systems

@@ -79,8 +79,16 @@ def test_references_without_spaces_are_not_scored_by_13a_whatever_the_code_and_a
     assert f"tok:{tokenizer}|" in METRICS["bleu"].score(references, references, code).signature
     assert capsys.readouterr().err == (
         f"warning: the target language is {code}, but the references are in a script without spaces: BLEU uses the "
-        f'tokenizer "{tokenizer}", and TER counts characters; see data.target_language\n'
+        f'tokenizer "{tokenizer}", and TER counts characters; see data.target_language, or --language for files\n'
     )
+
+
+def test_the_script_decides_where_nobody_has_named_the_language(capsys):
+    warn_once.cache_clear()
+    assert "|tok:zh|" in METRICS["bleu"].score(CHINESE, CHINESE, "und").signature
+    assert "warning: nobody has named the language, and the references are in a script" in capsys.readouterr().err
+    assert "|tok:13a|" in METRICS["bleu"].score(REFERENCES, REFERENCES, "und").signature
+    assert capsys.readouterr().err == ""
 
 
 def test_references_with_spaces_in_a_language_without_them_cause_a_warning(capsys):

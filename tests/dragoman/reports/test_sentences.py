@@ -1,5 +1,7 @@
 """Sentences to look at: how they are chosen, and how their words are marked and linked."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from dragoman.reports.breakdown import Scored
 from dragoman.reports.sentences import (
     different,
     lowest,
+    more_often,
     most_different,
     sentence,
     source_words,
@@ -32,6 +35,14 @@ def test_words_outside_common_runs_differ():
     assert different(["a", "b", "c"], ["a", "x", "c"]) == {1}
     assert different(["a", "b", "c", "d"], ["c", "d"]) == {0, 1}
     assert different([], ["a"]) == set()
+
+
+def test_long_lines_that_repeat_themselves_are_compared_quickly_by_how_often_they_have_each_word():
+    loop, start = ["a"] * 3000, time.process_time()
+    assert different(loop, ["a", "b"] * 1000) == set(range(1000, 3000))
+    assert different(["a", "b"] * 1000, loop) == set(range(1, 2000, 2))
+    assert time.process_time() - start < 1
+    assert more_often(["a", "a", "b"], ["a", "c"]) == {1, 2}
 
 
 def test_the_sentences_that_gain_and_lose_most_come_first():

@@ -68,6 +68,7 @@ def test_words_have_their_f1_by_frequency(evaluation):
     curve = by_word_frequency(evaluation.supplements["word_f1"], COLORS)
     assert "wide: 1000+, 60<" in curve.chart
     assert "wide: 2–4, 60<" in curve.chart
+    assert "wide: 10+, 60<" in curve.chart
     assert "Words of the reference: 6, 6, 6, 6, 6, 6, 6." in curve.meaning
     assert by_word_frequency([], COLORS) is None
 
