@@ -224,6 +224,23 @@ class DataConfig(Knobs):
         before=0.0,
     )
 
+    denoise_share: float = knob(
+        0.15,
+        gt=0.0,
+        lt=1.0,
+        description="denoising_encoder: share of the tokens that it must restore; of these, 80% are masked, 10% are "
+        "replaced by others, and 10% stay as they are",
+        before=0.15,
+    )
+    denoise_whole_words: bool = knob(
+        False, description="denoising_encoder: all pieces of a word are restored, or none", before=False
+    )
+    denoise_sides: Literal["both", "source", "target"] = knob(
+        "both",
+        description="denoising_encoder: text that is read; both: that of either side, in alternation by chance",
+        before="both",
+    )
+
     batching: Literal["packed", "bucketed"] = knob(
         "packed",
         description="packed: several pairs a row, all rows of one length, so that one program is compiled; bucketed: "

@@ -3,7 +3,7 @@
     from dragoman import Translator
     Translator.load("runs/mine").translate(["A man is sleeping."])
 
-commands     train, translate, generate, evaluate, export
+commands     train, translate, generate, fill, evaluate, export
 runs         the run directory: recipe, config, checkpoints
 training     the course of a run
 translation  lines of text to translations

@@ -36,6 +36,7 @@ TABLES = {
 """The table of each knob that has one."""
 
 WITHOUT_TABLE = {
+    "data.denoise_sides",
     *("data.toy_task", "data.subword_model", "data.normalization", "data.cleaning", "data.batching"),
     *("model.norm_position", "model.tied", "model.precision", "model.layer_loop"),
     *("decoding.penalty", "decoding.sentences", "decoding.capitals"),

@@ -18,12 +18,12 @@ class ModelConfig(Knobs):
 
     usual = Facts(on_resume="fixed", shapes_parameters=True, changes_translation=True)
 
-    assembly: Literal["encoder_decoder", "decoder_only"] = knob(
+    assembly: Literal["encoder_decoder", "decoder_only", "denoising_encoder"] = knob(
         "encoder_decoder",
         before="encoder_decoder",
         description="how the layers are assembled into a model; encoder_decoder: an encoder reads the source, a "
         "decoder writes the target; decoder_only: one stack of layers, as in GPT, reads the source and goes on with "
-        "the target",
+        "the target; denoising_encoder: an encoder alone, as BERT, learns to restore masked tokens of either side",
     )
     source_attention: Literal["bidirectional", "causal"] = knob(
         "bidirectional",
@@ -57,6 +57,17 @@ class ModelConfig(Knobs):
         "",
         description="pre-trained target word embeddings, word2vec text format; empty: none",
         **TRAINING_ONLY,
+    )
+    start_encoder: str = knob(
+        "",
+        description="a run, such as a denoising_encoder, whose encoder and embeddings this one starts with; it must "
+        "have the same sizes and vocabulary; empty: none",
+        **(TRAINING_ONLY | Facts(before="")),
+    )
+    start_decoder: str = knob(
+        "",
+        description="decoder_only: a decoder_only run that this one starts with, likewise; empty: none",
+        **(TRAINING_ONLY | Facts(before="")),
     )
     dropout: float = knob(
         0.1,
@@ -106,6 +117,17 @@ class ModelConfig(Knobs):
             raise ValueError(f"model.width is {self.width}, which is not divisible by model.heads, {self.heads}")
         if self.width % 2 or (self.positions == "rotary" and self.width // self.heads % 2):
             raise ValueError(f"model.width is {self.width}: positions need an even width, and rotary ones even heads")
+        if self.assembly != "encoder_decoder" and self.tied != "all":
+            raise ValueError(
+                f'model.tied is "{self.tied}", but model.assembly "{self.assembly}" reads both sides as one language, '
+                'with one matrix: set model.tied to "all"'
+            )
+        for start, has_part in (
+            ("start_encoder", self.assembly != "decoder_only"),
+            ("start_decoder", self.assembly == "decoder_only"),
+        ):
+            if getattr(self, start) and not has_part:
+                raise ValueError(f'model.{start} is set, but model.assembly "{self.assembly}" has no such part')
         if self.assembly == "decoder_only":
             self.check_decoder_only()
         elif self.source_attention != "bidirectional":
@@ -113,12 +135,7 @@ class ModelConfig(Knobs):
         return self
 
     def check_decoder_only(self) -> None:
-        """Raises ValueError for a value that a decoder-only model does not support."""
-        if self.tied != "all":
-            raise ValueError(
-                f'model.tied is "{self.tied}", but model.assembly "decoder_only" reads both sides as one text, with '
-                'one matrix: set model.tied to "all"'
-            )
+        """Raises ValueError for a kernel that a decoder-only model cannot use."""
         if self.attention_kernel not in ("auto", "xla"):
             raise ValueError(
                 f'model.attention_kernel is "{self.attention_kernel}", which cannot express the mask of model.assembly '
@@ -378,6 +395,10 @@ class Config(Section):
                 'training.objective is "both_sides", which predicts each source token from earlier ones: set '
                 'model.assembly to "decoder_only" and model.source_attention to "causal"'
             )
+        for name in ("denoise_share", "denoise_whole_words", "denoise_sides"):
+            is_set = getattr(self.data, name) != DataConfig.model_fields[name].default
+            if is_set and self.model.assembly != "denoising_encoder":
+                raise ValueError(f'data.{name} is for denoising_encoder: set model.assembly to "denoising_encoder" too')
         longest = self.data.maximum_tokens
         if self.data.row_length < longest:
             raise ValueError(f"data.row_length is {self.data.row_length}, shorter than data.maximum_tokens, {longest}")

@@ -7,6 +7,7 @@ permutation   a shuffle of any size, computed for any part of it
 packing       pairs to rows
 layout        rows to a Batch
 augmentation  what training does to pairs: capitals, typing errors, several sentences on a line
+denoising     masked and replaced tokens, for an encoder to restore
 blocks        the endless stream of training batches, and its position
 pipeline      what training calls: `training_batches` and `evaluation_batches`
 description   the size of a training set

@@ -31,6 +31,7 @@ COMMANDS = {
     "train": Command("dragoman.commands.train", "train a model, or resume a run", KEPT_PAGES, prints_reports=True),
     "translate": Command("dragoman.commands.translate", "translate text, line by line", has_device_per_core=True),
     "generate": Command("dragoman.commands.generate", "write text without a source, with a decoder-only run"),
+    "fill": Command("dragoman.commands.fill", "fill masked places of a text, with a denoising encoder"),
     "evaluate": Command("dragoman.commands.evaluate", "score runs on a test set", has_device_per_core=True),
     "prepare": Command("dragoman.commands.prepare", "prepare the text of a recipe, and say what is in it"),
     "cache": Command("dragoman.commands.cache", "list, check or clear the cache of prepared text"),

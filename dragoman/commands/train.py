@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.batch import Pair
+from data.batching.denoising import Denoising, DisturbedBatches
 from data.batching.pipeline import training_batches
 from data.errors import InputError
 from data.languages import check_codes
@@ -34,6 +35,7 @@ from dragoman.training.plan import Plan, keep_resolved, make_plan
 from dragoman.training.progress import Progress
 from dragoman.training.start import Start, first_state, from_scratch
 from dragoman.training.validation import Validation, score_translations, validation_batches
+from dragoman.translation.filling import load_filler, restored
 from dragoman.translation.translator import Translator
 from transformer.config import Config
 from transformer.devices.compilation import use_compilation_cache
@@ -115,11 +117,15 @@ def new_trainer(
         seed=config.training.seed,
         share=plan.share,
     )
+    batches = iter(stream)
+    if config.model.assembly == "denoising_encoder":
+        denoising = Denoising.of(config.data, start.tokenizer, seed=config.training.seed)
+        batches = DisturbedBatches(batches, denoising)
     statistics = run.load_statistics()
     validation = Validation(plan, start.tokenizer, text.validation, held_out, stop, statistics)
     sources = [pair.source for pair in text.validation]
     ahead = programs_of_validation(plan, start.tokenizer, sources, held_out, statistics) if is_wanted(plan) else []
-    return Trainer(plan, run, iter(stream), validation, checkpointer, stop, ahead)
+    return Trainer(plan, run, batches, validation, checkpointer, stop, ahead)
 
 
 def fit_with_retries(
@@ -142,6 +148,16 @@ def fit_with_retries(
         )
         checkpointer.wait()
         run.save_config(plan.config)
+
+
+def report_restored(run: Run, pairs: list[Pair]) -> None:
+    """Prints how well the chosen checkpoint of a denoising encoder restores the test set, and the command to use."""
+    filler = load_filler(run.path)
+    hypotheses, texts = restored(filler, pairs)
+    say(f"\ntest set, {len(texts)} texts restored after {filler.config.data.denoise_share:.0%} of them was masked:")
+    for name, score in score_translations(filler.config, hypotheses, texts).items():
+        say(f"  {METRICS[name].label} {score.score:.2f}  {score.signature}")
+    say(f'\nfill:  dragoman fill {run.path} "A text with [MASK]."')
 
 
 def report(run: Run, pairs: list[Pair], stop: SharedStop) -> None:
@@ -191,7 +207,10 @@ def train(config: Config, run: Run) -> int:
                 if not stop.number:
                     trainer.average_best()
                     checkpointer.wait()
-                    report(run, text.test, stop)
+                    if plan.config.model.assembly == "denoising_encoder":
+                        report_restored(run, text.test)
+                    else:
+                        report(run, text.test, stop)
                     return 0
             checkpointer.wait()
             say(f"stopped at step {progress.step}; run the same command to resume")

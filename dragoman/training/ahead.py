@@ -47,6 +47,8 @@ def programs_of_validation(
             partial(strategy.compile_eval, shapes, rows * strategy.row_share[1], length)
             for rows, length in dict.fromkeys(batch.source.shape for batch in batches)
         ]
+    if plan.config.model.assembly == "denoising_encoder":  # which does not search
+        return programs
     ensemble = Ensemble.of_shapes((plan.graph, shapes), devices=jax.local_devices())
     translator = Translator(ensemble, plan.config, tokenizer, statistics)
     parts = source_parts(translator, [prepare(line, translator.rules) for line in sources])

@@ -30,6 +30,7 @@ from dragoman.runs.run import Run
 from dragoman.runs.selection import latest, steps
 from dragoman.training.loop import Trainer
 from dragoman.training.progress import Progress
+from dragoman.training.start_from import started
 from transformer.config import Config
 from transformer.devices.processes import on_first
 from transformer.model import Parameters, build, split
@@ -97,7 +98,7 @@ def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:
             # Embeddings are multiplied by sqrt(D), so this gives the layers inputs of unit variance.
             table[...] = table[...].at[ids].set(vectors / (np.std(vectors) * config.model.width**0.5))
             say(f"word vectors: {len(ids)} of {len(pieces)} pieces found in {path}")
-    return split(model)[1]
+    return started(split(model)[1], config, tokenizer)
 
 
 def first_state(trainer: Trainer, start: Start) -> tuple[TrainState, Progress]:

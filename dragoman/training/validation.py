@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.batch import Batch, Pair
+from data.batching.denoising import Denoising
 from data.batching.pipeline import evaluation_batches
 from data.errors import InputError
 from data.sources.corpus import fingerprint_of
@@ -16,6 +17,7 @@ from dragoman.messages import warn
 from dragoman.runs.storage import whole
 from dragoman.signals import SharedStop
 from dragoman.training.plan import Plan
+from dragoman.translation.filling import Filler, restored
 from dragoman.translation.loaded import NO_STATISTICS
 from dragoman.translation.translator import Translator
 from transformer.config import Config
@@ -54,7 +56,13 @@ class Validation:
         return float(sum(s.loss for s in sums) / sum(s.tokens for s in sums))
 
     def translation_scores(self, parameters: Parameters) -> dict[str, float]:
-        """The scores of translations, using the same search as `dragoman translate`."""
+        """The scores of translations, using the same search as `dragoman translate`, or those of restored texts."""
+        if self.plan.config.model.assembly == "denoising_encoder":
+            filler = Filler(self.plan.graph, parameters, self.plan.config, self.tokenizer)
+            return {
+                name: one.score
+                for name, one in score_translations(filler.config, *restored(filler, self.pairs)).items()
+            }
         translator = Translator.of(
             self.plan.graph, parameters, self.plan.config, self.tokenizer, statistics=self.statistics
         )
@@ -82,6 +90,9 @@ def validation_batches(plan: Plan, tokenizer: Tokenizer, pairs: Sequence[Pair]) 
         warn(f"validation loss leaves out {count} of {len(pairs)} pairs: {reason}")
     if not batches:
         raise InputError(f"no validation pair fits a row of {limit} tokens: see data.row_length")
+    if config.model.assembly == "denoising_encoder":
+        denoising = Denoising.of(config.data, tokenizer, seed=0)
+        return [denoising.disturb(batch, 0) for batch in batches]
     return batches
 
 

@@ -6,6 +6,7 @@ glossary requirements  required words: those of a line, and which of them a sear
 spelling consensus     how banned words may be spelled; minimum Bayes risk
 result                 a line's translation
 generation             text without a source
+filling                masked places filled, texts restored
 details record         pieces, confidences and alignment, and the JSON of them; `alignment` links words
 guard                  flags translations that look wrong
 output                 reading lines, and writing translations to a file

@@ -60,6 +60,11 @@ class LoadedModel:
 
     def __post_init__(self) -> None:
         decoding = self.config.decoding
+        if self.config.model.assembly == "denoising_encoder":
+            raise InputError(
+                f'{self.run or "the model"}: model.assembly is "denoising_encoder", which writes no translations: '
+                "dragoman fill fills masked places with it, and model.start_encoder starts an encoder-decoder from it"
+            )
         if not 1 <= self.n_best <= decoding.beam:
             raise InputError(
                 f"n-best is {self.n_best} with a beam of {decoding.beam}: expected 1 to {decoding.beam}; "

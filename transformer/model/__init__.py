@@ -7,6 +7,7 @@ masks attention kernels             which keys a query sees; attention; library 
 layers layer_stack                  one layer, and layers one after the other
 encoder_decoder                     the whole model: an encoder and a decoder
 decoder_only sequence reading       one stack of layers instead of two, and how it reads its source
+denoising_encoder                   the encoder alone, which restores masked tokens
 assembly                            what training and search need of a model
 tap                                 access to intermediate arrays
 """
@@ -18,11 +19,16 @@ from flax import nnx
 from transformer.config import ModelConfig
 from transformer.model.assembly import Assembly, BatchSize, Cache, Parameters, merge, split
 from transformer.model.decoder_only import DecoderOnly
+from transformer.model.denoising_encoder import DenoisingEncoder
 from transformer.model.encoder_decoder import EncoderDecoder
 
 __all__ = ["ASSEMBLIES", "Assembly", "BatchSize", "Cache", "Parameters", "abstract", "build", "merge", "split"]
 
-ASSEMBLIES: dict[str, Any] = {"encoder_decoder": EncoderDecoder, "decoder_only": DecoderOnly}
+ASSEMBLIES: dict[str, Any] = {
+    "encoder_decoder": EncoderDecoder,
+    "decoder_only": DecoderOnly,
+    "denoising_encoder": DenoisingEncoder,
+}
 
 
 def build(config: ModelConfig, *, source_vocabulary: int, target_vocabulary: int, rngs: nnx.Rngs) -> Assembly:

@@ -193,6 +193,8 @@ def test_the_abstract_model_has_the_shapes_of_the_real_one():
             {"model": {"assembly": "encoder_decoder", "source_attention": "causal"}},
             "model.source_attention is for decoder_only: set model.assembly",
         ),
+        ({"data": {"denoise_share": 0.3}}, "data.denoise_share is for denoising_encoder: set model.assembly"),
+        ({"model": {"start_encoder": "run"}}, 'model.start_encoder is set, but model.assembly "decoder_only" has no'),
     ],
 )
 def test_what_a_decoder_only_model_does_not_support_is_rejected_by_name(knobs, message):
