@@ -22,7 +22,6 @@ from dragoman.evaluation.systems import Candidate, find_baseline
 from dragoman.signals import Interrupted
 from dragoman.translation.loaded import NO_DEMANDS, Demands
 from dragoman.translation.translator import never
-from transformer.config import Config
 
 NO_TEXTS: Mapping[str, Sequence[Sequence[str]]] = {}
 BASELINES = ("source copied", "word for word")
@@ -99,7 +98,7 @@ def translate_all(task: Task, kept: Kept, is_stopping: Callable[[], bool]) -> tu
             model = Model(candidate, kept, admitted, demands=task.demands)
             test_sets = task.test_sets or known.of(model, task.split)
             if task.has_baselines:
-                outputs += baselines(model.config, test_sets, task.split, known, outputs)
+                outputs += baselines(model, test_sets, task.split, known, outputs)
             for one in translate(model, test_sets, task, known, is_stopping):
                 outputs.append(one)
                 if one.test_set in test_sets:  # and not all of them together
@@ -133,9 +132,9 @@ class TestSets:
             self._known[content] = test_set
         return self._known[content]
 
-    def all_of(self, test_sets: Sequence[TestSet], split: HeldOut) -> TestSet:
+    def all_of(self, test_sets: Sequence[TestSet], split: HeldOut, run: str) -> TestSet:
         """Several sets as one: "all of test"."""
-        return self.known(joined_test_set(test_sets, f"all of {split}"), test_sets[0].name)
+        return self.known(joined_test_set(test_sets, f"all of {split}"), run)
 
 
 def translate(
@@ -154,22 +153,24 @@ def translate(
         parts.append(model.with_details(found, first=first) if task.has_details else found)
         yield parts[-1]
     if len(parts) > 1 and not task.test_sets:
-        yield together(parts, known.all_of(test_sets, task.split))
+        yield together(parts, known.all_of(test_sets, task.split, model.system.name))
 
 
 def baselines(
-    config: Config, test_sets: Sequence[TestSet], split: HeldOut, known: TestSets, before: Sequence[Outputs]
+    model: Model, test_sets: Sequence[TestSet], split: HeldOut, known: TestSets, before: Sequence[Outputs]
 ) -> list[Outputs]:
     """The outputs that a model should beat, for test sets that have none yet: the source copied, and word for word."""
     done = {one.test_set.name for one in before if one.system.kind == "baseline"}
-    sets = [*test_sets, *[known.all_of(test_sets, split)] * (len(test_sets) > 1 and test_sets[0].split is not None)]
+    sets = list(test_sets)
+    if len(sets) > 1 and sets[0].split is not None:
+        sets.append(known.all_of(test_sets, split, model.system.name))
     if not (wanted := [test_set for test_set in sets if test_set.name not in done]):
         return []
-    dictionary = learn_dictionary(spread([corpus.pairs for corpus in load_corpora(config.data, "train")]))
+    dictionary = learn_dictionary(spread([corpus.pairs for corpus in load_corpora(model.config.data, "train")]))
     copied, replaced = (System(name, "baseline", run=name) for name in BASELINES)
     found = []
     for test_set in wanted:
         found.append(Outputs(copied, test_set, copy_source(test_set.sources)))
-        words = word_for_word(test_set.sources, dictionary, config.data.target_language)
+        words = word_for_word(test_set.sources, dictionary, model.config.data.target_language)
         found.append(Outputs(replaced, test_set, words))
     return found

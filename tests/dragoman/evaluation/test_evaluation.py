@@ -26,6 +26,7 @@ from dragoman.evaluation.significance import interval_of_seeds, p_over_seeds, pa
 from dragoman.evaluation.systems import Selection, find_systems
 from dragoman.evaluation.table import show
 from tests.support.paths import ROOT
+from tests.support.tiny_run import CONFIG, make_run
 
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs/schemas/scores.json").read_text()))
 SAMPLES = 100
@@ -198,3 +199,45 @@ def test_a_single_system_is_judged_by_the_spread_of_the_seeds_and_another_test_s
     [one] = compare(evaluation, alone, {})
     assert (one.p, one.verdict, one.n) == (p_over_seeds([30.9], WIDE), "no evidence", 4)
     assert [compare(evaluation, other, {}) for other in rows if other is not alone] == [[]] * 8
+
+
+# --- the runs' own test sets -------------------------------------------------------------------------------
+
+
+def own_run(directory: Path, second: str) -> str:
+    """A tiny run whose test set is two corpora, of three lines and of two."""
+    directory.mkdir()
+    texts = {"train": "a b c d e f " * 20, "one": "a b c", "two": second, "val": "a"}
+    for name, text in texts.items():
+        for side in ("en", "de"):
+            (directory / f"{name}.{side}").write_text("".join(f"{word} {side}\n" for word in text.split()))
+    corpora = {name: [[f"{name}.en", f"{name}.de"]] for name in texts}
+    data = CONFIG.data.model_copy(
+        update={
+            "corpus": "files",
+            "directory": str(directory),
+            "vocabulary_size": 270,
+            "train": corpora["train"],
+            "validation": corpora["val"],
+            "test": corpora["one"] + corpora["two"],
+        }
+    )
+    return str(make_run(directory / "run", CONFIG.model_copy(update={"data": data}), bleu={10: 1.0}))
+
+
+def test_own_test_sets_have_a_row_each_and_one_for_all_and_different_lines_are_told_apart(tmp_path):
+    runs = [own_run(tmp_path / name, second) for name, second in (("x", "d e"), ("y", "d f"))]
+    candidates = find_systems(runs, knobs={"beam": 1})
+    options = {"has_perplexity": False, "samples": 20, "trials": 0, "metrics": [METRICS["chrf"]]}
+    found = evaluate(Task(candidates, baseline=runs[0], **options), Kept(tmp_path / "kept"))
+    shown = [(row.system.name, row.test_set, row.sentences) for row in found.results]
+    names = ["one.en one.de", "two.en two.de", "all of test"]
+    other = [names[0], f"{names[1]} ({runs[1]})", f"{names[2]} ({runs[1]})"]
+    assert shown == [
+        *((runs[0], name, count) for name, count in zip(names, (3, 2, 5), strict=True)),
+        *((runs[1], name, count) for name, count in zip(other, (3, 2, 5), strict=True)),
+    ]
+    first, second, together = found.outputs[:3]
+    assert together.hypotheses == [*first.hypotheses, *second.hypotheses]
+    assert together.test_set.references == [[f"{word} de" for word in "abcde"]]
+    assert [one.test_set for one in found.comparisons] == names[:1]  # only these lines are the same for both
