@@ -32,13 +32,11 @@ def notes_about(outputs: Outputs) -> list[str]:
     problems = {number: one.problem for number, one in enumerate(outputs.translations or (), 1) if one.problem}
     if problems:
         number, problem = next(iter(problems.items()))
-        notes.append(
-            f"{name}: {len(problems)} lines could not be translated and count as empty, line {number} since {problem}."
-        )
+        notes.append(f"{name}: {len(problems)} left empty, such as line {number}: {problem}.")
     unfinished = sum(not one.is_finished and not one.problem for one in outputs.translations or ())
     if unfinished:
         notes.append(
-            f"{name}: {unfinished} outputs met the length limit before their end: see decoding.maximum_ratio and "
+            f"{name}: {unfinished} met the length limit before their end: see decoding.maximum_ratio and "
             "decoding.maximum_extra."
         )
     return notes

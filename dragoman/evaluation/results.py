@@ -90,7 +90,7 @@ class MetricResult(NamedTuple):
     spread: float | None = None  # of seeds only
     label: str = ""  # for people: "BLEU"
     larger_is_better: bool = True
-    p: float | None = None  # by paired bootstrap, or for seeds by Welch's t test; None without a baseline
+    p: float | None = None  # by paired bootstrap, or for seeds by a t test; None without a baseline
     p_randomization: float | None = None  # by approximate randomisation
     verdict: Verdict | None = None
     is_flattered: bool = False  # the outputs were chosen by this metric (--mbr)
@@ -137,9 +137,9 @@ class Comparison(NamedTuple):
     difference: float
     p: float
     verdict: Verdict
-    method: Literal["paired bootstrap", "Welch's t"]
-    n: int  # sentences; for Welch's t, the seeds of both systems together
-    p_randomization: float | None = None  # None for Welch's t
+    method: Literal["paired bootstrap", "Welch's t", "Student's t"]  # Student's if one of them is a single run or text
+    n: int  # sentences; for t tests, the seeds of both systems together
+    p_randomization: float | None = None  # None for t tests
 
 
 class Evaluation(NamedTuple):

@@ -63,7 +63,7 @@ def compare_seeds(result: Result, other: Result, scores: Mapping[str, Sequence[S
                 difference,
                 p,
                 verdict(p, difference, larger_is_better=metric.larger_is_better),
-                "Welch's t",
+                "Welch's t" if min(len(ours), len(theirs)) > 1 else "Student's t",
                 n=len(ours) + len(theirs),
             )
         )

@@ -34,8 +34,7 @@ def test_lines_that_the_search_left_empty_or_cut_are_told():
     test_set = TestSet("test", ["a", "", "b"], [["c", "", "d"]])
     notes = notes_about(Outputs(System("s", "run"), test_set, ["", "", ""], translations=found))
     assert notes == [
-        "s on test: 1 lines could not be translated and count as empty, line 1 since too much is required of it.",
-        "s on test: 1 outputs met the length limit before their end: see decoding.maximum_ratio and "
-        "decoding.maximum_extra.",
+        "s on test: 1 left empty, such as line 1: too much is required of it.",
+        "s on test: 1 met the length limit before their end: see decoding.maximum_ratio and decoding.maximum_extra.",
     ]
     assert notes_about(Outputs(System("s", "text"), test_set, ["", "", ""])) == []

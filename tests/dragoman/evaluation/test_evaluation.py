@@ -198,6 +198,7 @@ def test_a_single_system_is_judged_by_the_spread_of_the_seeds_and_another_test_s
     evaluation = Evaluation([], [], rows, baseline="wide")
     [one] = compare(evaluation, alone, {})
     assert (one.p, one.verdict, one.n) == (p_over_seeds([30.9], WIDE), "no evidence", 4)
+    assert one.method == "Student's t"
     assert [compare(evaluation, other, {}) for other in rows if other is not alone] == [[]] * 8
 
 
