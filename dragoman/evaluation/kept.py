@@ -15,7 +15,7 @@ from typing import Any
 
 from data.errors import InputError
 from data.sources.corpus import fingerprint_of
-from data.storage.cache import Cache
+from data.storage.cache import VARIABLE, Cache
 from dragoman.messages import warn_once
 
 FORMAT = 1  # of all entries
@@ -42,8 +42,11 @@ class Kept:
             if self._is_fresh:
                 self._cache.remove(kind, key)
             self._cache.entry(kind, key, lambda new: _write(new / FILE, content), about=about)
-        except InputError as error:
-            warn_once(f"results are not kept for later: {error}")
+        except InputError:
+            warn_once(
+                f"results are not kept for later, because {self._cache.directory} cannot be written: make room there, "
+                f"or name another directory in {VARIABLE}"
+            )
         return json.loads(content)
 
     def has(self, kind: str, key: Any) -> bool:

@@ -33,7 +33,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_only(tmp_path, capsys):
     warn_once.cache_clear()
     (tmp_path / "file").write_text("")
     assert Kept(tmp_path / "file").get("outputs", "a", lambda: 3, about="") == 3
-    assert "warning: results are not kept for later: " in capsys.readouterr().err
+    assert "warning: results are not kept for later, because " in capsys.readouterr().err
 
 
 def test_texts_are_told_apart_by_their_lines_and_their_limits():
