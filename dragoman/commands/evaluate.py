@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.lines import read_lines
+from dragoman.commands.calibrate import run_calibration
 from dragoman.commands.compiling import announcing_compilation
 from dragoman.commands.evaluation_options import parse_evaluation_options
 from dragoman.commands.evaluation_values import (
@@ -53,6 +54,8 @@ def main(arguments: list[str]) -> int:
     task = make_task(options)
     if options.sweep:
         return run_sweep(options, task.candidates, task.test_sets)
+    if options.calibrate:
+        return run_calibration(options, task.candidates)
     with StopRequest() as stop, announcing_compilation(COMPILING):
         found = evaluate(task, Kept(is_fresh=options.fresh), is_stopping=lambda: stop.requested)
     if found.results:

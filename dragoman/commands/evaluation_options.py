@@ -162,7 +162,7 @@ def add_honesty_options(parser: ArgumentParser) -> None:
 
 def add_sweep_options(parser: ArgumentParser) -> None:
     """Options for trying settings of the search."""
-    group = parser.add_argument_group("settings of the search")
+    group = parser.add_argument_group("settings of the search, and confidence")
     group.add_argument(
         "--sweep",
         metavar="KNOB=VALUES",
@@ -170,6 +170,12 @@ def add_sweep_options(parser: ArgumentParser) -> None:
         default=[],
         help="translate the validation set of one run under every combination of these knobs of the decoding section, "
         "as beam=1,2,4,8 length_penalty=0.6,1.0,1.4, and show which suits it best; --report FILE has a plot",
+    )
+    group.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="tell what the confidence of one run is worth on its validation set, and store thresholds in the run, "
+        "with which dragoman translate --json marks translations good, check or redo; --report FILE has plots",
     )
     group.add_argument("--write-back", action="store_true", help="put the best knobs of --sweep into the run's config")
     group.add_argument(

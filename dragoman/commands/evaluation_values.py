@@ -46,16 +46,22 @@ def check(options: argparse.Namespace) -> None:
 
 
 def check_sweep(options: argparse.Namespace) -> None:
-    """InputError for options that a sweep does not take, or that only a sweep takes."""
+    """InputError for options that --sweep or --calibrate do not take, or that only --sweep takes."""
+    what = "sweep" if options.sweep else "calibrate"
     if not options.sweep:
         for name in ("write_back", "sweep_on_test"):
             if getattr(options, name):
                 raise InputError(f"--{name.replace('_', '-')} needs --sweep KNOB=VALUES")
-        return
+        if not options.calibrate:
+            return
     for name in NOT_IN_SWEEPS:
         if getattr(options, name):
-            raise InputError(f"--sweep with --{name.replace('_', '-')}: a sweep compares settings of one run only")
+            raise InputError(f"--{what} with --{name.replace('_', '-')}: it looks at one run only, by its own set")
+    if options.sweep and options.calibrate:
+        raise InputError("--sweep with --calibrate: first choose the settings, then calibrate")
     is_test = bool(options.source or options.test or options.split == "test")
+    if is_test and options.calibrate:
+        raise InputError("--calibrate on a test set: thresholds are learned on the validation set; leave the set out")
     if is_test and not options.sweep_on_test:
         raise InputError(
             "--sweep on a test set chooses what happens to suit it, and its scores are then too good: leave the set "

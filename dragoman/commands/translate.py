@@ -10,6 +10,7 @@ import argparse
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from data.errors import InputError
 from data.languages import are_same
@@ -19,10 +20,13 @@ from dragoman.commands.paths import check_outputs
 from dragoman.commands.terms_report import TermsReport, word_notes
 from dragoman.commands.translation_options import output_identity, parse_translation_options
 from dragoman.messages import ProgressBar, tell
+from dragoman.runs.loading import run_of_checkpoint
+from dragoman.runs.run import Run
 from dragoman.signals import Interrupted, StopRequest
 from dragoman.translation.glossary import read_glossary, read_words
 from dragoman.translation.guard import count_flags, flags
 from dragoman.translation.loaded import Demands
+from dragoman.translation.marks import Marks
 from dragoman.translation.output.line_stream import LineStream, open_lines
 from dragoman.translation.output.resumable_output import Output, StreamOutput, open_output
 from dragoman.translation.output.shards import Shard, choose_shard
@@ -42,6 +46,7 @@ class Job:
         self.translator, self.options, self.stop = translator, options, stop
         self.flags: Counter[str] = Counter()
         self.terms = TermsReport()
+        self.marks = marks_of(translator) if options.json else None
 
     def chunk(self, chunk: Chunk, progress: ProgressBar) -> Written:
         """The output for the lines of a chunk. Its companions are prefixes, or translations to score."""
@@ -106,7 +111,8 @@ class Job:
         if self.options.alignments:
             return [show_aligned(ranks, known) for ranks, known in zip(found, details, strict=True)]
         together = zip(found, details, flagged, strict=True)
-        return [show_json(number, ranks, known, names) for number, (ranks, known, names) in enumerate(together, first)]
+        mark = self.marks.mark if self.marks else None
+        return [show_json(number, *of_line, mark) for number, of_line in enumerate(together, first)]
 
     def show_plainly(self, best: Translation) -> str:
         """The text of a translation, or the log-probability of a given one; empty if there is none."""
@@ -152,9 +158,10 @@ def translate_file(
     translator = load(options)
     for note in word_notes(translator.terminology.glossary.repeated, translator.unwritable):
         tell(note)
-    identity = {**translator.identity(), **output_identity(options), "shard": str(shard)}
-    path = shard.path(options.output) if options.output else None
     job = Job(translator, options, stop)
+    marks = {"marks": list(job.marks)} if job.marks else {}
+    identity = {**translator.identity(), **output_identity(options), **marks, "shard": str(shard)}
+    path = shard.path(options.output) if options.output else None
     with open_output(path, identity=identity, restart=options.restart) as output:
         try:
             write_translations(
@@ -183,6 +190,12 @@ def tell_progress(output: Output) -> None:
             f"stopped: {output.name} has {output.done.lines} lines, which cannot be resumed: "
             "with --output FILE, the same command resumes"
         )
+
+
+def marks_of(translator: Translator) -> Marks | None:
+    """The thresholds that the run has for this model; None for others, as for an ensemble."""
+    run = run_of_checkpoint(Path(translator.run)) or Run(translator.run)
+    return Marks.load(run.path, translator.parameters_sha256)
 
 
 def load(options: argparse.Namespace) -> Translator:

@@ -14,6 +14,7 @@ evaluation                 all of it, in one record; `serialization` and `table`
 baselines ibm_model_1      what a model should beat; the dictionary of one of them
 training_text hashes       what a run remembers of its training text, in bounded memory
 sweep                      settings of the search, compared on the validation set
+calibration                how well confidence predicts chrF, and thresholds from that
 supplements                what an evaluation says besides scores, from all that follows
 word_f1                    words by their frequency in the training text
 overlap                    lines of a test set that stand in it, and scores without them

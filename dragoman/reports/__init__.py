@@ -12,6 +12,7 @@ evaluation   the report of an evaluation; its parts:
   supplements
              words by frequency, disturbed text, overlap with the training text
 sweep        settings of the search
+calibration  what confidence is worth
 
 They belong neither to training nor to evaluation, because both write them. Templates are Jinja's, with autoescape: text
 comes from files that nobody has checked. Charts are drawn by pygal. It is written in Python alone, is imported in a

@@ -8,6 +8,7 @@ result                 a line's translation
 generation             text without a source
 filling                masked places filled, texts restored
 details record         pieces, confidences and alignment, and the JSON of them; `alignment` links words
+marks                  good, check or redo, by thresholds learned for a run
 guard                  flags translations that look wrong
 output                 reading lines, and writing translations to a file
 statistical_alignment  a word aligner to compare attention with

@@ -1,7 +1,7 @@
 """The translations of a line, how the parts of a long line are joined, and how results are written."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from data.languages import join_texts
@@ -68,13 +68,19 @@ def without_translation(problem: str) -> list[Translation]:
     return [BLANK._replace(is_finished=False, problem=problem)]
 
 
-def show_json(number: int, found: Sequence[Translation], details: Sequence[Details], flags: Sequence[str]) -> str:
+def show_json(
+    number: int,
+    found: Sequence[Translation],
+    details: Sequence[Details],
+    flags: Sequence[str],
+    mark: Callable[[Translation, Sequence[str]], str] | None = None,
+) -> str:
     """The JSON for a line: its number, counted from 1, and its translations, best first. Flags belong to the best.
 
     In addition to the keys of `translation_record`: tokens, the number of pieces without </s>; is_finished, false if
     the length limit came before the end; parts, above 1 if the line has several sentences or was too long for one
-    search; terms, for a line with required terms: see `TermResult.record`. A line that cannot be translated has no
-    translations, and its `problem` says why.
+    search; terms, for a line with required terms: see `TermResult.record`; and what `mark` says of the translation and
+    its flags. A line that cannot be translated has no translations, and its `problem` says why.
     """
     if found[0].problem:
         return json.dumps({"line": number, "translations": [], "problem": found[0].problem}, ensure_ascii=False)
@@ -83,6 +89,8 @@ def show_json(number: int, found: Sequence[Translation], details: Sequence[Detai
         about: dict[str, Any] = {"tokens": one.tokens, "is_finished": one.is_finished, "parts": one.parts}
         if one.terms:
             about["terms"] = [term.record() for term in one.terms]
+        if mark:
+            about["mark"] = mark(one, () if rank else flags)
         known = translation_record(
             one.text, detail, log_probability=one.log_probability, score=one.score, flags=() if rank else flags
         )

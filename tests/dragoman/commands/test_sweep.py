@@ -39,7 +39,7 @@ def test_a_sweep_prints_a_table_and_writes_json_a_plot_and_the_choice(tmp_path, 
     [
         (["--sweep", "beam=1,2", "--split", "test"], "--sweep on a test set chooses what happens to suit it"),
         (["--sweep", "beam=1", "--sweep-on-test", "--write-back"], "knobs that a test set has chosen are not for use"),
-        (["--sweep", "beam=1", "--perturb", "typos"], "--sweep with --perturb: a sweep compares settings of one run"),
+        (["--sweep", "beam=1", "--perturb", "typos"], "--sweep with --perturb: it looks at one run only"),
         (["--sweep", "beam=1", "--checkpoints", "best,average"], "--sweep: 2 systems are named: expected one run"),
         (["--write-back"], "--write-back needs --sweep KNOB=VALUES"),
         (["--sweep", "beam"], "--sweep beam: expected KNOB=VALUE"),
