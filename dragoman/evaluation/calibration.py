@@ -48,6 +48,7 @@ class Calibration(NamedTuple):
     sentences: list[Bin]
     words: list[Bin]
     rank_correlation: float  # Spearman's, of confidence and chrF of sentences
+    score_correlation: float  # the same of the score, by which hypotheses are ranked: it depends on the length
     word_auc: float | None  # how often a word that the reference has is surer than one it has not; None without either
     marks: Marks | None  # None if confidence says too little
     marked: list[Marked]
@@ -72,6 +73,7 @@ def calibrate(outputs: Outputs, referee: Referee) -> Calibration:
         bins_of(sure, truth),
         bins_of(words, is_right.astype(np.float64)),
         correlation,
+        rank_correlation(np.array(outputs.scores or [0.0] * len(sure)), truth),
         area_under_curve(words, is_right),
         learn_marks(sure, truth, sha256) if is_useful else None,
         marked_by_halves(outputs, sure, truth) if is_useful else [],
@@ -167,7 +169,9 @@ def marked_by_halves(outputs: Outputs, sure: Values, truth: Values) -> list[Mark
 
 def calibration_lines(found: Calibration) -> list[str]:
     """The calibration in words."""
-    correlation = f"rank correlation of confidence and chrF {found.rank_correlation:.2f}"
+    correlation = (
+        f"rank correlation with chrF: confidence {found.rank_correlation:.2f}, score {found.score_correlation:.2f}"
+    )
     lines = [f"{found.system} on {found.test_set}: {correlation}."]
     if found.word_auc is not None:
         share = f"{found.word_auc:.0%} of cases (50%: chance)"

@@ -92,7 +92,8 @@ def outputs(count, *, agrees):
         details.append(Details([], [], found, [0.9 if place < right else 0.2 for place in range(8)], []))
     test_set = TestSet("validation", references, [references], "de", "en")
     system = System("a", "run", parameters_sha256="sha")
-    return Outputs(system, test_set, hypotheses, translations=translations, details=details)
+    scores = [one.log_probability for one in translations]
+    return Outputs(system, test_set, hypotheses, scores, translations=translations, details=details)
 
 
 @pytest.mark.parametrize("agrees", [True, False])
@@ -101,6 +102,7 @@ def test_marks_are_learned_only_if_confidence_says_something(tmp_path, agrees):
     referee = Referee(one.test_set, [METRICS["chrf"]], Kept(tmp_path), samples=0, trials=0, seed=1)
     found = calibrate(one, referee)
     assert found.word_auc == 1
+    assert found.score_correlation == pytest.approx(found.rank_correlation)  # all sentences are equally long
     assert (found.rank_correlation > 0.9) == agrees == (found.marks is not None)
     shown = "\n".join(calibration_lines(found))
     if agrees:

@@ -5,7 +5,7 @@ from dragoman.reports.calibration import calibration_report
 def test_sentences_and_words_have_a_curve_each_and_text_is_escaped():
     bins = [Bin(0.1 * n, 10.0 * n, 4) for n in range(1, 9)]
     words = [Bin(0.1 * n, 0.1 * n, 4) for n in range(1, 9)]
-    page = calibration_report(Calibration("runs/<b>", "validation", bins, words, 0.5, 0.8, None, []))
+    page = calibration_report(Calibration("runs/<b>", "validation", bins, words, 0.5, 0.4, 0.8, None, []))
     assert page.count("<svg") == 2
     assert "runs/&lt;b&gt;" in page
     assert "80% of cases" in page
@@ -13,6 +13,6 @@ def test_sentences_and_words_have_a_curve_each_and_text_is_escaped():
 
 
 def test_without_sentences_there_is_no_curve():
-    page = calibration_report(Calibration("a", "validation", [], [], 0.0, None, None, []))
+    page = calibration_report(Calibration("a", "validation", [], [], 0.0, 0.0, None, None, []))
     assert "<svg" not in page
     assert "Confidence says too little" in page
