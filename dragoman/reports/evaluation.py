@@ -13,6 +13,7 @@ from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
 from dragoman.evaluation.significance import LEVEL
 from dragoman.reports.breakdown import Scored, by_length, by_rarest_word
 from dragoman.reports.charts import Line, category_chart
+from dragoman.reports.confidence import by_confidence
 from dragoman.reports.curves import Curve, curves, direction
 from dragoman.reports.page import render
 from dragoman.reports.runs import NOTHING, AboutRuns, Rarest
@@ -132,7 +133,7 @@ def part(evaluation: Evaluation, name: str, colors: Mapping[str, int], rarest: R
     scored = [Scored.of(outputs, colors[outputs.system.name]) for outputs in found]
     charts = [by_length(scored, seed=evaluation.seed), by_rarest_word(scored, rarest, seed=evaluation.seed)]
     words = [one for one in evaluation.supplements.get("word_f1", ()) if one.test_set == name and scored]
-    charts.append(by_word_frequency(words, colors))
+    charts += [by_word_frequency(words, colors), *by_confidence(scored)]
     return Part(
         name=name,
         sentences=results[0].sentences,
