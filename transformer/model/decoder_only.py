@@ -17,7 +17,7 @@ from data.batch import PAD, Batch
 from transformer.config import ModelConfig
 from transformer.model.assembly import BatchSize
 from transformer.model.attention import KeysValues
-from transformer.model.dense import activation_dtype, resolve_precision
+from transformer.model.dense import resolve_precision
 from transformer.model.dropout import DropoutKey, dropout, fold_site
 from transformer.model.embeddings import Embedding
 from transformer.model.layer_stack import resolve_layer_loop, run_layers
@@ -55,8 +55,6 @@ class DecoderOnly(nnx.Module):
         self.dropout, self.pre_norm = config.dropout, config.norm_position == "pre"
         self.rematerialize, self.layer_loop = config.rematerialize, resolve_layer_loop(config.layer_loop)
         self.reading = READINGS[config.source_attention]
-        self.dtype = activation_dtype(precision)
-        self.heads, self.head_width = config.heads, config.width // config.heads
 
         self.embedding = Embedding(target_vocabulary, config.width, precision=precision, rngs=rngs)
         both_sides = config.model_copy(update={"maximum_length": 2 * config.maximum_length})
