@@ -72,7 +72,7 @@ SAMPLE := 'Und der König sprach zu ihm: Gehe hin in Frieden.' \
 
 $(READY): pyproject.toml | $(VENV)/bin/pip
 	@echo "==> install for development into $(VENV)"
-	@$(INSTALL) '.[test,quickstart,ctranslate2,safetensors,tokamax]'
+	@$(INSTALL) '.[test,quickstart,ctranslate2,safetensors]'
 	@touch $(READY_QUICKSTART) $@
 
 $(READY_QUICKSTART): pyproject.toml | $(VENV)/bin/pip

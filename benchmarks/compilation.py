@@ -3,10 +3,14 @@
 There are three forms of the program: layers unrolled (loop); layers as a scan (scan); a scan, with an optimizer that
 works on stacks of parameters (stack). For each size and form, this prints the lines of StableHLO that tracing produces,
 the operations in XLA's compiled program, and the seconds of tracing and of compiling, without a cache. Parameters are
-never allocated.
+not allocated, unless `--updates N` asks to time the compiled program too, on a made-up batch of packed rows:
+
+    python benchmarks/compilation.py --size base --form loop scan --precision bfloat16 --kernel xla pallas \\
+        --row-length 128 --updates 20
 """
 
 import argparse
+import itertools
 import json
 import platform
 import sys
@@ -14,12 +18,16 @@ import time
 from typing import Any
 
 import jax
+import numpy as np
+from flax import nnx
 
+from data.batch import Batch
 from data.config import DataConfig
 from dragoman.commands.options import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
 from transformer.devices.mesh import MeshStrategy
-from transformer.model import abstract
+from transformer.model import abstract, build, split
+from transformer.model.kernels import KERNELS
 
 SIZES = {
     "tiny": {"layers": 4, "width": 128, "heads": 4, "feed_forward": 256, "optimizer": "muon", "tokens": 2048},
@@ -30,11 +38,11 @@ FORMS = ("loop", "scan", "stack")
 ROW_LENGTH = 64
 
 
-def recipe(size: str, form: str, precision: str) -> Config:
+def recipe(size: str, form: str, precision: str, *, kernel: str = "xla", row_length: int = ROW_LENGTH) -> Config:
     """A recipe of this size; tiny has the model and the optimizer of configs/multi30k-en-de.toml."""
     about = SIZES[size]
     return Config(
-        data=DataConfig(batching="packed", maximum_tokens=ROW_LENGTH, row_length=ROW_LENGTH),
+        data=DataConfig(batching="packed", maximum_tokens=row_length, row_length=row_length),
         model=ModelConfig(
             encoder_layers=about["layers"],
             decoder_layers=about["layers"],
@@ -43,23 +51,54 @@ def recipe(size: str, form: str, precision: str) -> Config:
             feed_forward=about["feed_forward"],
             layer_loop="unrolled" if form == "loop" else "scan",
             precision=precision,
+            attention_kernel=kernel,
         ),
         training=TrainingConfig(batch_tokens=about["tokens"], optimizer=about["optimizer"]),
     )
 
 
-def measure(config: Config, vocabulary: int, *, stacks: bool) -> dict[str, Any]:
-    """Lines, operations and seconds for a recipe's update."""
+def made_up_batch(rows: int, length: int, vocabulary: int) -> Batch:
+    """Packed rows of random tokens, in sentences of 6 to 23 tokens that are as long on both sides."""
+    random = np.random.default_rng(0)
+    segments, positions = np.zeros((2, rows, length), np.int32)
+    for row in range(rows):
+        start, number, size = 0, 1, int(random.integers(6, 24))
+        while start + size <= length:
+            segments[row, start : start + size], positions[row, start : start + size] = number, np.arange(size)
+            start, number, size = start + size, number + 1, int(random.integers(6, 24))
+    tokens = (random.integers(4, vocabulary, (3, rows, length)) * (segments != 0)).astype(np.int32)
+    return Batch(tokens[0], segments, positions, tokens[1], tokens[2], segments, positions)
+
+
+def time_updates(strategy: MeshStrategy, config: Config, vocabulary: int, updates: int) -> dict[str, float]:
+    """Mean milliseconds of an update after the first, and the target tokens of one."""
+    sizes = {"source_vocabulary": vocabulary, "target_vocabulary": vocabulary}
+    _, parameters = split(build(config.model, **sizes, rngs=nnx.Rngs(0)))
+    state, length = strategy.init_state(parameters), config.data.row_length
+    batch = made_up_batch(config.training.batch_tokens // length, length, vocabulary)
+    state, metrics = strategy.train_step(state, batch, jax.random.key(0))
+    tokens = float(metrics.tokens)
+    start = time.perf_counter()
+    for _ in range(updates):
+        state, metrics = strategy.train_step(state, batch, jax.random.key(0))
+    jax.block_until_ready(metrics)
+    return {"milliseconds": 1e3 * (time.perf_counter() - start) / updates, "tokens": tokens}
+
+
+def measure(config: Config, vocabulary: int, *, stacks: bool, updates: int = 0) -> dict[str, Any]:
+    """Lines, operations and seconds for a recipe's update, and with `updates` its speed."""
     graph, parameters = abstract(config.model, vocabulary, vocabulary)
     strategy = MeshStrategy(graph, config, stacks=stacks)
     start = time.perf_counter()
-    lowered = strategy.lower(parameters, config.training.batch_tokens // ROW_LENGTH, ROW_LENGTH)
+    length = config.data.row_length
+    lowered = strategy.lower(parameters, config.training.batch_tokens // length, length)
     traced = time.perf_counter()
     compiled = lowered.compile()
     ended = time.perf_counter()
     operations = sum(" = " in line for line in compiled.as_text().split("\n"))
     lines = lowered.as_text().count("\n")
-    return {"lines": lines, "operations": operations, "tracing": traced - start, "compiling": ended - traced}
+    found = {"lines": lines, "operations": operations, "tracing": traced - start, "compiling": ended - traced}
+    return found | (time_updates(strategy, config, vocabulary, updates) if updates else {})
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -68,6 +107,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--size", nargs="+", default=list(SIZES), choices=SIZES, help="model sizes (default: all)")
     parser.add_argument("--form", nargs="+", default=list(FORMS), choices=FORMS, help="program forms (default: all)")
     parser.add_argument("--precision", default="float32", help="precision of matrix products (default float32)")
+    parser.add_argument(
+        "--kernel", nargs="+", default=["xla"], choices=["xla", *KERNELS], help="attention (default xla)"
+    )
+    parser.add_argument(
+        "--row-length", metavar="N", type=int, default=ROW_LENGTH, help=f"tokens of a row (default {ROW_LENGTH})"
+    )
+    parser.add_argument(
+        "--updates", metavar="N", type=int, default=0, help="also time this many updates (default: only compile)"
+    )
     parser.add_argument("--vocabulary", metavar="N", type=int, default=8000, help="pieces (default 8000)")
     return parser.parse_args(arguments)
 
@@ -77,17 +125,32 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     jax.config.update("jax_enable_compilation_cache", False)
     print(f"{platform.machine()}, {jax.devices()[0].device_kind}, jax {jax.__version__}", file=sys.stderr)
-    print(f"{'size':6} {'form':6} {'StableHLO lines':>15} {'operations':>10} {'tracing s':>9} {'compiling s':>11}")
+    columns = (
+        "size",
+        "form",
+        "kernel",
+        "StableHLO lines",
+        "operations",
+        "tracing s",
+        "compiling s",
+        "update ms",
+        "tok/s",
+    )
+    print("{:6} {:6} {:7} {:>15} {:>10} {:>9} {:>11} {:>9} {:>9}".format(*columns))
     results = []
-    for size in options.size:
-        for form in options.form:
-            config = recipe(size, form, options.precision)
-            found = measure(config, options.vocabulary, stacks=form == "stack")
-            results.append({"size": size, "form": form, **found})
-            print(
-                f"{size:6} {form:6} {found['lines']:15,} {found['operations']:10,} "
-                f"{found['tracing']:9.1f} {found['compiling']:11.1f}"
-            )
+    for size, form, kernel in itertools.product(options.size, options.form, options.kernel):
+        config = recipe(size, form, options.precision, kernel=kernel, row_length=options.row_length)
+        found = measure(config, options.vocabulary, stacks=form == "stack", updates=options.updates)
+        results.append({"size": size, "form": form, "kernel": kernel, **found})
+        speed = (
+            f"{found['milliseconds']:9.2f} {1e3 * found['tokens'] / found['milliseconds']:9,.0f}"
+            if options.updates
+            else f"{'-':>9} {'-':>9}"
+        )
+        print(
+            f"{size:6} {form:6} {kernel:7} {found['lines']:15,} {found['operations']:10,} "
+            f"{found['tracing']:9.1f} {found['compiling']:11.1f} {speed}"
+        )
     print(json.dumps(results))
 
 

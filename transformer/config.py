@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from data.config import DataConfig, Facts, Knobs, Section, knob
 
@@ -11,6 +11,11 @@ TRAINING_ONLY = Facts(shapes_parameters=False, changes_translation=False)
 
 HOW_ONLY = Facts(on_resume="free", shapes_parameters=False, changes_translation=False)
 """Of a knob that decides how an update is computed, and not what."""
+
+
+def present_kernel(name: Any) -> Any:
+    """The present kernel for one of a library, which earlier versions could choose: the same attention."""
+    return "pallas" if name in ("cudnn", "triton", "mosaic") else name
 
 
 class ModelConfig(Knobs):
@@ -92,7 +97,7 @@ class ModelConfig(Knobs):
     layer_loop: Literal["auto", "unrolled", "scan"] = knob(
         "auto",
         description="how an update runs its layers: unrolled in the program, or as a scan over stacked parameters, "
-        "which is a smaller program to compile; auto: scan on GPU and TPU, unrolled on CPUs, where that is faster",
+        "which is a smaller program to compile; auto: scan on TPUs, unrolled on CPUs and GPUs, where that is faster",
         **(HOW_ONLY | Facts(before="auto")),
     )
     precision: Literal["auto", "float32", "bfloat16", "bfloat16_float32"] = knob(
@@ -103,11 +108,11 @@ class ModelConfig(Knobs):
         on_resume="free",
         shapes_parameters=False,
     )
-    attention_kernel: Literal["auto", "xla", "cudnn", "triton", "mosaic"] = knob(
+    attention_kernel: Annotated[Literal["auto", "xla", "pallas"], BeforeValidator(present_kernel)] = knob(
         "auto",
-        description="what computes attention in bfloat16 updates: xla: our own formula; cudnn: cuDNN; triton, "
-        "mosaic: tokamax; auto: on GPU and TPU, the fastest that agrees with our own formula on rows like the run's; "
-        "the run keeps that choice",
+        description="what computes attention in bfloat16 updates: xla: our own formula; pallas: our kernel for packed "
+        "rows on GPUs; auto: on GPUs the kernel, if it agrees with our own formula on rows like the run's; the run "
+        "keeps that choice",
         **HOW_ONLY,
     )
 

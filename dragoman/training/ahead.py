@@ -1,4 +1,7 @@
-"""Compiles the programs of validation in a thread, so that the devices need not wait for them later."""
+"""Compiles the programs of validation in a thread, so that the devices need not wait for them later.
+
+Training begins the thread after its first update, whose own program the thread would otherwise delay.
+"""
 
 import contextlib
 import threading
@@ -21,6 +24,7 @@ from transformer.decoding.searcher import Ensemble, compile_search
 from transformer.devices.mesh import MeshStrategy
 
 Compile = Callable[[], object]
+THREAD = "compile ahead"
 
 
 def is_wanted(plan: Plan) -> bool:
@@ -58,8 +62,8 @@ def programs_of_validation(
 
 
 @contextlib.contextmanager
-def compiling(programs: Sequence[Compile]) -> Iterator[threading.Thread]:
-    """A context in which a thread, its value, compiles programs one after the other.
+def compiling(programs: Sequence[Compile]) -> Iterator[Callable[[], None]]:
+    """A context whose value begins a thread that compiles programs one after the other; a second call does nothing.
 
     On leaving the context, programs whose turn has not come are left out. A failure is a warning: whoever needs the
     program compiles it then, and reports its own error.
@@ -76,10 +80,15 @@ def compiling(programs: Sequence[Compile]) -> Iterator[threading.Thread]:
                 warn(f"a program of validation could not be compiled ahead: {' '.join(str(error).split())[:200]}")
                 return
 
-    thread = threading.Thread(target=work, name="compile ahead")
-    thread.start()
+    thread = threading.Thread(target=work, name=THREAD)
+
+    def begin() -> None:
+        if thread.ident is None:
+            thread.start()
+
     try:
-        yield thread
+        yield begin
     finally:
         stop.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()

@@ -52,7 +52,7 @@ class Trainer:
             log_to as log,
             meter.listening(),
             raising_out_of_memory(),
-            compiling(self.ahead),
+            compiling(self.ahead) as compile_ahead,
             contextlib.ExitStack() as nothing_unsaved,  # until the end of the first update, which may take long
         ):
             if progress.is_validation_due(training):  # interrupted during this validation
@@ -63,6 +63,7 @@ class Trainer:
                 batch = self.next_batch(meter, log)
                 state, metrics = self.update(state, batch, key, meter, log)
                 nothing_unsaved.close()
+                compile_ahead()
                 meter.add(metrics, batch)
                 progress = progress.after_update()
                 self.stop.look()

@@ -104,7 +104,7 @@ def keep_resolved(config: Config, stored: Config, *, where: Path, note: Callable
         config = config.with_training({"batch_tokens": stored.training.batch_tokens})
     before, after = stored.model.precision, config.model.precision
     can_stay = before == after and stored.model.attention_kernel in ("xla", *candidates(config))
-    if config.model.attention_kernel == "auto" and can_stay:  # kernels were timed with that precision
+    if config.model.attention_kernel == "auto" and can_stay:  # kernels are tried with that precision
         config = config.with_model({"attention_kernel": stored.model.attention_kernel})
     check_config(stored, config, where=where)
     if before != after:

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Int
 
 from data.batch import PAD
 
 SMALLEST_BUCKET = 16
+ACCELERATOR_SMALLEST_BUCKET = 64  # a program takes long to compile for a GPU or TPU, which padding hardly slows
 IN_FLIGHT = 8  # sentences in a batch for each row of a step: as some finish, others take their rows
 AHEAD = 2  # batches sent to the device before waiting for the oldest result
 
@@ -21,8 +23,12 @@ class SearchBatch(NamedTuple):
 
 
 def bucket_of(length: int, maximum_length: int) -> int:
-    """The source length a sentence is padded to: a power of two from 16 on, or the maximum. 17, 256 -> 32."""
-    return min(max(SMALLEST_BUCKET, 1 << (length - 1).bit_length()), maximum_length)
+    """The source length a sentence is padded to: a power of two, or the maximum. 17, 256 -> 32.
+
+    The smallest is 16 on CPUs, and 64 on accelerators.
+    """
+    smallest = SMALLEST_BUCKET if jax.default_backend() == "cpu" else ACCELERATOR_SMALLEST_BUCKET
+    return min(max(smallest, 1 << (length - 1).bit_length()), maximum_length)
 
 
 def make_batches(lengths: Sequence[int], *, maximum_length: int, batch_size: int) -> list[SearchBatch]:

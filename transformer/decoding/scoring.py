@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from data.batch import BOS, EOS, PAD, Batch
 from data.errors import InputError
+from transformer.compiler import compiled
 from transformer.decoding.batches import AHEAD, fill, make_batches
 from transformer.model import Parameters, merge
 from transformer.model.tap import tap
@@ -58,7 +59,10 @@ def score_pairs(
     counted from 1. A program that reads files should check `longest_side` first, and name the line.
     """
     for indices, on_host, lengths in forced_batches(
-        functools.partial(score_rows, graph, parameters), pairs, rows=rows, maximum_length=maximum_length
+        functools.partial(compiled(score_rows, "graph"), graph, parameters),
+        pairs,
+        rows=rows,
+        maximum_length=maximum_length,
     ):
         scores = [row[:length] for row, (_, length) in zip(on_host, lengths, strict=False)]
         if not all(np.isfinite(row).all() for row in scores):
@@ -81,7 +85,10 @@ def attend_pairs(
     EOS; rows sum to 1. Otherwise as `score_pairs`.
     """
     for indices, on_host, lengths in forced_batches(
-        functools.partial(attend_rows, graph, parameters, layer=layer), pairs, rows=rows, maximum_length=maximum_length
+        functools.partial(compiled(attend_rows, "graph", "layer"), graph, parameters, layer=layer),
+        pairs,
+        rows=rows,
+        maximum_length=maximum_length,
     ):
         yield indices, [row[:target, :source] for row, (source, target) in zip(on_host, lengths, strict=False)]
 
@@ -118,7 +125,6 @@ def forced_batches(
         yield collect()
 
 
-@functools.partial(jax.jit, static_argnames="graph")
 def score_rows(
     graph: nnx.GraphDef,
     parameters: Parameters,
@@ -132,7 +138,6 @@ def score_rows(
     return label_log_probabilities(hidden, output.table[...], labels, output.precision, output.vocabulary)
 
 
-@functools.partial(jax.jit, static_argnames=("graph", "layer"))
 def attend_rows(
     graph: nnx.GraphDef,
     parameters: Parameters,

@@ -1,6 +1,5 @@
 """Translations of token sequences of any length, encoded and searched on devices in fixed shapes."""
 
-import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from data.batch import BOS, EOS, PAD, UNK
 from data.errors import InputError
+from transformer.compiler import compiled
 from transformer.decoding import STRATEGIES, Hypotheses, Request, SearchPlan, Stepper
 from transformer.decoding.attending import attended_cache, with_attention
 from transformer.decoding.batches import AHEAD, IN_FLIGHT, make_batches
@@ -118,7 +118,7 @@ def search_sentences(
         of_bucket = replace(plan, bucket=bucket)
         stacked = stack([requests[index] for index in indices], of_bucket, rows=rows)
         given = jax.device_put(jax.tree.map(lambda x: x[dealt], stacked), NamedSharding(mesh, BY_ROWS))
-        found = search_rows(
+        found = search_program()(
             ensemble.graphs,
             ensemble.parameters,
             given,
@@ -143,18 +143,26 @@ def compile_search(ensemble: Ensemble, plan: SearchPlan, bucket: int) -> jax.sta
     empty = stack([make_request(plan, [EOS])], plan, rows=plan.slots * IN_FLIGHT * mesh.size)
     request = shapes_on(mesh, BY_ROWS, empty)
     factors = inverse_length_penalties(plan)
-    return search_rows.lower(
-        ensemble.graphs,
-        ensemble.parameters,
-        request,
-        factors,
-        plan=plan.program,
-        mesh=mesh,
-        make_stepper=ensemble_stepper,
-    ).compile()
+    return (
+        search_program()
+        .lower(
+            ensemble.graphs,
+            ensemble.parameters,
+            request,
+            factors,
+            plan=plan.program,
+            mesh=mesh,
+            make_stepper=ensemble_stepper,
+        )
+        .compile()
+    )
 
 
-@functools.partial(jax.jit, static_argnames=("graphs", "plan", "mesh", "make_stepper"))
+def search_program() -> Any:
+    """`search_rows`, compiled for each plan when it is needed."""
+    return compiled(search_rows, "graphs", "plan", "mesh", "make_stepper")
+
+
 def search_rows(
     graphs: tuple[nnx.GraphDef, ...],
     parameters: tuple[Parameters, ...],

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from transformer.compiler import compiler_options
 from transformer.model.attention import KeysValues, attend
 from transformer.model.kernels import KernelFunction
 from transformer.model.masks import CausalMask, SegmentMask
@@ -95,10 +96,13 @@ def attentions(source: Side, target: Side) -> tuple[tuple[Side, Side, SegmentMas
     )
 
 
-def results_and_gradients(kernel: KernelFunction) -> Callable[[Side, Side], dict[str, Array]]:
-    """A program that computes the arrays of NAMES; finite results at padding are set to zero.
+def results_and_gradients(
+    kernel: KernelFunction, device: jax.Device | None = None
+) -> Callable[[Side, Side], dict[str, Array]]:
+    """A program that computes the arrays of NAMES on one device, by default the first of this process.
 
-    As in an update, the kernel runs inside a `shard_map` over all axes of a mesh, which here is a single device.
+    Finite results at padding are set to zero. As in an update, the kernel runs inside a `shard_map` over all axes of a
+    mesh, which here is a single device.
     """
 
     def compute(source: Side, target: Side) -> dict[str, Array]:
@@ -113,9 +117,10 @@ def results_and_gradients(kernel: KernelFunction) -> Callable[[Side, Side], dict
             computed |= {f"{part} of {kind}": x for part, x in zip(PARTS, parts, strict=True)}
         return computed
 
-    mesh = jax.make_mesh((1,), ("data",), (AxisType.Auto,), devices=jax.local_devices()[:1])
+    mesh = jax.make_mesh((1,), ("data",), (AxisType.Auto,), devices=[device or jax.local_devices()[0]])
     whole = PartitionSpec()
-    return jax.jit(jax.shard_map(compute, mesh=mesh, in_specs=(whole, whole), out_specs=whole, check_vma=False))
+    mapped = jax.shard_map(compute, mesh=mesh, in_specs=(whole, whole), out_specs=whole, check_vma=False)
+    return jax.jit(mapped, compiler_options=compiler_options())
 
 
 def lengths_of(vectors: Float[np.ndarray, "B N T H"]) -> Float[np.ndarray, "2 _"]:
@@ -123,13 +128,23 @@ def lengths_of(vectors: Float[np.ndarray, "B N T H"]) -> Float[np.ndarray, "2 _"
     return np.linalg.norm(vectors.astype(np.float32), axis=-1).reshape(2, -1)
 
 
+def reference_device() -> jax.Device:
+    """The device that computes what is expected: a CPU, where the programs compile in seconds, if JAX may use one."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names other platforms only
+        return jax.local_devices()[0]
+
+
 def build_trial(size: Size) -> Trial:
     """A trial of these sizes, with the results of our own attention in float32."""
     source = build_side(size, size.source_length, [row[1] for row in ROWS], seed=1)
     target = build_side(size, size.target_length, [row[2] for row in ROWS], seed=2)
     in_float32 = [Side(side.segments, *(x.astype(jnp.float32) for x in side[1:])) for side in (source, target)]
-    program = results_and_gradients(xla)
-    rounded = jax.tree.map(np.asarray, program(source, target))
+    device = reference_device()
+    program = results_and_gradients(xla, device)
+    in_bfloat16, in_float32 = jax.device_put(((source, target), in_float32), device)
+    rounded = jax.tree.map(np.asarray, program(*in_bfloat16))
     with jax.default_matmul_precision("highest"):
         expected = jax.tree.map(np.asarray, program(*in_float32))
     allowed = {}

@@ -14,6 +14,7 @@ from jaxtyping import Array, Key
 
 from data.batch import Batch
 from data.errors import InputError
+from transformer.compiler import compiler_options
 from transformer.config import Config, DevicesConfig
 from transformer.devices.padding import on_true_sizes, padded_shapes, replicated_rows, resized, true_shapes
 from transformer.devices.sharding import (
@@ -137,8 +138,9 @@ class MeshStrategy:
         self.optimizer = optimizer
         kernel = resolve_kernel(config.model.attention_kernel)
         train_step = build_train_step(graph, config.training, self.optimizer, placement, kernel=kernel)
-        self._train = jax.jit(train_step, donate_argnums=0)
-        self._evaluate = jax.jit(build_eval_step(graph, config.training, placement))
+        options = compiler_options()
+        self._train = jax.jit(train_step, donate_argnums=0, compiler_options=options)
+        self._evaluate = jax.jit(build_eval_step(graph, config.training, placement), compiler_options=options)
 
     def init_state(self, parameters: Parameters) -> TrainState:
         """The state before the first update."""

@@ -3,7 +3,8 @@
 To add an assembly, write a class with the methods of `Assembly` in a new file, and add its line to ASSEMBLIES.
 
 dense embeddings positions dropout  the parts of a layer, in the order in which a token meets them
-masks attention kernels             which keys a query sees; attention; library kernels for it
+masks attention                     which keys a query sees; attention
+kernels packed_attention            other ways to compute attention in updates; our kernel for GPUs
 layers layer_stack                  one layer, and layers one after the other
 encoder_decoder                     the whole model: an encoder and a decoder
 decoder_only sequence reading       one stack of layers instead of two, and how it reads its source

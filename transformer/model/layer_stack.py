@@ -14,10 +14,10 @@ LayerLoop = Literal["unrolled", "scan"]
 
 
 def resolve_layer_loop(layer_loop: str) -> LayerLoop:
-    """The loop that `model.layer_loop` "auto" selects here: a scan on GPUs and TPUs, unrolled on CPUs."""
+    """The loop that `model.layer_loop` "auto" selects here: a scan on TPUs, unrolled on CPUs and GPUs."""
     if layer_loop != "auto":
         return layer_loop  # type: ignore[return-value]
-    return "unrolled" if jax.default_backend() == "cpu" else "scan"
+    return "scan" if jax.default_backend() == "tpu" else "unrolled"
 
 
 def run_layers(

@@ -1,5 +1,7 @@
 """Encoder and decoder layers, and their parts: feed-forward networks, normalisation and residual connections."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -16,13 +18,34 @@ from transformer.model.tap import scope, show
 # --- feed-forward networks -------------------------------------------------------------------------------
 
 
+@jax.custom_vjp
+def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """max(0, x). Its gradient is computed from the result, so that `x` itself need not be kept for it.
+
+    On a GPU, this lets XLA compute bias and ReLU at the end of the matrix product, without another pass.
+    """
+    return jnp.maximum(x, 0)
+
+
+def _relu_forward(x):
+    y = jax.lax.optimization_barrier(jnp.maximum(x, 0))  # else XLA replaces `y > 0` by `x > 0`
+    return y, y
+
+
+def _relu_backward(y, gradient):
+    return (jnp.where(y > 0, gradient, 0),)
+
+
+relu.defvjp(_relu_forward, _relu_backward)
+
+
 class FeedForward(nnx.Module):
     """The position-wise feed-forward network: max(0, x W1 + b1) W2 + b2 (Vaswani et al. 2017, eq. 2), or with GELU."""
 
     def __init__(self, config: ModelConfig, *, precision: Precision, rngs: nnx.Rngs):
         self.up = Dense(config.width, config.feed_forward, precision=precision, rngs=rngs)
         self.down = Dense(config.feed_forward, config.width, precision=precision, rngs=rngs)
-        self.activate = {"relu": jax.nn.relu, "gelu": jax.nn.gelu}[config.activation]
+        self.activate: Callable[[Array], Array] = relu if config.activation == "relu" else jax.nn.gelu
         self.dropout = config.activation_dropout
 
     def __call__(self, x: Float[Array, "B T D"], *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:

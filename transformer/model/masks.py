@@ -1,20 +1,13 @@
 """Masks: which keys each query may attend to. They depend on segments only, and every query has at least one key.
 
-A mask has two forms. For our own attention, `visible()` is an array that is True where a query may attend to a key. For
-kernels that take no such array, `ranges()` gives each query's first key, and the end of its keys.
+`visible()` is an array that is True where a query may attend to a key. The kernel for packed rows never builds it: it
+compares segments block by block (`packed_attention`).
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
-
-
-class Ranges(NamedTuple):
-    """The keys of each query: from `first` on, up to but not including `end`."""
-
-    first: Int[Array, "B T"]
-    end: Int[Array, "B T"]
 
 
 class SegmentMask(NamedTuple):
@@ -42,18 +35,6 @@ class SegmentMask(NamedTuple):
         is_padding = (self.query_segments == 0)[:, :, None] & is_last[None, None]
         return (same | is_padding)[:, None]
 
-    def ranges(self) -> Ranges:
-        """The keys of each query as a range, since sentences follow each other in the order of their segments."""
-        length = self.key_segments.shape[1]
-        order = jnp.where(self.key_segments == 0, jnp.iinfo(jnp.int32).max, self.key_segments)
-        wanted = self.query_segments[:, :, None]
-        first = (order[:, None] < wanted).sum(-1, dtype=jnp.int32)
-        end = (order[:, None] <= wanted).sum(-1, dtype=jnp.int32)
-        real = (self.key_segments != 0).sum(-1, dtype=jnp.int32)[:, None]
-        is_padding = self.query_segments == 0
-        first = jnp.where(is_padding, jnp.minimum(real, length - 1), first)
-        return Ranges(first, jnp.where(is_padding, length, end))
-
 
 class CausalMask(NamedTuple):
     """`SegmentMask` without the future: a target token attends to itself and to earlier tokens of its sentence.
@@ -74,12 +55,6 @@ class CausalMask(NamedTuple):
         length = self.segments.shape[1]
         past = jnp.tril(jnp.ones((length, length), bool))
         return SegmentMask(self.segments, self.segments).visible() & past[None, None]
-
-    def ranges(self) -> Ranges:
-        """The keys of each query as a range that ends with the query's own position."""
-        first, _ = SegmentMask(self.segments, self.segments).ranges()
-        length = self.segments.shape[1]
-        return Ranges(first, jnp.broadcast_to(jnp.arange(1, length + 1, dtype=jnp.int32), first.shape))
 
 
 class AncestorMask(NamedTuple):

@@ -11,7 +11,7 @@ from data.batch import Pair
 from data.sources import load_corpora
 from data.vocabulary.tokenizer import learn_tokenizer
 from dragoman.signals import SharedStop, StopRequest
-from dragoman.training.ahead import compiling, is_wanted, programs_of_validation
+from dragoman.training.ahead import THREAD, compiling, is_wanted, programs_of_validation
 from dragoman.training.compilations import COMPILED, Compilations, listener
 from dragoman.training.plan import make_plan
 from dragoman.training.start import initial_parameters
@@ -21,6 +21,13 @@ from transformer.config import Config, DevicesConfig, TrainingConfig
 
 DECODING = CONFIG.decoding.model_copy(update={"maximum_extra": 13})
 """No other test has this value, so no other test in the same process has compiled this search before."""
+
+
+def wait() -> None:
+    """Waits for the thread that compiles."""
+    for thread in threading.enumerate():
+        if thread.name == THREAD:
+            thread.join()
 
 
 def recipe(devices: DevicesConfig) -> Config:
@@ -47,8 +54,9 @@ def test_validation_compiles_none_of_its_programs_again():
     pairs = [Pair("a b c", "c b a"), Pair(" ".join("abcdefghijklmnopqrst"), "a")]
     batches = validation_batches(plan, tokenizer, pairs)
     programs = programs_of_validation(plan, tokenizer, [pair.source for pair in pairs], batches)
-    with names_of_compiled() as ahead, compiling(programs) as thread:
-        thread.join()
+    with names_of_compiled() as ahead, compiling(programs) as begin:
+        begin()
+        wait()
     assert {"jit(eval_step)", "jit(search_rows)"} <= set(ahead)
     state = plan.strategy.init_state(initial_parameters(plan.config, tokenizer))
     with StopRequest() as stop, names_of_compiled() as later:
@@ -62,8 +70,9 @@ def test_a_program_that_does_not_compile_is_a_warning_and_the_rest_is_left_to_va
     def fails():
         raise RuntimeError("no room\nin memory")
 
-    with compiling([lambda: compiled.append(1), fails, lambda: compiled.append(2)]) as thread:
-        thread.join()
+    with compiling([lambda: compiled.append(1), fails, lambda: compiled.append(2)]) as begin:
+        begin()
+        wait()
     assert compiled == [1]
     assert "a program of validation could not be compiled ahead: no room in memory" in capsys.readouterr().err
 
@@ -76,7 +85,10 @@ def test_leaving_the_context_waits_for_the_program_being_compiled_and_begins_no_
         go_on.wait(10)
         done.append("slow")
 
-    with compiling([slow, lambda: done.append("next")]):
+    with compiling([slow, lambda: done.append("next")]) as begin:
+        assert not begun.wait(0.1), "training has not begun it"
+        begin()
+        begin()
         begun.wait(10)
         threading.Timer(0.2, go_on.set).start()
     assert done == ["slow"]

@@ -75,25 +75,25 @@ def test_a_resumed_run_keeps_what_auto_chose_and_says_if_this_device_would_choos
 
 
 def test_the_kernel_of_another_machine_is_not_kept():
-    assert kept(recipe(), recipe(precision=USUAL, kernel="cudnn")) == (recipe(precision=USUAL), [])
+    assert kept(recipe(), recipe(precision=USUAL, kernel="pallas")) == (recipe(precision=USUAL), [])
 
 
 def test_a_kernel_that_is_refused_is_named_in_the_notes(monkeypatch):
     def unwilling(*_):
         raise NotImplementedError("no such device")
 
-    monkeypatch.setitem(KERNELS, "triton", unwilling)
-    monkeypatch.setitem(PLATFORMS, "triton", ("cpu",))
+    monkeypatch.setitem(KERNELS, "pallas", unwilling)
+    monkeypatch.setitem(PLATFORMS, "pallas", ("cpu",))
     plan = plan_of(recipe(precision="bfloat16"))
     assert plan.config.model.attention_kernel == "xla"
     assert plan.notes[:2] == (
-        'model.attention_kernel = "auto": triton is refused: NotImplementedError: no such device',
+        'model.attention_kernel = "auto": pallas is refused: NotImplementedError: no such device',
         'model.attention_kernel = "auto": xla (no other kernel agrees with it)',
     )
 
 
-def test_a_change_of_precision_is_reported_and_the_kernel_is_timed_again():
-    config, lines = kept(recipe(precision=OTHER), recipe(precision=USUAL, kernel="cudnn"))
+def test_a_change_of_precision_is_reported_and_the_kernel_is_tried_again():
+    config, lines = kept(recipe(precision=OTHER), recipe(precision=USUAL, kernel="pallas"))
     assert config == recipe(precision=OTHER)
     assert lines == [f"model.precision is {OTHER} from here on; it was {USUAL}"]
 

@@ -91,6 +91,11 @@ def test_batches_hold_sentences_of_one_bucket_and_like_length():
     assert [bucket_of(length, 48) for length in (1, 16, 17, 33, 48)] == [16, 16, 32, 48, 48]
 
 
+def test_accelerators_have_fewer_buckets(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert [bucket_of(length, 100) for length in (1, 64, 65)] == [64, 64, 100]
+
+
 def test_a_beam_with_damaged_parameters_is_refused(run):
     tokenizer = Tokenizer.load(run)
     graph, parameters = tiny_parameters(CONFIG, tokenizer, seed=1)
