@@ -10,7 +10,7 @@ from data.config import DataConfig
 from data.errors import InputError
 from data.sources.corpus import Corpus
 from data.vocabulary.pieces import escape, unescape
-from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
+from data.vocabulary.tokenizer import FEW_LINES, Tokenizer, learn_tokenizer
 from tests.support.paths import ROOT
 
 ENGLISH = ["A man in an orange hat is standing.", "Two young men are outside near many bushes.", "The dog runs."]
@@ -83,6 +83,14 @@ def test_special_ids_decode_to_nothing(tokenizer):
     (ids,) = tokenizer.encode_target(["The dog"])
     assert tokenizer.decode([[BOS, *ids[:1], PAD, *ids[1:], EOS, PAD]]) == ["The dog"]
     assert not {PAD, BOS, EOS} & set(ids)
+
+
+def test_a_line_has_the_same_ids_and_text_alone_and_among_many(tokenizer):
+    """Few lines are converted one by one, many by SentencePiece's own threads."""
+    lines = ["", *(f"a b {number}" for number in range(FEW_LINES))]
+    together = tokenizer.encode_target(lines)
+    assert together == [ids for line in lines for ids in tokenizer.encode_target([line])]
+    assert tokenizer.decode(together) == [text for ids in together for text in tokenizer.decode([ids])] == lines
 
 
 def test_sources_end_and_targets_do_not(tokenizer):
