@@ -8,7 +8,7 @@ JOBS   ?= auto
 
 PY     := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile
-CODE   := data transformer dragoman train.py translate.py evaluate.py
+CODE   := data transformer dragoman train.py translate.py evaluate.py explain.py
 START  := $(shell date +%s)
 
 # One stamp file for each set of extras. If it is older than pyproject.toml, the set is installed again.

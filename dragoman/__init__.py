@@ -3,10 +3,11 @@
     from dragoman import Translator
     Translator.load("runs/mine").translate(["A man is sleeping."])
 
-commands     train, translate, generate, fill, evaluate, export
+commands     train, translate, generate, fill, explain, evaluate, export
 runs         the run directory: recipe, config, checkpoints
 training     the course of a run
 translation  lines of text to translations
+explanation  one sentence followed through a model
 evaluation   metrics and baselines
 reports      HTML pages of training and evaluation
 exchange     export to other programs

@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 from transformer.config import Config
 
 ROOMS = ("data", "transformer", "dragoman")
-PROGRAMS = [ROOT / name for name in ("train.py", "translate.py", "evaluate.py")]
+PROGRAMS = [ROOT / name for name in ("train.py", "translate.py", "evaluate.py", "explain.py")]
 CONTRACT = {"data.batch", "data.config", "data.errors"}
 ARRAYS = {"jax", "jaxlib", "flax", "optax", "orbax"}
 

@@ -2,6 +2,7 @@
 
 pieces         how SentencePiece spells text
 tokenizer      text to ids and back
+merges         the merges that made a piece
 learning_text  the lines that a vocabulary is learned from
 symbols        texts that a recipe reserves as pieces
 given          an existing vocabulary instead of a learned one

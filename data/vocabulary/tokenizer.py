@@ -15,6 +15,7 @@ from data.errors import InputError
 from data.sources.corpus import Corpus
 from data.text.scripts import split_words
 from data.vocabulary.learning_text import LONGEST_LINE, LearningText, silent
+from data.vocabulary.merges import Merge, merges_of
 from data.vocabulary.model_file import user_defined
 from data.vocabulary.pieces import SPACE, TOKENIZER_FILES, escape, unescape
 from data.vocabulary.sampling import SubwordSampler
@@ -142,6 +143,10 @@ class Tokenizer:
     def source_pieces(self, line: str) -> list[str]:
         """The pieces of a source line as SentencePiece writes them, EOS last: "a dog" -> ["▁a", "▁dog", "</s>"]."""
         return [self._source.id_to_piece(id_) for id_ in self.encode_source([line])[0]]
+
+    def source_merges(self, ids: Sequence[int]) -> list[list[Merge]]:
+        """For each source id, the merges of byte-pair encoding that made its piece: see `merges_of`."""
+        return [merges_of(self._source, int(id_)) for id_ in ids]
 
     def source_vocabulary(self) -> list[str]:
         """All source pieces, in the order of their ids."""

@@ -1,4 +1,4 @@
-"""The console command `dragoman train|translate|generate|evaluate ...`; train.py, translate.py and evaluate.py use it.
+"""The console command `dragoman train|translate|...`; the programs at the top, such as train.py, use it.
 
 To add a command, write a module with a `main(arguments)` in this package, and add its line to COMMANDS.
 """
@@ -32,6 +32,7 @@ COMMANDS = {
     "translate": Command("dragoman.commands.translate", "translate text, line by line", has_device_per_core=True),
     "generate": Command("dragoman.commands.generate", "write text without a source, with a decoder-only run"),
     "fill": Command("dragoman.commands.fill", "fill masked places of a text, with a denoising encoder"),
+    "explain": Command("dragoman.commands.explain", "follow one sentence through a run, part by part"),
     "evaluate": Command("dragoman.commands.evaluate", "score runs on a test set", has_device_per_core=True),
     "prepare": Command("dragoman.commands.prepare", "prepare the text of a recipe, and say what is in it"),
     "cache": Command("dragoman.commands.cache", "list, check or clear the cache of prepared text"),

@@ -17,6 +17,7 @@ from data.errors import InputError
 from data.sources.corpus import fingerprint_of
 from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
+from dragoman.explanation.explanation import Explanation, explain
 from dragoman.messages import ProgressBar
 from dragoman.runs.loading import with_decoding
 from dragoman.signals import SharedStop
@@ -266,6 +267,10 @@ class Translator(LoadedModel):
     def details(self, lines: Sequence[str], found: Sequence[Sequence[Translation]]) -> list[list[Details]]:
         """Pieces, words, confidences and alignment of each translation, by forced decoding with the first model."""
         return details_of_lines(self, lines, found)
+
+    def explain(self, sentence: str, reference: str = "") -> Explanation:
+        """One sentence followed through the model, and with a reference the loss and its gradient."""
+        return explain(self, sentence, reference)
 
     def score(self, lines: Sequence[str], translations: Sequence[str]) -> list[list[Translation]]:
         """The given translations with their log-probabilities and scores, in the form that `search` returns.

@@ -40,8 +40,8 @@ def test_the_version_is_that_of_the_package(monkeypatch, capsys):
     [
         ("trian", "; did you mean train?"),
         ("evalaute", "; did you mean evaluate?"),
-        ("xyz", "; known are train, translate, generate, fill, evaluate, prepare, cache, export"),
-        ("", "; known are train, translate, generate, fill, evaluate, prepare, cache, export"),
+        ("xyz", "; known are train, translate, generate, fill, explain, evaluate, prepare, cache, export"),
+        ("", "; known are train, translate, generate, fill, explain, evaluate, prepare, cache, export"),
     ],
 )
 def test_an_unknown_command_is_reported_in_one_line_with_the_nearest(name, hint, monkeypatch, capsys):
