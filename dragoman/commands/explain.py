@@ -1,6 +1,6 @@
 """Follow one sentence through a run: pieces, embeddings, attention, residual stream, predictions, search, cache, loss.
 
-dragoman explain runs/m30k "A man is sleeping." --json numbers.json
+dragoman explain runs/m30k "A man is sleeping." --output page.html --json numbers.json
 """
 
 import argparse
@@ -11,7 +11,9 @@ from data.errors import InputError
 from dragoman.commands.options import ArgumentParser
 from dragoman.explanation.explanation import Explanation
 from dragoman.explanation.lens import landing
+from dragoman.explanation.page import explanation_page
 from dragoman.files import write_text
+from dragoman.reports.page import write_page
 from dragoman.translation.translator import Translator
 from transformer.devices.compilation import use_compilation_cache
 
@@ -23,6 +25,8 @@ def main(arguments: list[str]) -> int:
     translator = Translator.load(options.run, checkpoint=options.checkpoint, beam=options.beam)
     found = translator.explain(options.sentence, options.reference)
     print("\n".join(summary(found)))
+    if options.output:
+        write_page(options.output, explanation_page(found))
     if options.json:
         write_text(options.json, json.dumps(found.numbers(), ensure_ascii=False) + "\n")
     return 0
@@ -60,6 +64,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--reference",
         metavar="TEXT",
         help="a right translation: also shows its loss, piece by piece, and the gradient that reaches each part",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="write a page that shows all of it: one HTML file, which needs no network and no JavaScript",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all numbers as JSON")
     parser.add_argument(

@@ -10,4 +10,5 @@ search_tree       beam search, step by step
 cache_costs       what the cache saves
 back_propagation  the loss of a reference, and the gradient that reaches each part
 explanation       all of it, as a record and as JSON
+tree_drawing page the tree as a drawing, and all of it as an HTML page
 """

@@ -2,6 +2,7 @@
 
 page         a template and its values to a file; what all reports have in common
 charts       charts as SVG within a page
+heat_map     heat maps as SVG, small enough for hundreds on a page
 curves       learning curves, from the metrics of runs
 training     the report of a run, which training keeps up to date
 evaluation   the report of an evaluation; its parts:

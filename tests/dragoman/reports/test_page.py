@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from dragoman.explanation.page import explanation_page
 from dragoman.reports.evaluation import evaluation_report
 from dragoman.reports.page import render, replace_page, write_page
 from dragoman.reports.runs import AboutRuns, Rarest
 from dragoman.reports.training import update_report
 from dragoman.runs.run import Run
+from dragoman.translation.translator import Translator
 from tests.support.hand_made_evaluation import HOSTILE, hand_made_evaluation, metrics_of_a_run
 from tests.support.paths import ROOT
 
@@ -38,7 +40,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    """The path of a report of training, and of one of an evaluation in which everything is hostile."""
+    """The path of a report of training, of an evaluation in which everything is hostile, and of a hostile sentence."""
     directory = tmp_path_factory.mktemp("reports")
     run = Run(directory / "run <b>")
     shutil.copytree(ROOT / "tests" / "golden" / "run", run.path)
@@ -48,10 +50,18 @@ def reports(tmp_path_factory):
     occurrences = {name: [0, 4, 22, 130, 3, 1200] for name in ("flickr 2016", f"coco{HOSTILE}")}
     about = AboutRuns(metrics, Rarest(HOSTILE, occurrences), (HOSTILE,))
     write_page(directory / "report.html", evaluation_report(evaluation, about, command=HOSTILE))
-    return {"training": run.path / "report.html", "evaluation": directory / "report.html"}
+    explained = Translator.load(run.path, beam=4).explain("e e a b c", "c b a e e")
+    pieces = [HOSTILE, *explained.pieces[1:]]
+    explained = explained._replace(sentence=HOSTILE, pieces=pieces, target_inputs=pieces, target_pieces=pieces)
+    write_page(directory / "explanation.html", explanation_page(explained))
+    return {
+        "training": run.path / "report.html",
+        "evaluation": directory / "report.html",
+        "explanation": directory / "explanation.html",
+    }
 
 
-@pytest.fixture(params=["training", "evaluation"])
+@pytest.fixture(params=["training", "evaluation", "explanation"])
 def kind(request):
     return request.param
 
@@ -94,6 +104,16 @@ def test_hostile_text_stays_text(browser, reports):
     assert page.title() == f"Evaluation: wide is better than narrow{HOSTILE}."
     assert f"The dog {HOSTILE} barks." in page.locator("article").first.inner_text()
     page.locator("article").first.locator(".w").last.hover()
+    assert len(heard) == 1
+    page.close()
+
+
+def test_hostile_pieces_stay_text_in_maps_and_tables(browser, reports):
+    page, heard = opened(browser, reports["explanation"], viewport=DESK)
+    assert page.evaluate("document.scripts.length + document.images.length") == 0
+    assert page.title() == f"Explained: {HOSTILE}"
+    assert HOSTILE in page.locator(".pieces li").first.inner_text()
+    assert page.locator("svg.heat path title").first.evaluate("one => one.childElementCount") == 0
     assert len(heard) == 1
     page.close()
 
