@@ -9,10 +9,11 @@ from pathlib import Path
 
 from data.errors import InputError
 from dragoman.commands.options import ArgumentParser
+from dragoman.commands.paths import check_outputs
 from dragoman.explanation.explanation import Explanation
 from dragoman.explanation.lens import landing
 from dragoman.explanation.page import explanation_page
-from dragoman.files import write_text
+from dragoman.files import check_writable, write_text
 from dragoman.reports.page import write_page
 from dragoman.translation.translator import Translator
 from transformer.devices.compilation import use_compilation_cache
@@ -21,6 +22,10 @@ from transformer.devices.compilation import use_compilation_cache
 def main(arguments: list[str]) -> int:
     """The exit status of the command. It prints a summary, and writes what was asked for."""
     options = parse(arguments)
+    outputs = [(name, path) for name, path in (("--output", options.output), ("--json", options.json)) if path]
+    check_outputs(outputs, [], runs=[options.run])
+    for _, path in outputs:
+        check_writable(path)
     use_compilation_cache()
     translator = Translator.load(options.run, checkpoint=options.checkpoint, beam=options.beam)
     found = translator.explain(options.sentence, options.reference)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from data.batch import EOS
 from data.errors import InputError
+from data.text.cleaning import clean
 from data.text.preparation import SourceLine, prepare
 from dragoman.translation.line_search import (
     finish,
@@ -49,6 +50,7 @@ def read_sentence(model: LoadedModel, text: str) -> Reading:
 
     InputError for a text without a sentence, or with more than one, or too long to be translated as a whole.
     """
+    check_is_text(text, "the text")
     line = prepare(text, model.rules)
     [parts] = source_parts(model, [line])
     if len(parts) != 1:
@@ -65,9 +67,18 @@ def read_sentence(model: LoadedModel, text: str) -> Reading:
     return Reading(line, request, source, target, best.text, best.score, model.tokenizer.source_merges(source))
 
 
+def check_is_text(text: str, name: str) -> None:
+    """InputError for what no tokenizer can read: odd bytes of the command line, which Python keeps as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} is not UTF-8, from character {error.start + 1} on: type it in UTF-8") from None
+
+
 def forced_target(model: LoadedModel, reference: str) -> list[int]:
     """The reference as ids, with EOS. InputError if it is blank, or too long for the model."""
-    [row] = model.tokenizer.encode_target([prepare(reference, model.rules).text])
+    check_is_text(reference, "the reference")
+    [row] = model.tokenizer.encode_target([clean(reference) if model.rules.cleans else reference])
     if not row:
         raise InputError("the reference is blank: leave --reference out, or give the right translation")
     if len(row) + 1 > (most := model.plan.maximum_length):

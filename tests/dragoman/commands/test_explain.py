@@ -23,5 +23,7 @@ def test_it_prints_the_translation_and_the_heads_and_writes_the_numbers(tmp_path
     assert "pieces: ▁e ▁e ▁a ▁b ▁c </s>" in lines
     assert any(line.startswith("decoder, attention to the source, layer 1: heads ") for line in lines)
     assert lines[-1].startswith("loss of the reference: ")
+    with pytest.raises(InputError, match=r"^--output .* would overwrite .*, a part of the run"):
+        explain.main([str(run), "a", "--output", str(run / "config.toml")])
     with pytest.raises(InputError, match="--reference is blank"):
         explain.main([str(run), "a", "--reference", " "])

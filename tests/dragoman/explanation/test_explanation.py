@@ -61,6 +61,13 @@ def test_a_text_that_is_not_one_sentence_is_refused(translator, text):
         translator.explain(text)
 
 
+def test_text_that_is_not_utf_8_is_refused(translator):
+    with pytest.raises(InputError, match="the text is not UTF-8, from character 2 on"):
+        translator.explain("a\udcff b")
+    with pytest.raises(InputError, match="the reference is not UTF-8, from character 1 on"):
+        translator.explain("a b", "\udcff")
+
+
 def test_what_cannot_be_followed_is_refused_by_name(translator):
     with pytest.raises(InputError, match=r"follows beam search: leave out decoding\.sampling"):
         translator.with_(decoding={"sampling": True}).explain("a b")
