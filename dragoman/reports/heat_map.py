@@ -31,7 +31,7 @@ def heat_map(
     masked: Bool[np.ndarray, "R C"] | None = None,
     joins: str = "→",
 ) -> Markup:
-    """A heat map: the larger a value, the darker its cell. Negative values have another colour.
+    """A heat map: the larger a value, the stronger the colour of its cell. Negative values have another colour.
 
     `largest` has the full colour. Cells that are `masked` are hatched. `joins` stands between the labels in titles.
     """

@@ -1,6 +1,7 @@
 """The numbers of an explanation are those of the model, of its search and of its loss."""
 
 import json
+import re
 from dataclasses import replace
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
+from tests.support.paths import ROOT
 from transformer.config import Config, ModelConfig
 from transformer.decoding.scoring import forced_pair, score_pairs
 
@@ -21,6 +23,14 @@ def test_its_numbers_can_be_written_and_rows_of_attention_sum_to_one(found):
         np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
     assert not np.triu(np.array(numbers["decoder_self_attention"]), 1).any()
     assert numbers["reference"]["pieces"][-1] == numbers["target_pieces"][-1] == "</s>"
+
+
+def test_the_documentation_lists_every_key(found):
+    page = (ROOT / "docs" / "explaining.md").read_text(encoding="utf-8")
+    keys = {
+        key for row in re.findall(r"^\| (`[^|]*) \|", page, flags=re.MULTILINE) for key in re.findall(r"`(\w+)", row)
+    }
+    assert keys == set(found.numbers())
 
 
 def test_its_translation_and_the_best_leaf_of_its_tree_are_what_translate_writes(translator, found):
