@@ -82,7 +82,12 @@ def differences(evaluation: Evaluation) -> str:
 
 
 def difference(one: Comparison) -> str:
-    """A comparison in words: "+0.62, better; p = 0.012 by paired bootstrap"."""
+    """A comparison in words: "+0.62, better; p = 0.012 by paired bootstrap".
+
+    Between equal scores p means nothing: all samples of the bootstrap may be equal.
+    """
+    if not one.difference:
+        return "+0.00, no difference"
     how = f"{probability(one.p)} by {one.method}"
     if one.p_randomization is not None:
         how += f", {probability(one.p_randomization)} by approximate randomisation"

@@ -18,13 +18,13 @@ from dragoman.evaluation.evaluation import Task, evaluate
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
+from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Result, System
 from dragoman.evaluation.scoring import Referee, sentence_scores
 from dragoman.evaluation.seeds import with_seeds
 from dragoman.evaluation.serialization import as_csv, as_json, as_json_lines
 from dragoman.evaluation.significance import interval_of_seeds, p_over_seeds, paired
 from dragoman.evaluation.systems import Selection, find_systems
-from dragoman.evaluation.table import show
+from dragoman.evaluation.table import difference, show
 from tests.support.paths import ROOT
 from tests.support.tiny_run import CONFIG, make_run
 
@@ -242,3 +242,12 @@ def test_own_test_sets_have_a_row_each_and_one_for_all_and_different_lines_are_t
     assert together.hypotheses == [*first.hypotheses, *second.hypotheses]
     assert together.test_set.references == [[f"{word} de" for word in "abcde"]]
     assert [one.test_set for one in found.comparisons] == names[:1]  # only these lines are the same for both
+
+
+def test_equal_scores_are_no_difference_whatever_p_says():
+    """All bootstrap samples of two equal outputs are equal, which makes their p small."""
+    one = Comparison("b", "a", "test", "bleu", 0.0, 0.001, "no evidence", "paired bootstrap", 100)
+    assert difference(one) == "+0.00, no difference"
+    assert difference(one._replace(difference=0.5, p=0.3)) == (
+        "+0.50, no evidence (n = 100 sentences); p = 0.300 by paired bootstrap"
+    )
