@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
 from jaxtyping import Array, Bool, Float
 
 from transformer.model.masks import CausalMask, SegmentMask
@@ -228,9 +227,18 @@ def _call(
         in_specs=[views[x.ndim](x.shape) for x in inputs],
         out_specs=[views[len(x.shape)](x.shape) for x in outputs],
         out_shape=outputs,
-        compiler_params=triton.CompilerParams(num_warps=warps, num_stages=1),
+        compiler_params=_for_triton(warps),
         interpret=jax.default_backend() != "gpu",
     )(*inputs)
+
+
+def _for_triton(warps: int) -> Any:
+    """Triton's parameters on a GPU; None for the interpreter, since JAX does not come with Triton everywhere."""
+    if jax.default_backend() != "gpu":
+        return None
+    from jax.experimental.pallas import triton
+
+    return triton.CompilerParams(num_warps=warps, num_stages=1)
 
 
 def _forward(layout, query, key, value, query_segments, key_segments):
