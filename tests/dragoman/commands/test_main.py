@@ -114,7 +114,8 @@ run("translate")
 
 @pytest.mark.parametrize("module", ["jax", "dragoman.commands.translate"])
 def test_an_interrupt_while_modules_are_imported_ends_quietly_with_status_130(module):
-    done = start("-c", INTERRUPTED.format(module=module))
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # under nohup it is ignored
+    done = start("-c", heeding + INTERRUPTED.format(module=module))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 

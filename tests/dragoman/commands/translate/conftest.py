@@ -20,7 +20,7 @@ DEVICES = 2
 def few_devices():
     """Translators search on two of the eight devices, because each adds work and there may be only two cores."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax, "local_devices", lambda: jax.devices()[:DEVICES])
+        patch.setattr(jax, "local_devices", lambda *_, **__: jax.devices()[:DEVICES])
         yield
 
 
