@@ -11,6 +11,14 @@ class InputError(ValueError):
     """
 
 
+def check_is_text(text: str, name: str) -> None:
+    """InputError for what no tokenizer can read: odd bytes of the command line, which Python keeps as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} is not UTF-8, from character {error.start + 1} on: type it in UTF-8") from None
+
+
 def pip_install(package: str) -> str:
     """The command that installs an optional package, in a version that works: pip install 'ctranslate2>=4.8.5'."""
     try:

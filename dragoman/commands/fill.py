@@ -6,7 +6,7 @@ dragoman fill runs/bert "A man is [MASK] a horse."
 import argparse
 from pathlib import Path
 
-from data.errors import InputError
+from data.errors import InputError, check_is_text
 from dragoman.commands.options import ArgumentParser
 from dragoman.files import write_json
 from dragoman.translation.filling import MARK, fill_text, load_filler
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The parsed options. InputError for a number of words that cannot be."""
+    """The parsed options. InputError for a number of words that cannot be, or text that is not UTF-8."""
     parser = ArgumentParser(
         description=f"Fill each {MARK} of a text by a denoising encoder (model.assembly): its likeliest words, with "
         "their\nprobabilities. A place is filled with one piece of the vocabulary; ## stands before a piece that "
@@ -45,6 +45,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--top", metavar="N", type=int, default=5, help="words for each place; 0: all (default: 5)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the words and probabilities as JSON")
     options = parser.parse_args(arguments)
+    check_is_text(options.text, "the text")
     if options.top < 0:
         raise InputError(f"--top is {options.top}: expected 0 or more")
     return options

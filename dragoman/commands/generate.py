@@ -6,7 +6,7 @@ dragoman generate runs/gpt "A man" --number 5
 import argparse
 import json
 
-from data.errors import InputError
+from data.errors import InputError, check_is_text
 from dragoman.commands.compiling import announcing_compilation
 from dragoman.commands.options import ArgumentParser, add_config_options, section_overrides
 from dragoman.messages import tell
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The parsed options. InputError for a number or a length that cannot be."""
+    """The parsed options. InputError for a number or a length that cannot be, or text that is not UTF-8."""
     parser = ArgumentParser(
         description="Write text with a decoder-only run (model.assembly), without a source. Each text is a sample, "
         "unless\n--decoding.sampling false asks for the likeliest ones.",
@@ -63,6 +63,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="write a JSON object for each text")
     add_config_options(parser, ["decoding"], default="the run's")
     options = parser.parse_args(arguments)
+    check_is_text(options.text, "the text")
     for name, least in (("number", 1), ("length", 0)):
         if getattr(options, name) < least:
             raise InputError(f"--{name} is {getattr(options, name)}: expected {least or 2} or more")

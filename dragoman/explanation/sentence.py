@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from data.batch import EOS
-from data.errors import InputError
+from data.errors import InputError, check_is_text
 from data.text.cleaning import clean
 from data.text.preparation import SourceLine, prepare
 from dragoman.translation.line_search import (
@@ -65,14 +65,6 @@ def read_sentence(model: LoadedModel, text: str) -> Reading:
     best = finish(model, line, read(model, sentence, found))[0]
     target = [*found[0].tokens, *[EOS] * found[0].is_finished]
     return Reading(line, request, source, target, best.text, best.score, model.tokenizer.source_merges(source))
-
-
-def check_is_text(text: str, name: str) -> None:
-    """InputError for what no tokenizer can read: odd bytes of the command line, which Python keeps as surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{name} is not UTF-8, from character {error.start + 1} on: type it in UTF-8") from None
 
 
 def forced_target(model: LoadedModel, reference: str) -> list[int]:

@@ -97,6 +97,13 @@ def test_the_programs_at_the_top_go_by_their_own_names_and_fail_as_the_commands_
         assert (done.returncode, done.stderr) == (2, "error: no.toml: no such file\n")
 
 
+@pytest.mark.parametrize("name", ["generate", "fill", "explain"])
+def test_text_that_is_not_utf_8_is_rejected_in_one_line(name):
+    done = start("-m", "dragoman", name, str(ROOT / "tests/golden/run"), os.fsdecode(b"a \xff"))
+    assert done.returncode == 2
+    assert done.stderr.endswith("error: the text is not UTF-8, from character 3 on: type it in UTF-8\n")
+
+
 INTERRUPTED = """
 import os, signal, sys
 
