@@ -17,6 +17,7 @@ class Facts(TypedDict, total=False):
     before: Any  # of a knob added after version 0.1.0: the value that runs had in effect before
     default_before: Any  # of a knob whose default has changed since version 0.1.0: the default until then
     formerly: str  # of a renamed knob: its first name, which recipes may use and stored states always use
+    former_values: dict[str, str]  # values that stored configs may hold, but recipes no longer: the present ones
 
 
 class Section(BaseModel):

@@ -7,9 +7,8 @@ from typing import Any
 import jax
 
 GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
-"""Without this, XLA tries many Triton programs for each matrix product, which takes most of the time of compiling. On
-an H100, the base model's update compiled in 25 s rather than 116 s, and its products by cuBLAS were no slower (November
-2026, JAX 0.11.2)."""
+"""Otherwise XLA tries many Triton programs for each matrix product, which takes most of the time of compiling: on an
+H100, 116 s for the base model's update, rather than 25 to 31 s without them (docs/benchmarks.md, "GPUs")."""
 
 
 @functools.cache

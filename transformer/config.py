@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from data.config import DataConfig, Facts, Knobs, Section, knob
 
@@ -11,11 +11,6 @@ TRAINING_ONLY = Facts(shapes_parameters=False, changes_translation=False)
 
 HOW_ONLY = Facts(on_resume="free", shapes_parameters=False, changes_translation=False)
 """Of a knob that decides how an update is computed, and not what."""
-
-
-def present_kernel(name: Any) -> Any:
-    """The present kernel for one of a library, which earlier versions could choose: the same attention."""
-    return "pallas" if name in ("cudnn", "triton", "mosaic") else name
 
 
 class ModelConfig(Knobs):
@@ -108,12 +103,12 @@ class ModelConfig(Knobs):
         on_resume="free",
         shapes_parameters=False,
     )
-    attention_kernel: Annotated[Literal["auto", "xla", "pallas"], BeforeValidator(present_kernel)] = knob(
+    attention_kernel: Literal["auto", "xla", "pallas"] = knob(
         "auto",
         description="what computes attention in bfloat16 updates: xla: our own formula; pallas: our kernel for packed "
         "rows on GPUs; auto: on GPUs the kernel, if it agrees with our own formula on rows like the run's; the run "
         "keeps that choice",
-        **HOW_ONLY,
+        **(HOW_ONLY | Facts(former_values=dict.fromkeys(("cudnn", "triton", "mosaic"), "pallas"))),
     )
 
     @model_validator(mode="after")

@@ -45,15 +45,20 @@ def read_recipe(
 def read_stored(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:
     """The config saved with a run, perhaps by an earlier version, with dotted overrides.
 
-    A knob unknown to that version gets the value that all runs had then, which may differ from its default.
+    A knob unknown to that version gets the value that all runs had then, which may differ from its default. A value
+    that recipes may no longer have is replaced by the present one for it.
     """
     path = Path(path)
     recipe = parse(path)
     for section, model in SECTIONS.items():
         values = recipe.setdefault(section, {})
         for name, facts in model.facts().items():
-            if "before" in facts and isinstance(values, dict):
+            if not isinstance(values, dict):
+                continue
+            if "before" in facts:
                 values.setdefault(name, facts["before"])
+            if "former_values" in facts and name in values:
+                values[name] = facts["former_values"].get(values[name], values[name])
     return build_config(path, recipe, overrides)
 
 

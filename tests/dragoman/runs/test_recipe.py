@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import InputError
-from dragoman.runs.recipe import read_recipe, toml_text
+from dragoman.runs.recipe import read_recipe, read_stored, toml_text
 from transformer.config import Config
 
 BROKEN = {
@@ -181,3 +181,12 @@ def test_a_config_written_as_toml_reads_back_equal(tmp_path: Path) -> None:
     config = Config.model_validate({"data": data, "training": {"learning_rate": 5e-324}})
     path.write_text(toml_text(config), encoding="utf-8")
     assert read_recipe(path) == config
+
+
+@pytest.mark.parametrize("kernel", ["cudnn", "triton", "mosaic"])
+def test_the_kernel_of_a_library_becomes_ours_in_a_stored_config_and_is_refused_in_a_recipe(tmp_path, kernel):
+    path = tmp_path / "config.toml"
+    path.write_text(f'[model]\nattention_kernel = "{kernel}"\n')
+    assert read_stored(path).model.attention_kernel == "pallas"
+    with pytest.raises(InputError, match=rf"model.attention_kernel.*{kernel}"):
+        read_recipe(path)
