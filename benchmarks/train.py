@@ -20,22 +20,24 @@ default. To compare it with both precisions of PyTorch:
 https://ui.perfetto.dev. If batches have one shape (packed), it also prints the time spent in each part of the model.
 """
 
+import sys
+from pathlib import Path
+
 from dragoman.commands.huge_pages import KEPT_PAGES, environment_without, use_huge_pages
 
 if __name__ == "__main__":
     use_huge_pages(KEPT_PAGES)
+    sys.path.append(str(Path(__file__).parents[1]))  # where the package benchmarks is, which is not installed
 
 import argparse
 import json
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import jax

@@ -47,6 +47,24 @@ print(json.dumps({**about, "tokens": [10, 60, 80], "seconds": [1.0, 2.0, 4.0]}))
 """
 
 
+SCRIPTS = [
+    path.name
+    for path in sorted((ROOT / "benchmarks").glob("*.py"))
+    if "peer" not in path.name and "ArgumentParser" in path.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_runs_as_its_help_says(script):
+    """By its path, from the root of the repository, which is not a package that is installed."""
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, f"benchmarks/{script}", "--help"]
+    result = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, encoding="utf-8")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("usage: ")
+
+
 def write_captions(directory: Path) -> None:
     """Files of a few short sentences, named as in Multi30k."""
     words = {"one": "ein", "two": "zwei", "red": "rot", "dog": "hund", "runs": "rennt", "house": "haus"}
