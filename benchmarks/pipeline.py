@@ -6,7 +6,9 @@
 Batches are taken as fast as they come, for this many seconds after the first. The first batch comes from a cold cache
 if the cache has no tokens of this text, else from a warm one. Learning the vocabulary is not counted; it is kept in the
 cache. `resident_mb` is the most that this process and its workers had in memory meanwhile; `density` is the share of
-real tokens in the target rows. Prints a table and one JSON line. Linux only: memory is read from /proc.
+real tokens in the target rows. `tokens_per_processor_second` divides the target tokens by the processor time of this
+process and its workers together, which other programs on the machine change little. Prints a table and one JSON line.
+Linux only: memory and times are read from /proc.
 """
 
 import json
@@ -27,6 +29,7 @@ from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.commands.options import ArgumentParser, run_main
 
 LOOK = 0.25  # seconds between looks at the memory
+TICKS = os.sysconf("SC_CLK_TCK")  # in a second: the unit of processor times in /proc
 
 
 def main(arguments: list[str]) -> int:
@@ -73,6 +76,7 @@ def measure(config: DataConfig, *, batch_tokens: int, seconds: float) -> dict[st
     resident = 0.0
     next(iterator)
     first = time.perf_counter()
+    worked = processor_seconds()
     looked, tokens, positions, batches = 0.0, 0, 0, 0
     while time.perf_counter() < first + seconds:
         batch: Batch = next(iterator)
@@ -81,12 +85,13 @@ def measure(config: DataConfig, *, batch_tokens: int, seconds: float) -> dict[st
         batches += 1
         if time.perf_counter() > looked + LOOK:
             looked, resident = time.perf_counter(), max(resident, resident_mb())
-    elapsed = time.perf_counter() - first
+    elapsed, worked = time.perf_counter() - first, processor_seconds() - worked
     iterator.close()
     return {
         "pairs": sum(len(corpus.pairs) for corpus in corpora),
         "first_batch_seconds": round(first - learned + learning - start, 3),
         "target_tokens_per_second": round(tokens / elapsed),
+        "tokens_per_processor_second": round(tokens / max(worked, 1 / TICKS)),
         "density": round(tokens / positions, 4),
         "resident_mb": round(resident, 1),
         "batches": batches,
@@ -104,17 +109,27 @@ def known_tokenizer(config: DataConfig, corpora: list[Corpus]) -> Tokenizer:
 
 def resident_mb() -> float:
     """The resident memory of this process and of the processes that it started, in MB."""
-    total, processes = 0.0, [os.getpid()]
+    found = [re.search(r"VmRSS:\s+(\d+) kB", status) for status in of_all_processes("status")]
+    return sum(int(one[1]) / 1000 for one in found if one)
+
+
+def processor_seconds() -> float:
+    """The processor time of this process and of the processes that it started, in seconds."""
+    fields = [stat.rpartition(")")[2].split() for stat in of_all_processes("stat")]
+    return sum(int(one[11]) + int(one[12]) for one in fields) / TICKS
+
+
+def of_all_processes(name: str) -> list[str]:
+    """What this file in /proc says of this process and of those that it started."""
+    texts, processes = [], [os.getpid()]
     for process in processes:
         try:
-            status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+            texts.append(Path(f"/proc/{process}/{name}").read_text(encoding="utf-8"))
             children = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{process}/task").glob("*/children")]
         except OSError:  # a process that has just ended
             continue
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        total += int(found[1]) / 1000 if found else 0.0
         processes += [int(child) for line in children for child in line.split()]
-    return total
+    return texts
 
 
 if __name__ == "__main__":

@@ -35,9 +35,12 @@ from data.tokens.store import open_store
 from data.tokens.workers import Workers
 from data.vocabulary.tokenizer import Tokenizer
 
-CHUNK = 2048  # draws that a worker is given at once
+CHUNK = 8192  # draws, at most, that a worker is given at once
 FEW = 20_000  # pairs for which worker processes are not worth their start
 MOST_WORKERS = 8
+SUBWORD_DRAWS = 2
+"""The way in which subword samples are drawn. A position that was saved under another does not fit; the first had no
+number."""
 
 
 class Requested(NamedTuple):
@@ -90,6 +93,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
             "tokenizer": tokenizer.sha256,
             "corpora": [[corpus.fingerprint, corpus.weight] for corpus in corpora],
             **config.identity("orders_batches"),
+            **({"subword_draws": SUBWORD_DRAWS} if config.subword_sampling else {}),
         }
 
     @property
@@ -119,9 +123,9 @@ class TrainingBatches(grain.IterDataset[Batch]):
         """Draws whose tokens are drawn in the background, if they are not simply those of the text."""
         if not self.redraw.is_needed:
             return Requested(draws, [])
+        rounds = -(-len(draws.pairs) // (CHUNK * max(1, self.workers)))
         parts = [
-            draws.take(np.arange(first, min(first + CHUNK, len(draws.pairs))))
-            for first in range(0, len(draws.pairs), CHUNK)
+            draws.take(part) for part in np.array_split(np.arange(len(draws.pairs)), max(1, rounds * self.workers))
         ]
         read = self.order.read if self.redraw.needs_text else None
         return Requested(draws, workers.submit([ToDraw(*part, read and read(part.pairs.tolist())) for part in parts]))
@@ -217,6 +221,12 @@ class BatchIterator(grain.DatasetIterator[Batch]):
         """Continues where `get_state` was called. Raises InputError if the data or the rows have changed since then."""
         found, expected = state["signature"], self._dataset.signature
         if differing := sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)):
+            if differing == ["subword_draws"]:
+                raise InputError(
+                    "the saved position in the data does not fit: this version of Dragoman draws subword samples "
+                    "(data.subword_sampling) otherwise than the one that the run began with: resume with that one, or "
+                    "start a new run"
+                )
             key = differing[0]
             raise InputError(
                 f"the saved position in the data does not fit: different {', '.join(differing)} ({key}: saved "

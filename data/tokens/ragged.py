@@ -1,6 +1,6 @@
 """Lists of different lengths in one array, and the token ids of many sentence pairs as two of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import NamedTuple
@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Int, Integer
 
 from data.batch import TokenPair
+
+GROUPS = (6, 8, 10, 13, 17, 22, 29, 38, 50, 66, 86, 112)  # the longest of each group of lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,23 @@ def ranges(starts: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " n"]) -> Int
 
 def join(parts: Sequence[PairTokens]) -> PairTokens:
     """The pairs of all parts, of which there is at least one."""
-    return PairTokens(*(_concatenate(sides) for sides in zip(*parts, strict=True)))
+    return PairTokens(*(concatenate(sides) for sides in zip(*parts, strict=True)))
 
 
-def _concatenate(parts: Sequence[Ragged]) -> Ragged:
+def concatenate(parts: Sequence[Ragged]) -> Ragged:
+    """The lists of all parts, of which there is at least one."""
     lengths = np.concatenate([np.diff(part.starts) for part in parts])
     return Ragged(np.concatenate([part.values for part in parts]), starts_of(lengths))
+
+
+def nested(parts: Ragged, lists: Ragged) -> Ragged:
+    """The parts at the indices of each list, in one list: parts [[5], [6, 7]] and lists [[1, 0]] -> [[6, 7, 5]]."""
+    taken = parts.take(lists.values)
+    return Ragged(taken.values, taken.starts[lists.starts])
+
+
+def by_length(lengths: Int[np.ndarray, " n"]) -> Iterator[Int[np.ndarray, " group"]]:
+    """The indices, in groups of about the same length, so that little is padding: [9, 2, 8, 2] -> [1, 3], [2, 0]."""
+    order = np.argsort(lengths, kind="stable")
+    ends = [0, *np.searchsorted(lengths[order], GROUPS, side="right").tolist(), len(order)]
+    yield from (order[start:end] for start, end in pairwise(ends) if start < end)

@@ -16,7 +16,8 @@ from jaxtyping import Int
 
 from data.batch import Pair
 from data.config import DataConfig
-from data.tokens.ragged import PairTokens, Ragged
+from data.random_numbers import Keys, keys_of
+from data.tokens.ragged import PairTokens, Ragged, join
 from data.tokens.store import TokenStore
 from data.vocabulary.tokenizer import Tokenizer
 
@@ -40,6 +41,8 @@ class Redraw:
     ):
         self._store, self._tokenizer, self._config, self._seed = store, tokenizer, config, seed
         self.change = change
+        if config.subword_sampling:
+            tokenizer.check_sampling()
 
     @property
     def is_needed(self) -> bool:
@@ -57,34 +60,33 @@ class Redraw:
 
     def __call__(self, drawn: ToDraw) -> PairTokens:
         """The tokens of the draws. A pair keeps the tokens of its text if a side becomes empty or too long."""
-        plain = [side.take(drawn.pairs).lists() for side in self._stored.tokens]
+        plain = PairTokens(*(side.take(drawn.pairs) for side in self._stored.tokens))
         self._stored.note_use(len(drawn.pairs))
-        changed = self._changed(drawn) if self.change else plain
-        rate = self._config.subword_sampling
-        sides = [
-            self._tokenizer.resample("source", changed[0], rate, self._seeds(drawn, 0)),
-            self._tokenizer.resample("target", changed[1], rate, self._seeds(drawn, 1)),
-        ]
-        for place, pair in enumerate(zip(*sides, strict=True)):
-            if not all(0 < len(ids) < self._config.maximum_tokens for ids in pair):
-                sides[0][place], sides[1][place] = plain[0][place], plain[1][place]
-        dtype = self._stored.tokens.source.values.dtype
-        return PairTokens(*(Ragged.of(side, dtype) for side in sides))
+        new = self._changed(drawn) if self.change else plain
+        if rate := self._config.subword_sampling:
+            new = PairTokens(
+                self._tokenizer.resample("source", new.source, rate, self._keys(drawn, 0)),
+                self._tokenizer.resample("target", new.target, rate, self._keys(drawn, 1)),
+            )
+        sizes = new.sizes(np.arange(len(drawn.pairs)))
+        fits = (sizes.min(axis=1) > 1) & (sizes.max(axis=1) <= self._config.maximum_tokens)
+        chosen = np.arange(len(fits)) + np.where(fits, 0, len(fits))
+        return PairTokens(*(side.take(chosen) for side in join([new, plain])))
 
-    def _seeds(self, drawn: ToDraw, purpose: int) -> list[int]:
-        draws = zip(drawn.epochs.tolist(), drawn.pairs.tolist(), strict=True)
-        return [derive_seed(self._seed, epoch, pair, purpose) for epoch, pair in draws]
+    def _keys(self, drawn: ToDraw, side: int) -> Keys:
+        return keys_of(self._seed, drawn.epochs, drawn.pairs, side)
 
-    def _changed(self, drawn: ToDraw) -> list[list[list[int]]]:
-        """The ids of the changed texts, for each side."""
+    def _changed(self, drawn: ToDraw) -> PairTokens:
+        """The ids of the changed texts."""
         assert self.change
         assert drawn.texts is not None
-        seeds = self._seeds(drawn, 2)
-        pairs = self.change(drawn.texts, [random.Random(seed) for seed in seeds])
-        return [
-            self._tokenizer.encode_plain("source", [pair.source for pair in pairs]),
-            self._tokenizer.encode_plain("target", [pair.target for pair in pairs]),
-        ]
+        draws = zip(drawn.epochs.tolist(), drawn.pairs.tolist(), strict=True)
+        pairs = self.change(drawn.texts, [random.Random(derive_seed(self._seed, *draw, 2)) for draw in draws])
+        dtype = self._stored.tokens.source.values.dtype
+        return PairTokens(
+            Ragged.of(self._tokenizer.encode_plain("source", [pair.source for pair in pairs]), dtype),
+            Ragged.of(self._tokenizer.encode_plain("target", [pair.target for pair in pairs]), dtype),
+        )
 
 
 def derive_seed(*numbers: int) -> int:

@@ -9,5 +9,8 @@ given          an existing vocabulary instead of a learned one
 prepared       the vocabulary of a recipe, found in the cache if it was learned before
 model_file     what a model file says that its processor does not
 sampling       subword regularisation
+dropout        ... with a BPE vocabulary: merges are skipped
+lattice        ... with a unigram vocabulary: segmentations by their probability
+pair_table     a table from pairs of integers to integers
 vectors        pre-trained word vectors for the pieces
 """

@@ -12,13 +12,15 @@ import sentencepiece
 from data.batch import BOS, EOS, PAD, UNK, Pair, TokenPair
 from data.config import DataConfig
 from data.errors import InputError
+from data.random_numbers import Keys
 from data.sources.corpus import Corpus
 from data.text.scripts import split_words
+from data.tokens.ragged import Ragged
 from data.vocabulary.learning_text import LONGEST_LINE, LearningText, silent
 from data.vocabulary.merges import Merge, merges_of
-from data.vocabulary.model_file import user_defined
+from data.vocabulary.model_file import model_of
 from data.vocabulary.pieces import SPACE, TOKENIZER_FILES, escape, unescape
-from data.vocabulary.sampling import SubwordSampler
+from data.vocabulary.sampling import SubwordSampler, cutter_for
 from data.vocabulary.symbols import check_symbols
 
 Side = Literal["source", "target"]
@@ -74,46 +76,38 @@ class Tokenizer:
         for name, model in zip(names, self._models, strict=True):
             Path(directory, name).write_bytes(model)
 
-    def encode_source(
-        self, lines: Sequence[str], *, sampling: float = 0.0, seeds: Sequence[int] | None = None
-    ) -> list[list[int]]:
-        """Ids of each line, ending with EOS. With `sampling` above 0, line n is segmented by seed n alone."""
-        return [[*ids, EOS] for ids in self._encode(self._source, lines, sampling, seeds)]
+    def encode_source(self, lines: Sequence[str]) -> list[list[int]]:
+        """Ids of each line, ending with EOS."""
+        return [[*ids, EOS] for ids in self.encode_plain("source", lines)]
 
-    def encode_target(
-        self, lines: Sequence[str], *, sampling: float = 0.0, seeds: Sequence[int] | None = None
-    ) -> list[list[int]]:
-        """Ids of each line, with neither BOS nor EOS; `sampling` is as for the source."""
-        return self._encode(self._target, lines, sampling, seeds)
-
-    def _encode(
-        self, processor: Any, lines: Sequence[str], sampling: float, seeds: Sequence[int] | None
-    ) -> list[list[int]]:
-        rows: list[list[int]] = each(processor.encode, [escape(line) for line in lines])
-        if sampling and seeds is None:
-            raise ValueError("sampling needs a seed for each line")
-        return self.resample("target" if processor is self._target else "source", rows, sampling, seeds or ())
-
-    def resample(self, side: Side, rows: list[list[int]], sampling: float, seeds: Sequence[int]) -> list[list[int]]:
-        """Other ids of the same text, without EOS: row n is segmented by seed n alone. With sampling 0, the rows."""
-        if not sampling:
-            return rows
-        sampler = self._sampler(side, sampling)
-        return [sampler.draw(row, seed) for row, seed in zip(rows, seeds, strict=True)]
-
-    def _sampler(self, side: Side, sampling: float) -> SubwordSampler:
-        processor = self._source if side == "source" else self._target
-        side = "target" if self.is_joint else side
-        if (side, sampling) not in self._samplers:
-            self._samplers[side, sampling] = SubwordSampler(processor, sampling, user_defined(processor))
-        return self._samplers[side, sampling]
+    def encode_target(self, lines: Sequence[str]) -> list[list[int]]:
+        """Ids of each line, with neither BOS nor EOS."""
+        return self.encode_plain("target", lines)
 
     def encode_plain(self, side: Side, lines: Sequence[str]) -> list[list[int]]:
-        """The ids of each line, without EOS and without sampling. SentencePiece uses a thread for each core."""
-        return self._encode(self._source if side == "source" else self._target, lines, 0.0, None)
+        """The ids of each line, without EOS. SentencePiece uses a thread for each core."""
+        processor = self._source if side == "source" else self._target
+        rows: list[list[int]] = each(processor.encode, [escape(line) for line in lines])
+        return rows
+
+    def resample(self, side: Side, lines: Ragged, rate: float, keys: Keys) -> Ragged:
+        """Other ids of the same text, without EOS: those of a line depend on its key and its ids alone."""
+        return self._sampler(side, rate).draw(lines, keys)
+
+    def check_sampling(self) -> None:
+        """InputError if there is no way to sample from a vocabulary of this type."""
+        for processor in (self._source, self._target):
+            cutter_for(model_of(processor))
+
+    def _sampler(self, side: Side, rate: float) -> SubwordSampler:
+        side = "target" if self.is_joint else side
+        if (side, rate) not in self._samplers:
+            model = model_of(self._source if side == "source" else self._target)
+            self._samplers[side, rate] = SubwordSampler(model, rate)
+        return self._samplers[side, rate]
 
     def encode_pairs(self, pairs: Sequence[Pair]) -> list[TokenPair]:
-        """The ids of both sides of each pair, without sampling."""
+        """The ids of both sides of each pair."""
         sources = self.encode_source([pair.source for pair in pairs])
         targets = self.encode_target([pair.target for pair in pairs])
         return [TokenPair(*pair) for pair in zip(sources, targets, strict=True)]

@@ -119,6 +119,7 @@ def test_the_text_side_is_timed(tmp_path, capsys, options):
     found = json.loads(capsys.readouterr().out.strip().split("\n")[-1])
     assert found["pairs"] == 200
     assert found["target_tokens_per_second"] > 0
+    assert found["tokens_per_processor_second"] > 0
     assert found["first_batch_seconds"] > 0
     assert found["resident_mb"] > 20
     assert 0.3 < found["density"] <= 1

@@ -12,6 +12,8 @@ from data.batch import BOS, EOS, PAD, Batch, TokenPair
 from data.batching.packing import bucket_lengths
 from data.sources.corpus import fetch
 from data.tokens.redraw import derive_seed
+from data.vocabulary.model_file import model_of
+from tests.support.plain_sampling import PlainSampler, key_of
 
 ROUNDS = 4
 OPEN_ROWS = 64
@@ -23,6 +25,8 @@ class PlainBatches:
     def __init__(self, corpora, tokenizer, config, *, rows_of, seed, share):
         self.tokenizer, self.config, self.rows_of, self.seed, self.share = tokenizer, config, rows_of, seed, share
         self.order = PlainOrder(corpora, config, seed=seed)
+        processors = (tokenizer._source, tokenizer._target)
+        self.samplers = [PlainSampler(model_of(processor), config.subword_sampling) for processor in processors]
         self.number, self.next, self.carried = 0, 0, []
         self.found = None
 
@@ -46,16 +50,17 @@ class PlainBatches:
         draws = [draws[index] for index in kept]
         if not self.config.subword_sampling:
             return draws, [pairs[index] for index in kept]
-        sampled = self.sample([texts[index] for index in kept], draws)
+        sampled = self.sample([pairs[index] for index in kept], draws)
         limit = self.config.maximum_tokens
         return draws, [new if max(sides(new)) <= limit else pairs[n] for n, new in zip(kept, sampled, strict=True)]
 
-    def sample(self, texts, draws):
-        rate = self.config.subword_sampling
-        seeds = [[derive_seed(self.seed, *draw, side) for draw in draws] for side in (0, 1)]
-        sources = self.tokenizer.encode_source([text.source for text in texts], sampling=rate, seeds=seeds[0])
-        targets = self.tokenizer.encode_target([text.target for text in texts], sampling=rate, seeds=seeds[1])
-        return [TokenPair(*pair) for pair in zip(sources, targets, strict=True)]
+    def sample(self, pairs, draws):
+        sampled = []
+        for draw, pair in zip(draws, pairs, strict=True):
+            source, target = (key_of(self.seed, *draw, side) for side in (0, 1))
+            source = [*self.samplers[0].draw(pair.source[:-1], source), EOS]
+            sampled.append(TokenPair(source, self.samplers[1].draw(pair.target, target)))
+        return sampled
 
     def block(self, number, carried):
         draws, pairs = self.tokenize([*carried, *self.order.draws(number)])

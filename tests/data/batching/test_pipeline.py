@@ -156,6 +156,7 @@ PLAIN = {
     "packed": {"batching": "packed"},
     "bucketed": {"batching": "bucketed"},
     "sampled": {"batching": "bucketed", "subword_sampling": 0.3, "toy_symbols": 3, "vocabulary_size": 11},
+    "unigram": {"subword_sampling": 0.5, "subword_model": "unigram", "toy_symbols": 3, "vocabulary_size": 8},
     "filtered": {"batching": "packed", "maximum_tokens": 9, "drop_duplicates": True, "toy_length": 5},
     "unbalanced": {"batching": "bucketed", "maximum_side_ratio": 1.5},
     "weighted": {"batching": "packed", "drop_duplicates": True},
@@ -326,6 +327,20 @@ def test_a_position_in_other_data_is_rejected(knobs, options, message):
     with pytest.raises(InputError, match=message):
         other.set_state(state)
     other.close()
+
+
+def test_a_position_among_subword_samples_that_were_drawn_otherwise_is_rejected():
+    config = config_of(**SAMPLED, workers=0)
+    dataset = stream(*setup(config))
+    iterator = iter(dataset)
+    next(iterator)
+    state = iterator.get_state()
+    former = {**state, "signature": {k: v for k, v in state["signature"].items() if k != "subword_draws"}}
+    with pytest.raises(InputError, match=r"subword samples \(data.subword_sampling\) otherwise .*: resume with"):
+        iterator.set_state(former)
+    iterator.set_state(state)
+    iterator.close()
+    assert "subword_draws" not in stream(*setup(config_of()))._parent.signature
 
 
 def test_a_training_set_with_nothing_to_draw_is_refused():

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.batch import EOS, TokenPair
-from data.tokens.ragged import PairTokens, Ragged, join, ranges
+from data.tokens.ragged import PairTokens, Ragged, by_length, concatenate, join, nested, ranges
 
 LISTS = st.lists(st.lists(st.integers(0, 65535), max_size=5), min_size=1, max_size=20)
 
@@ -17,6 +17,23 @@ def test_lists_are_taken_sliced_and_padded_as_lists_are(lists, data):
     first, last = sorted(data.draw(st.lists(st.integers(0, len(lists)), min_size=2, max_size=2)))
     assert ragged.slice(first, last).lists() == lists[first:last]
     assert ragged.padded(7).lists() == lists + [[]] * (-len(lists) % 7)
+
+
+@given(LISTS, st.data())
+def test_lists_of_lists_are_flattened_and_joined_as_lists_are(lists, data):
+    outer = data.draw(st.lists(st.lists(st.integers(0, len(lists) - 1), max_size=4)))
+    found = nested(Ragged.of(lists), Ragged.of(outer)).lists()
+    assert found == [[value for index in indices for value in lists[index]] for indices in outer]
+    assert concatenate([Ragged.of(lists), Ragged.of(outer)]).lists() == lists + outer
+
+
+@given(st.lists(st.integers(0, 300)))
+def test_groups_by_length_hold_every_list_once_and_grow(lengths):
+    groups = [group.tolist() for group in by_length(np.array(lengths, np.int64))]
+    assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
+    ordered = [lengths[index] for group in groups for index in group]
+    assert ordered == sorted(lengths)
+    assert all(groups)
 
 
 def test_ranges_follow_each_other():

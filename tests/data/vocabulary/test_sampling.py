@@ -1,126 +1,153 @@
 import functools
+import io
 import json
-import math
-import random
 import subprocess
 import sys
 from collections import Counter
-from itertools import pairwise
 
+import numpy as np
 import pytest
+import sentencepiece
 
+from data.batch import Pair
+from data.config import DataConfig
+from data.errors import InputError
+from data.random_numbers import keys_of
+from data.sources.corpus import Corpus
+from data.tokens.ragged import Ragged
+from data.vocabulary.model_file import KIND, TRAINER, ModelProto, model_of
 from data.vocabulary.sampling import SubwordSampler
+from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from tests.support.paths import ROOT
+from tests.support.plain_sampling import PlainSampler
 
-
-class Model:
-    """A hand-made SentencePiece model: pieces with scores, then the byte 0x41, then the unknown piece."""
-
-    def __init__(self, scores):
-        self.scores = scores
-        self.pieces = [*scores, "<0x41>", "<unk>"]
-
-    def get_piece_size(self):
-        return len(self.pieces)
-
-    def id_to_piece(self, id_):
-        return self.pieces[id_]
-
-    def get_score(self, id_):
-        return self.scores[self.pieces[id_]]
-
-    def is_byte(self, id_):
-        return self.pieces[id_] == "<0x41>"
-
-    def is_control(self, id_):
-        return False
-
-    def unk_id(self):
-        return len(self.pieces) - 1
-
-
-MERGES = Model({"ab": 0.0, "abc": -1.0, "▁": -2.0, "a": -3.0, "b": -4.0, "c": -5.0})
-UNIGRAMS = Model({"ab": math.log(0.3), "a": math.log(0.2), "b": math.log(0.4), "▁": math.log(0.1)})
+ENGLISH = ["the dog sees the other dogs", "a small cat sleeps", "unhappiness is not happiness", "she was seeing cats"]
+GERMAN = ["der Hund sieht die anderen Hunde", "eine kleine Katze schläft", "Unglück ist kein Glück", "sie sah Katzen"]
+PAIRS = [Pair(*pair) for pair in zip(ENGLISH * 3, GERMAN * 3, strict=True)]
+TEXTS = [
+    *ENGLISH,
+    *GERMAN,
+    "",
+    "dogs <ph> dogs<ph>dogs",
+    "中文 und dog中文dog 😀",
+    "thedogseestheotherdogs" * 20,
+    "é x",
+]
+KINDS = ["bpe", "unigram"]
 PROGRAM = """
 import json
-from tests.data.vocabulary.test_sampling import MERGES, SubwordSampler
-print(json.dumps([SubwordSampler(MERGES, 0.5).draw([1, 2, 1, 0, 2, 1, 6, 7, 1], seed) for seed in range(40)]))
+from tests.data.vocabulary.test_sampling import drawn
+print(json.dumps([drawn("bpe"), drawn("unigram")]))
 """
 
 
-def test_without_dropout_the_best_merges_are_made_first():
-    sampler = SubwordSampler(MERGES, 0.0)
-    assert sampler.drop_merges("abcab", random.Random(1)) == ["abc", "ab"]
+@functools.cache
+def learned(kind):
+    config = DataConfig(vocabulary_size=310, subword_model=kind, symbols=["<ph>"])
+    return learn_tokenizer(config, [Corpus("tiny", PAIRS, None, {}, "")])
 
 
-def plain_drop_merges(sampler, text, generator):
-    """BPE-dropout as it was first written here: stored runs have its draws."""
-    symbols = list(text)
-    while True:
-        merges = [
-            (-sampler.scores[left + right], index)
-            for index, (left, right) in enumerate(pairwise(symbols))
-            if left + right in sampler.scores and generator.random() >= sampler.rate
-        ]
-        if not merges:
-            return symbols
-        _, index = min(merges)
-        symbols[index : index + 2] = [symbols[index] + symbols[index + 1]]
+def hand_made(kind, scores):
+    """A model of these pieces, then a byte, then the unknown piece."""
+    model = ModelProto()
+    model.trainer_spec.model_type = kind
+    for piece, score in scores.items():
+        model.pieces.add(piece=piece, score=score)
+    model.pieces.add(piece="<0x41>", type=KIND.BYTE)
+    model.pieces.add(piece="<unk>", type=KIND.UNKNOWN)
+    return model
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
-def test_the_segmentations_of_a_seed_are_those_of_plain_dropout(rate):
-    chooser = random.Random(1)
-    sampler = SubwordSampler(MERGES, rate)
-    plain = SubwordSampler(MERGES, rate)
-    plain._cut = plain._cut_word = functools.partial(plain_drop_merges, plain)
-    # Pieces 6 and 7 are a byte and the unknown piece, which divide a word.
-    for ids in [[chooser.choice([0, 1, 2, 3, 4, 5, 0, 1, 6, 7]) for _ in range(n % 30)] for n in range(200)]:
-        for seed in range(3):
-            assert sampler.draw(ids, seed) == plain.draw(ids, seed)
+def draw(sampler, rows, keys):
+    return sampler.draw(Ragged.of(rows), np.array(keys, np.uint64)).lists()
 
 
-def test_dropout_leaves_out_each_merge_at_its_rate():
-    sampler = SubwordSampler(MERGES, 0.3)
-    drawn = Counter(tuple(sampler.drop_merges("abc", random.Random(seed))) for seed in range(4000))
-    # "ab" may merge with probability 0.7, and then "abc" with 0.7
-    assert drawn[("a", "b", "c")] / 4000 == pytest.approx(0.3, abs=0.03)
-    assert drawn[("ab", "c")] / 4000 == pytest.approx(0.7 * 0.3, abs=0.03)
-    assert drawn[("abc",)] / 4000 == pytest.approx(0.7 * 0.7, abs=0.03)
+def drawn(kind):
+    tokenizer = learned(kind)
+    rows = Ragged.of(tokenizer.encode_target(TEXTS))
+    return tokenizer.resample("target", rows, 0.3, keys_of(5, np.arange(len(TEXTS)))).lists()
 
 
-@pytest.mark.parametrize("rate", [0.2, 1.0])
-def test_unigram_cuts_are_drawn_by_their_smoothed_probability(rate):
-    sampler = SubwordSampler(UNIGRAMS, rate)
-    drawn = Counter(tuple(sampler.draw_path("ab", random.Random(seed))) for seed in range(4000))
-    whole, parts = 0.3**rate, (0.2 * 0.4) ** rate
-    assert drawn[("ab",)] / 4000 == pytest.approx(whole / (whole + parts), abs=0.03)
+def shares(rows):
+    return {row: count / len(rows) for row, count in Counter(map(tuple, rows)).items()}
 
 
-@pytest.mark.parametrize("model", [MERGES, UNIGRAMS])
-def test_drawn_pieces_spell_the_same_text_and_keep_bytes(model):
-    ids = [model.pieces.index(piece) for piece in ["▁", "ab", "<0x41>", "a", "<unk>", "b", "▁", "ab", "ab"]]
-    for rate, seed in [(0.0, 1), (0.5, 2), (0.99, 3)]:
-        drawn = SubwordSampler(model, rate).draw(ids, seed)
-        assert "".join(model.pieces[id_] for id_ in drawn) == "▁ab<0x41>a<unk>b▁abab"
-    assert SubwordSampler(model, 0.5).draw([], 1) == []
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("kind", KINDS)
+def test_drawn_pieces_are_those_of_plain_sampling(kind, rate):
+    tokenizer = learned(kind)
+    model = model_of(tokenizer._target)
+    plain = PlainSampler(model, rate)
+    rows = tokenizer.encode_target(TEXTS) * 12
+    keys = keys_of(1, np.arange(len(rows)))
+    assert draw(SubwordSampler(model, rate), rows, keys) == [
+        plain.draw(row, key) for row, key in zip(rows, keys.tolist(), strict=True)
+    ]
 
 
-def test_a_seed_draws_the_same_in_every_process_and_seeds_differ():
-    here = [SubwordSampler(MERGES, 0.5).draw([1, 2, 1, 0, 2, 1, 6, 7, 1], seed) for seed in range(40)]
+@pytest.mark.parametrize("kind", KINDS)
+def test_drawn_pieces_spell_the_same_text_whatever_lines_are_drawn_with_it(kind):
+    tokenizer = learned(kind)
+    rows = drawn(kind)
+    assert tokenizer.decode(rows) == TEXTS
+    assert rows != tokenizer.encode_target(TEXTS)
+    keys = keys_of(5, np.arange(len(TEXTS)))
+    for place, (text, row) in enumerate(zip(TEXTS, rows, strict=True)):
+        alone = Ragged.of(tokenizer.encode_target([text]))
+        assert tokenizer.resample("target", alone, 0.3, keys[place : place + 1]).lists() == [row]
+    empty = Ragged.of([], np.uint16)
+    assert tokenizer.resample("target", empty, 0.3, keys[:0]).lists() == []
+
+
+def test_bpe_skips_each_merge_at_its_rate_and_does_not_try_it_again():
+    model = hand_made(TRAINER.BPE, {"ab": 0.0, "cd": -1.0, "abcd": -2.0, "a": -3.0, "b": -4.0, "c": -5.0, "d": -6.0})
+    found = shares(draw(SubwordSampler(model, 0.3), [[2]] * 20000, keys_of(1, np.arange(20000))))
+    both = 0.7 * 0.7
+    expected = {(2,): 0.7 * both, (0, 1): 0.3 * both, (0, 5, 6): 0.21, (3, 4, 1): 0.21, (3, 4, 5, 6): 0.09}
+    assert found == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.99])
+def test_unigram_samples_have_their_smoothed_probability(rate):
+    model = hand_made(TRAINER.UNIGRAM, dict(zip(["ab", "a", "b", "ba"], np.log([0.3, 0.2, 0.4, 0.1]), strict=True)))
+    found = shares(draw(SubwordSampler(model, rate), [[0, 1]] * 20000, keys_of(1, np.arange(20000))))  # of "aba"
+    weights = {(0, 1): 0.3 * 0.2, (1, 3): 0.2 * 0.1, (1, 2, 1): 0.2 * 0.4 * 0.2}
+    total = sum(weight**rate for weight in weights.values())
+    assert found == pytest.approx({row: weight**rate / total for row, weight in weights.items()}, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_distribution_is_that_of_sentencepiece(kind):
+    """SentencePiece seeds itself, so its shares differ from run to run: the limit is six standard errors."""
+    count = 20000
+    processor = learned(kind)._target
+    for word, rate in (("happiness", 0.1), ("unhappiness", 0.3), ("Katzen", 0.6), ("dogs and 中 cats", 0.2)):
+        ids = processor.encode(word)
+        theirs = shares(processor.encode([word] * count, enable_sampling=True, alpha=rate, nbest_size=-1))
+        sampler = SubwordSampler(model_of(processor), rate)
+        ours = shares(draw(sampler, [ids] * count, keys_of(3, np.arange(count))))
+        for cut in theirs.keys() | ours.keys():
+            first, second = theirs.get(cut, 0.0), ours.get(cut, 0.0)
+            both = (first + second) / 2
+            assert abs(first - second) < 6 * np.sqrt(2 * both * (1 - both) / count) + 6 / count, (word, cut)
+
+
+def test_draws_are_the_same_in_every_process():
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, text=True, cwd=ROOT)
-    assert json.loads(run.stdout) == here
-    assert any(first != second for first, second in pairwise(here))
+    assert json.loads(run.stdout) == [drawn("bpe"), drawn("unigram")]
 
 
-@pytest.mark.parametrize("model", [MERGES, UNIGRAMS])
-def test_a_line_without_spaces_is_drawn_in_parts_so_that_long_ones_take_no_longer(model, monkeypatch):
-    """Parts of 16 pieces are cut as words of 16 are, and nothing longer is ever merged or kept."""
-    ids = [model.pieces.index(piece) for piece in ["▁", *["ab"] * 400]]
-    sampler, cut = SubwordSampler(model, 0.5), []
-    for name in ("_cut", "_cut_word"):
-        monkeypatch.setattr(sampler, name, lambda text, generator: cut.append(text) or [*text])
-    drawn = sampler.draw(ids, 1)
-    assert "".join(model.pieces[id_] for id_ in drawn) == "▁" + "ab" * 400
-    assert max(map(len, cut)) == 2 * 16
-    assert len({tuple(SubwordSampler(model, 0.5).draw(ids, seed)) for seed in range(8)}) == 8
+def test_a_piece_of_characters_that_are_no_pieces_stays_whole():
+    model = hand_made(TRAINER.BPE, {"xy": 0.0, "ab": -1.0, "a": -2.0, "b": -3.0})
+    rows = draw(SubwordSampler(model, 0.5), [[0, 4, 1, 5]] * 64, keys_of(1, np.arange(64)))
+    assert set(map(tuple, rows)) == {(0, 4, 1, 5), (0, 4, 2, 3, 5)}
+
+
+@pytest.mark.parametrize("kind", ["word", "char"])
+def test_models_without_a_distribution_are_refused(kind):
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(ENGLISH * 5), model_writer=model, model_type=kind, vocab_size=20, pad_id=3, minloglevel=9
+    )
+    with pytest.raises(InputError, match=f"data.subword_sampling: .* of type {kind}, .* set it to 0, or take"):
+        Tokenizer([model.getvalue()]).check_sampling()

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +6,9 @@ from hypothesis import strategies as st
 from data.batch import Pair
 from data.config import DataConfig
 from data.errors import InputError
+from data.random_numbers import keys_of
 from data.sources.corpus import Corpus
+from data.tokens.ragged import Ragged
 from data.vocabulary.symbols import check_symbols
 from data.vocabulary.tokenizer import learn_tokenizer
 
@@ -31,7 +34,7 @@ def test_a_symbol_is_one_piece_and_every_text_comes_back(tokenizer, parts):
 
 def test_subword_sampling_never_cuts_a_symbol(tokenizer):
     texts = ["sees <ph1> and {{a,b}}here"] * 50
-    rows = tokenizer.encode_target(texts, sampling=0.5, seeds=range(50))
+    rows = tokenizer.resample("target", Ragged.of(tokenizer.encode_target(texts)), 0.5, keys_of(np.arange(50))).lists()
     assert len({tuple(row) for row in rows}) > 1
     for row in rows:
         assert [piece for piece in tokenizer.target_pieces(row) if piece in SYMBOLS] == ["<ph1>", "{{a,b}}"]

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 from data.batch import BOS, EOS, PAD, Pair
 from data.config import DataConfig
 from data.errors import InputError
+from data.random_numbers import keys_of
 from data.sources.corpus import Corpus
+from data.tokens.ragged import Ragged
 from data.vocabulary.pieces import escape, unescape
 from data.vocabulary.tokenizer import FEW_LINES, Tokenizer, learn_tokenizer
 from tests.support.paths import ROOT
@@ -53,8 +56,8 @@ def separate():
 def test_any_text_comes_back_to_the_character(tokenizer, text):
     assert tokenizer.decode(tokenizer.encode_target([text])) == [text]
     assert tokenizer.decode([row[:-1] for row in tokenizer.encode_source([text])]) == [text]
-    sampled = tokenizer.encode_target([text], sampling=0.2, seeds=[7])
-    assert tokenizer.decode(sampled) == [text]
+    ids = Ragged.of(tokenizer.encode_target([text]))
+    assert tokenizer.decode(tokenizer.resample("target", ids, 0.2, keys_of(7)).lists()) == [text]
 
 
 @given(text=st.lists(st.one_of(st.sampled_from(ODD), st.text(max_size=3))).map("".join))
@@ -100,15 +103,13 @@ def test_sources_end_and_targets_do_not(tokenizer):
     assert "".join(tokenizer.target_pieces(target)) == "▁The▁dog"
 
 
-def test_the_pieces_of_a_line_depend_on_its_seed_alone(tokenizer):
-    lines = ENGLISH * 10
-    seeds = list(range(100, 100 + len(lines)))
-    drawn = tokenizer.encode_source(lines, sampling=0.3, seeds=seeds)
-    backwards = tokenizer.encode_source(lines[::-1], sampling=0.3, seeds=seeds[::-1])
+def test_the_pieces_of_a_line_depend_on_its_key_alone(tokenizer):
+    lines = tokenizer.encode_plain("source", ENGLISH * 10)
+    keys = keys_of(np.arange(len(lines)))
+    drawn = tokenizer.resample("source", Ragged.of(lines), 0.3, keys).lists()
+    backwards = tokenizer.resample("source", Ragged.of(lines[::-1]), 0.3, keys[::-1]).lists()
     assert drawn == backwards[::-1]
     assert len({tuple(row) for row in drawn[::3]}) > 1
-    with pytest.raises(ValueError, match="a seed for each line"):
-        tokenizer.encode_source(lines, sampling=0.3)
 
 
 def test_learning_twice_gives_the_same_bytes():
