@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from benchmarks.questions.figures import by_category, by_number
-from benchmarks.questions.measuring import evaluate
 from benchmarks.questions.parts import Change, without_residual
 from benchmarks.questions.results import Findings, Measured, Table
 from benchmarks.questions.streams import Stream, follow_stream
@@ -38,7 +37,10 @@ def variant(task: Task, way: str, layers: int) -> Variant:
 
 
 def ask(task: Task, seeds: Sequence[int], *, note: Any = print) -> Findings:
-    """Loss with and without residual connections at several depths, gradients by layer, and the identity path."""
+    """Loss with and without residual connections at several depths, gradients by layer, and the identity path.
+
+    The loss is that of the last updates, on lines that are new to the model when it reads them.
+    """
     task = replace(task, training=task.training.model_copy(update=ADAMW))
     findings, depths = Findings("Why a residual connection after self-attention?", task.about, seeds), DEPTHS
     losses: dict[str, list[Measured]] = {way: [] for way in WAYS}
@@ -47,12 +49,14 @@ def ask(task: Task, seeds: Sequence[int], *, note: Any = print) -> Findings:
         for layers in depths:
             note(f"training: {layers} layers, {way}")
             trained = list(train(task, variant(task, way, layers), seeds))
-            losses[way].append(Measured([evaluate(task, one.graph, one.parameters).loss for one in trained]))
+            losses[way].append(Measured([one.curve[-1][1] for one in trained]))
         curves[way] = mean_curve(trained)
         streams[way] = [stream_before_training(task, one) for one in trained]
     usual = losses["pre-norm"]
     rows = [[way, *found] for way, found in losses.items()]
-    findings.tables.append(Table("Loss by depth", ["residual connections", *map(layers_of, depths)], rows))
+    findings.tables.append(
+        Table("Loss of the last updates, by depth", ["residual connections", *map(layers_of, depths)], rows)
+    )
     findings.tables.append(
         Table(
             "Loss, minus that of pre-norm at the same depth, seed by seed",

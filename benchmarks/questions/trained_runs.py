@@ -22,7 +22,7 @@ from dragoman.translation.translator import Translator
 from transformer.model import Parameters, merge
 from transformer.model.tap import tap
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 1024
 ATTENTIONS = {"encoder": ("self_attention",), "decoder": ("self_attention", "cross_attention")}
 
 
