@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from data.errors import InputError
@@ -91,8 +90,10 @@ def check_finite(arrays: Arrays, what: str) -> None:
             )
 
 
-def checkpointer() -> ocp.Checkpointer:
+def checkpointer() -> Any:
     """An orbax checkpointer that does not wait for other processes."""
+    import orbax.checkpoint as ocp  # slow to import, and not needed where all translations are in the cache
+
     process = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process{process}"
@@ -103,6 +104,8 @@ def checkpointer() -> ocp.Checkpointer:
 
 def write_arrays(directory: Path, arrays: Arrays) -> None:
     """Write named arrays as a new directory."""
+    import orbax.checkpoint as ocp
+
     with checkpointer() as orbax:
         orbax.save(directory.absolute(), args=ocp.args.PyTreeSave(nest(arrays)))
     # Nothing reads this file, and it would carry a path of this machine to others.
@@ -114,6 +117,8 @@ def read_arrays(directory: Path, expected: dict[str, Any] | None) -> Arrays:
 
     Orbax itself would silently cast to the expected dtype.
     """
+    import orbax.checkpoint as ocp
+
     try:
         with checkpointer() as orbax:
             metadata = orbax.metadata(directory.absolute()).item_metadata.tree

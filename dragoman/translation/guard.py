@@ -62,14 +62,18 @@ def is_loop(source: str, output: str) -> bool:
         "Ein Hund", "a dog and a dog and a dog and a cat"          True
         "very, very good", "sehr, sehr, sehr gut"                  False: emphasis
     """
-    given, written = words_of(source), words_of(output)
-    most = max(most_repeats(given, 1, LONGEST_UNIT), 1)
-    return (
-        most_repeats(written, 1, 1) >= max(REPEATS_OF_WORD, most + 2)
-        or most_repeats(written, 2, LONGEST_UNIT) >= max(REPEATS_OF_PHRASE, most + 2)
-        or most_common_ngram(written) >= max(most_common_ngram(given), 1) + NGRAM_EXCESS
-        or letters_in_loops(output) > 2 * letters_in_loops(source)
-    )
+    written = words_of(output)
+    if max(Counter(written).values(), default=0) >= REPEATS_OF_PHRASE:  # what repeats has words that occur as often
+        given = words_of(source)
+        most = max(most_repeats(given, 1, LONGEST_UNIT), 1)
+        if (
+            most_repeats(written, 1, 1) >= max(REPEATS_OF_WORD, most + 2)
+            or most_repeats(written, 2, LONGEST_UNIT) >= max(REPEATS_OF_PHRASE, most + 2)
+            or most_common_ngram(written) >= max(most_common_ngram(given), 1) + NGRAM_EXCESS
+        ):
+            return True
+    letters = letters_in_loops(output)
+    return letters > 0 and letters > 2 * letters_in_loops(source)
 
 
 def is_copy(source: str, output: str) -> bool:

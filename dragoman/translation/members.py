@@ -4,6 +4,7 @@
 would translate, and whether it has done so before, without loading it.
 """
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def find_member(
     manifest = read_manifest(directory)
     check_hashes(manifest, hashes, where=directory)
     tokenizer = Tokenizer.load(home.path)
-    graph, template = abstract(config.model, tokenizer.source_size, tokenizer.target_size)
+    graph, template = shapes(config.model, tokenizer.source_size, tokenizer.target_size)
     return Member(
         graph=graph,
         parameters=template,
@@ -72,6 +73,10 @@ def find_member(
         directories=(directory,),
         averaged=tuple(manifest.averaged),
     )
+
+
+shapes = functools.lru_cache(8)(abstract)
+"""As `abstract`, once for all checkpoints of a run: building the shapes of a model takes longer than all else here."""
 
 
 def find_average(

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from data.errors import InputError
 from dragoman.evaluation.results import System
 from dragoman.evaluation.systems import Selection, find_baseline, find_systems
 from dragoman.translation.members import find_average, find_member, load_member, restore
+from tests.support.paths import ROOT
 from tests.support.tiny_run import make_run
 
 STEPS = {10: 1.0, 20: 3.0, 30: 2.0}
@@ -64,6 +68,18 @@ def test_an_ensemble_and_the_seeds_of_a_system_have_its_name(runs):
     ]
     single = find_member(runs[0]).parameters
     assert systems[0].parameters == 2 * sum(leaf.size for leaf in jax.tree.leaves(single))
+
+
+def test_the_model_of_a_run_is_built_once_for_all_its_checkpoints(runs):
+    graphs = [one.members[0].graph for one in find_systems([runs[0]], Selection(("all",), ("best:2",)))]
+    assert len(graphs) == 4
+    assert {id(graph) for graph in graphs} == {id(graphs[0])}
+
+
+@pytest.mark.slow
+def test_what_only_reads_parameters_is_not_imported_before_they_are_read():
+    program = "import dragoman.commands.evaluate, sys; sys.exit('orbax.checkpoint' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """The guard flags bad translations and leaves sound ones alone."""
 
+from random import Random
+
 import pytest
 
 from dragoman.translation.guard import (
     CHECKS,
+    LONGEST_UNIT,
     copied_words,
     count_flags,
     flags,
@@ -60,6 +63,28 @@ def test_examples_are_flagged():
 )
 def test_loops_are_what_repeats_more_than_the_source(source, output, expected):
     assert is_loop(source, output) is expected
+
+
+def test_loops_are_found_as_the_definition_says_in_random_lines():
+    def defined(source, output):
+        given, written = words_of(source), words_of(output)
+        most = max(most_repeats(given, 1, LONGEST_UNIT), 1)
+        return (
+            most_repeats(written, 1, 1) >= max(4, most + 2)
+            or most_repeats(written, 2, LONGEST_UNIT) >= max(3, most + 2)
+            or most_common_ngram(written) >= max(most_common_ngram(given), 1) + 3
+            or letters_in_loops(output) > 2 * letters_in_loops(source)
+        )
+
+    random, found = Random(1), []
+    for _ in range(1000):
+        source, output = (
+            " ".join(random.choices(["a", "b", "c", "oooooooooooooo"], [9, 9, 9, 1], k=random.randrange(22)))
+            for _ in range(2)
+        )
+        assert is_loop(source, output) is defined(source, output)
+        found.append(is_loop(source, output))
+    assert 100 < sum(found) < 900
 
 
 @pytest.mark.parametrize(
