@@ -1,6 +1,8 @@
 """The report of a calibration: what confidence is worth, for sentences and for words."""
 
-from dragoman.evaluation.calibration import Bin, Calibration, calibration_lines
+from typing import Any
+
+from dragoman.evaluation.calibration import Bin, Calibration
 from dragoman.reports.charts import Line, line_chart
 from dragoman.reports.curves import Curve
 from dragoman.reports.page import render
@@ -26,9 +28,50 @@ def calibration_report(found: Calibration) -> str:
                 line_chart([line("words", shares)], x="confidence"),
             )
         )
+    score = f"{found.score_correlation:.2f}"
+    facts = [f"The score of the search, which also depends on the length, has a rank correlation of {score}."]
+    if found.word_auc is not None:
+        facts.append(
+            "A word that the reference has is surer than one that it has not in "
+            f"{found.word_auc:.0%} of cases (50%: chance)."
+        )
     return render(
-        "calibration.html", name=found.system, test_set=found.test_set, lines=calibration_lines(found), curves=curves
+        "calibration.html",
+        name=found.system,
+        test_set=found.test_set,
+        verdict=verdict_of(found),
+        facts=facts,
+        curves=curves,
+        marks=marks_of(found),
     )
+
+
+def verdict_of(found: Calibration) -> str:
+    """What confidence is worth, in a sentence."""
+    correlation = (
+        f"its rank correlation with their chrF is {found.rank_correlation:.2f} (0: chance, 1: the same order)."
+    )
+    if found.marks is None:
+        return f"Confidence says too little here to mark translations by it: {correlation}"
+    return f"Confidence tells better translations from worse ones: {correlation}"
+
+
+def marks_of(found: Calibration) -> list[dict[str, Any]]:
+    """The rows of the table of marks; none if there are no thresholds."""
+    if found.marks is None:
+        return []
+    good, redo = f"{found.marks.good:.3f}", f"{found.marks.redo:.3f}"
+    confidence = {"good": f"{good} or more", "check": f"from {redo} to {good}", "redo": f"below {redo}"}
+    total = sum(one.size for one in found.marked)
+    return [
+        {
+            "mark": one.mark,
+            "confidence": confidence[one.mark],
+            "share": f"{one.size / total:.0%}",
+            "chrf": "-" if one.chrf is None else f"{one.chrf:.1f}",
+        }
+        for one in found.marked
+    ]
 
 
 def line(name: str, bins: list[Bin]) -> Line:

@@ -21,8 +21,8 @@ def sweep_report(found: Sweep) -> str:
         knob=axis_of(found),
         colors={line.name: line.color for line in lines},
         chart=line_chart(lines, x=axis_of(found)) if lines else None,
-        header=header,
-        rows=rows,
+        header=[METRICS[name].label if name in METRICS else name for name in header[1:]],
+        rows=[row[1:] for row in rows],
         best=found.best,
     )
 

@@ -1,9 +1,15 @@
-"""An evaluation made by hand, for tests of what is shown of one: two systems and a baseline on a small test set."""
+"""Records made by hand, for tests of what is shown of them.
+
+An evaluation of two systems and a baseline on a small test set, a sweep, and a calibration.
+"""
 
 from collections.abc import Sequence
 
+from dragoman.evaluation.calibration import Bin, Calibration, Marked
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.results import Checks, Comparison, Evaluation, MetricResult, Outputs, Result, System
+from dragoman.evaluation.sweep import Setting, Sweep
+from dragoman.translation.marks import Marks
 from dragoman.translation.record import Details
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=alert(1)>\" onmouseover=\"alert(1)"
@@ -116,3 +122,27 @@ def metrics_of_a_run(best: float) -> list[dict[str, float | int]]:
             loss = 4 * 0.8 ** (step / 600) + 1
             lines.append({"step": step, "time": 1.8e9 + step, "loss": loss, "bleu": score, "chrf": score + 20})
     return lines
+
+
+def hand_made_sweep(*, run: str = "runs/narrow", test_set: str = "val.de val.en", penalty: str = "gnmt") -> Sweep:
+    """The scores of a run under two beams, three length penalties and two ways to apply them, the best one last."""
+    knobs = [
+        {"beam": beam, "length_penalty": value, "penalty": how}
+        for how in (penalty, "power")
+        for beam in (1, 5)
+        for value in (0.6, 1.0, 1.4)
+    ]
+    settings = [
+        Setting(one, {"bleu": 38 + at / 7, "chrf": 60 + at / 9}, 0.97 + at / 400, 400 / (1 + at))
+        for at, one in enumerate(knobs)
+    ]
+    best = len(settings) - 1
+    return Sweep(run, "4000", test_set, 1014, "bleu", settings, best, 0.031, is_on_test=True)
+
+
+def hand_made_calibration(*, system: str = "runs/narrow", test_set: str = "val.de val.en") -> Calibration:
+    """A calibration in which chrF, and the share of right words, rise with the confidence."""
+    sentences = [Bin(0.35 + 0.06 * at, 40 + 4.2 * at, 101) for at in range(10)]
+    words = [Bin(0.25 + 0.08 * at, 0.3 + 0.07 * at, 1203) for at in range(10)]
+    marked = [Marked("good", 520, 71.4), Marked("check", 401, 55.0), Marked("redo", 93, 33.1)]
+    return Calibration(system, test_set, sentences, words, 0.61, 0.22, 0.86, Marks(0.67, 0.42, "ab" * 32), marked)

@@ -11,16 +11,27 @@ from typing import Any
 import pytest
 
 from dragoman.explanation.page import explanation_page
+from dragoman.reports.calibration import calibration_report
 from dragoman.reports.evaluation import evaluation_report
 from dragoman.reports.page import render, replace_page, write_page
 from dragoman.reports.runs import AboutRuns, Rarest
+from dragoman.reports.sweep import sweep_report
 from dragoman.reports.training import update_report
 from dragoman.runs.run import Run
 from dragoman.translation.translator import Translator
-from tests.support.hand_made_evaluation import HOSTILE, hand_made_evaluation, metrics_of_a_run
+from tests.support.hand_made_evaluation import (
+    HOSTILE,
+    hand_made_calibration,
+    hand_made_evaluation,
+    hand_made_sweep,
+    metrics_of_a_run,
+)
 from tests.support.paths import ROOT
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+CHARTS = {"training": 6, "evaluation": 6, "explanation": 6, "sweep": 1, "calibration": 2}
+"""The kinds of page that are looked at, and the least number of charts in each."""
+
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -40,7 +51,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    """The path of a report of training, of an evaluation in which everything is hostile, and of a hostile sentence."""
+    """The path of a page of each kind. All but that of training have hostile text wherever text is not our own."""
     directory = tmp_path_factory.mktemp("reports")
     run = Run(directory / "run <b>")
     shutil.copytree(ROOT / "tests" / "golden" / "run", run.path)
@@ -54,14 +65,20 @@ def reports(tmp_path_factory):
     pieces = [HOSTILE, *explained.pieces[1:]]
     explained = explained._replace(sentence=HOSTILE, pieces=pieces, target_inputs=pieces, target_pieces=pieces)
     write_page(directory / "explanation.html", explanation_page(explained))
+    sweep = hand_made_sweep(run=f"runs/a{HOSTILE}", test_set=HOSTILE, penalty=HOSTILE)
+    write_page(directory / "sweep.html", sweep_report(sweep))
+    calibration = hand_made_calibration(system=f"runs/a{HOSTILE}", test_set=HOSTILE)
+    write_page(directory / "calibration.html", calibration_report(calibration))
     return {
         "training": run.path / "report.html",
         "evaluation": directory / "report.html",
         "explanation": directory / "explanation.html",
+        "sweep": directory / "sweep.html",
+        "calibration": directory / "calibration.html",
     }
 
 
-@pytest.fixture(params=["training", "evaluation", "explanation"])
+@pytest.fixture(params=list(CHARTS))
 def kind(request):
     return request.param
 
@@ -86,7 +103,7 @@ def test_a_page_loads_nothing_else_and_is_silent(browser, reports, kind):
     page, heard = opened(browser, reports[kind], viewport=DESK)
     assert heard == [reports[kind].as_uri()]
     assert width_of(page) <= DESK["width"]
-    assert page.evaluate("document.querySelectorAll('svg.chart').length") >= 6
+    assert page.evaluate("document.querySelectorAll('svg.chart').length") >= CHARTS[kind]
     page.close()
 
 
@@ -114,6 +131,21 @@ def test_hostile_pieces_stay_text_in_maps_and_tables(browser, reports):
     assert page.title() == f"Explained: {HOSTILE}"
     assert HOSTILE in page.locator(".pieces li").first.inner_text()
     assert page.locator("svg.heat path title").first.evaluate("one => one.childElementCount") == 0
+    assert len(heard) == 1
+    page.close()
+
+
+@pytest.mark.parametrize(("kind", "title"), [("sweep", "sweep"), ("calibration", "calibration")])
+def test_hostile_names_of_runs_test_sets_and_knobs_stay_text(browser, reports, kind, title):
+    page, heard = opened(browser, reports[kind], viewport=DESK)
+    assert page.evaluate("document.scripts.length + document.images.length") == 0
+    assert page.title() == f"runs/a{HOSTILE}: {title}"
+    assert HOSTILE in page.locator("h1").inner_text()
+    assert HOSTILE in page.locator(".about").first.inner_text()
+    if kind == "sweep":
+        assert f"beam 5, penalty {HOSTILE}" in page.locator(".legend").inner_text()
+        assert page.locator("tbody td", has_text=HOSTILE).count() == 6
+    page.locator(".chart .dot").first.hover(force=True)
     assert len(heard) == 1
     page.close()
 

@@ -17,10 +17,12 @@ def test_each_setting_of_the_other_knobs_is_a_line_along_the_last_number():
     assert "<svg" in page
     assert "runs/&lt;b&gt;" in page
     assert "chosen on a test set" in page
-    assert "<b>13.00</b>" in page
+    best = page.partition('<tr class="best">')[2].partition("</tr>")[0]
+    assert '<td class="number" data-label="BLEU">13.00</td>' in best
+    assert page.count("the run's own<") == 1
 
 
 def test_knobs_without_numbers_have_a_table_only():
     page = sweep_report(outcome([{"penalty": "gnmt"}, {"penalty": "power"}]))
     assert "<svg" not in page
-    assert "<b>power</b>" in page
+    assert ">power</td>" in page.partition('<tr class="best">')[2].partition("</tr>")[0]
