@@ -15,6 +15,28 @@ from dragoman.reports.charts import COLORS, Line, line_chart, short
 from dragoman.reports.heat_map import heat_map
 from dragoman.reports.page import render
 
+SUBLAYERS = {
+    ("encoder", "self_attention"): "self-attention",
+    ("decoder", "self_attention"): "masked self-attention",
+    ("decoder", "cross_attention"): "encoder-decoder attention",
+    ("encoder", "feed_forward"): "feed-forward network",
+    ("decoder", "feed_forward"): "feed-forward network",
+}
+"""The names of sub-layers for readers, in the order of the flow through a layer."""
+
+PARTS = {
+    "source_embedding": "source word embeddings",
+    "target_embedding": "target word embeddings",
+    "source_positions": "source positions",
+    "target_positions": "target positions",
+    "encoder": "encoder",
+    "encoder_norm": "encoder, last layer normalisation",
+    "decoder": "decoder",
+    "decoder_norm": "decoder, last layer normalisation",
+    "output_embedding": "output layer",
+}
+"""The parts of a model for readers, in the order of the flow."""
+
 MOST_FEATURES = 48
 """Features of a position that are shown, evenly spread over all."""
 
@@ -40,6 +62,7 @@ def explanation_page(found: Explanation) -> str:
             is_causal=True,
         ),
         cross_maps=maps(found.cross_attention, found.heads["cross_attention"], found.target_inputs, found.pieces),
+        sublayers=SUBLAYERS,
         stream_charts={stack: stream_chart(sizes) for stack, sizes in found.residual.items()},
         lens=list(zip(found.target_pieces, found.lens, map(landing, found.lens), strict=True)),
         lines={line.name: line.color for line in lined},
@@ -164,7 +187,29 @@ def learned(found: Explanation) -> dict[str, Any] | None:
         "mean": float(np.mean(learned.losses)),
         "mean_after": float(np.mean(learned.losses_after)),
         "parts": [
-            {"name": name.replace("_", " "), "gradient": slope, "size": size, "bar": 100 * slope / largest}
-            for name, (slope, size) in learned.gradients.items()
+            {"name": part_name(name, found), "gradient": slope, "size": size, "bar": 100 * slope / largest}
+            for name, (slope, size) in sorted(learned.gradients.items(), key=lambda item: place_in_flow(item[0]))
         ],
     }
+
+
+def part_name(name: str, found: Explanation) -> str:
+    """A part for readers: "decoder 1 self_attention_residual" -> "decoder 1, masked self-attention: normalisation"."""
+    part, *inside = name.split(" ")
+    if not inside:
+        tables = {"all": "word embeddings and output layer", "output": "target word embeddings and output layer"}
+        return tables.get(found.model.config.model.tied, PARTS[part]) if part == "target_embedding" else PARTS[part]
+    layer, kind = inside
+    sublayer = SUBLAYERS[part, kind.removesuffix("_residual")]
+    return f"{PARTS[part]} {layer}, {sublayer}" + ": normalisation" * kind.endswith("_residual")
+
+
+def place_in_flow(name: str) -> tuple[int, ...]:
+    """Numbers by which parts are sorted: in the order in which a sentence passes them."""
+    part, *inside = name.split(" ")
+    place = list(PARTS).index(part)
+    if not inside:
+        return (place,)
+    layer, kind = inside
+    sublayer = list(SUBLAYERS).index((part, kind.removesuffix("_residual")))
+    return place, int(layer), sublayer, kind.endswith("_residual")
