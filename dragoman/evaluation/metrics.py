@@ -23,7 +23,7 @@ class Score(NamedTuple):
 
 def bleu(language: str, references: Sequence[str]) -> Scorer:
     """Cased BLEU of detokenised text (Papineni et al., 2002; Post, 2018), over the words of `bleu_tokenizer`."""
-    return BLEU(tokenize=bleu_tokenizer(language, references))
+    return BLEU(tokenize=bleu_tokenizer(language, references), force=True)  # plausibility.py warns of tokenised lines
 
 
 def chrf(language: str, references: Sequence[str]) -> Scorer:

@@ -37,11 +37,7 @@ def check_line_count(name: str, hypotheses: Sequence[str], test_set: str, source
 
 def warnings_about_hypotheses(name: str, hypotheses: Sequence[str], references: Sequence[str]) -> list[str]:
     """What looks wrong with a file of translations, named `name`, beside the references of its lines."""
-    found = [
-        f"{name} looks {kind}, and the references do not: {remedy}"
-        for kind, remedy, share in SHAPES
-        if share(hypotheses) >= OFTEN and share(references) <= RARELY
-    ]
+    found = warnings_about_shape(name, hypotheses, references)
     if shift := find_shift(hypotheses, references):
         found.append(
             f"{name} looks shifted: lines {shift.first + 1} to {shift.end} fit the references {abs(shift.by)} "
@@ -51,6 +47,15 @@ def warnings_about_hypotheses(name: str, hypotheses: Sequence[str], references: 
     elif are_shuffled(hypotheses, references):
         found.append(f"{name} looks shuffled, or translates another text: its lines fit their own references no better")
     return found
+
+
+def warnings_about_shape(name: str, hypotheses: Sequence[str], references: Sequence[str]) -> list[str]:
+    """Whether translations look tokenised or lower-cased, and the references do not."""
+    return [
+        f"{name} looks {kind}, and the references do not: {remedy}"
+        for kind, remedy, share in SHAPES
+        if share(hypotheses) >= OFTEN and share(references) <= RARELY
+    ]
 
 
 def warnings_about_references(

@@ -12,7 +12,11 @@ from typing import Any, NamedTuple
 
 from data.errors import InputError
 from dragoman.evaluation.overlap import Overlap, OverlapScores, find_overlap, scored_apart, training_text_of
-from dragoman.evaluation.plausibility import warnings_about_hypotheses, warnings_about_references
+from dragoman.evaluation.plausibility import (
+    warnings_about_hypotheses,
+    warnings_about_references,
+    warnings_about_shape,
+)
 from dragoman.evaluation.results import Evaluation
 from dragoman.evaluation.scoring import Referee
 from dragoman.evaluation.systems import Candidate
@@ -85,7 +89,7 @@ def trained_on(member: Member, *, reads_text: bool) -> Trained:
 
 
 def warnings(evaluation: Evaluation, trained: Mapping[str, Trained]) -> list[str]:
-    """What looks wrong with references, beside the first run, and with the translations of other programs."""
+    """What looks wrong with references, beside the first run, and with translations, above all of other programs."""
     found = []
     first = next(iter(trained.values()), None)
     for test_set in evaluation.test_sets:
@@ -94,9 +98,10 @@ def warnings(evaluation: Evaluation, trained: Mapping[str, Trained]) -> list[str
             about = (test_set.name, test_set.reference, test_set.sources, language, first.training)
             found += warnings_about_references(*about)
     for one in evaluation.outputs:
-        if one.system.kind == "text":
-            name = f"{one.system.name} on {one.test_set.name}"
-            found += warnings_about_hypotheses(name, one.hypotheses, one.test_set.reference)
+        if one.system.kind == "baseline":
+            continue
+        warns = warnings_about_hypotheses if one.system.kind == "text" else warnings_about_shape
+        found += warns(f"{one.system.name} on {one.test_set.name}", one.hypotheses, one.test_set.reference)
     return found
 
 

@@ -129,3 +129,10 @@ def test_unequal_or_empty_sets_are_rejected(name):
         METRICS[name].score(HYPOTHESES[:2], REFERENCES, "de")
     with pytest.raises(InputError, match="nothing to score: the test set has no lines"):
         METRICS[name].score([], [], "de")
+
+
+def test_sacrebleu_adds_nothing_to_our_own_warning_about_tokenised_lines(caplog, capsys):
+    lines = ["Ein Hund läuft ."] * 200
+    plain = ["Ein Hund läuft."] * 200
+    assert METRICS["bleu"].score(lines, plain, "de").score > 20
+    assert (caplog.text, capsys.readouterr().err) == ("", "")

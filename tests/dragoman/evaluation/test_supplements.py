@@ -8,6 +8,8 @@ from data.sources import load_corpora
 from dragoman.evaluation.evaluation import Task, evaluate
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.kept import Kept
+from dragoman.evaluation.results import Evaluation, Outputs, System
+from dragoman.evaluation.supplements import warnings
 from dragoman.evaluation.systems import Selection, find_systems
 from dragoman.evaluation.table import show
 from dragoman.evaluation.training_text import FILE, remember
@@ -57,3 +59,13 @@ def test_all_of_it_is_shown_and_written(found):
     shown = show(found)
     for words in ("disturbed by", "test, ", "5 of 40 lines stand in the training text", "word F1", "looks tokenised"):
         assert words in shown
+
+
+def test_translations_of_a_run_that_look_tokenised_are_told_of_too():
+    test_set = TestSet("test", ["A dog runs."] * 9, [["Ein Hund läuft."] * 9], "de")
+    outputs = [
+        Outputs(System(name, kind, run=name), test_set, ["Ein Hund läuft ."] * 9)
+        for name, kind in (("a", "run"), ("source copied", "baseline"))
+    ]
+    told = "a on test looks tokenised, and the references do not: detokenise it, since BLEU tokenises for itself"
+    assert warnings(Evaluation([test_set], outputs, []), {}) == [told]
