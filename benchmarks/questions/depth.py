@@ -1,6 +1,8 @@
 """Question 1. Why several masked self-attention cells, layers of them?"""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.questions.figures import by_category
 from benchmarks.questions.measuring import Scores, evaluate, scores_without_future
@@ -10,24 +12,39 @@ from benchmarks.questions.results import Findings, Measured, Table
 from benchmarks.questions.sizes import fitted
 from benchmarks.questions.task import Task
 from benchmarks.questions.training import Trained, Variant, count, train
+from transformer.config import ModelConfig
 
 DEPTHS = (1, 2, 4)
 
 
 def shapes(task: Task) -> list[Variant]:
     """The task's model, and others of the same number of parameters that are shallower and wider, or the opposite."""
-    own, found = task.model, []
-    parameters = count(Variant("own", own), task.vocabulary)
+    parameters = count(Variant("own", task.model), task.vocabulary)
+    found = []
     for layers in DEPTHS:
-        step = 2 * own.heads
-        width = max(step, round(own.width * (own.decoder_layers / layers) ** 0.5 / step) * step)
-        config = own.model_copy(update={"decoder_layers": layers, "width": width})
-        name = f"{layers} layer{'s' * (layers > 1)} of width {width}"
+        config = nearest(task, layers, parameters)
+        name = f"{layers} layer{'s' * (layers > 1)} of width {config.width}"
         found.append(fitted(Variant(name, config), vocabulary=task.vocabulary, parameters=parameters))
     return found
 
 
-def ask(task: Task, seeds: Sequence[int], *, note=print) -> Findings:
+def nearest(task: Task, layers: int, parameters: int) -> ModelConfig:
+    """The config with this many layers whose width, with feed-forward networks in proportion, is the nearest fit."""
+    own = task.model
+    widths = range(2 * own.heads, 8 * own.width, 2 * own.heads)
+
+    def with_width(width: int) -> ModelConfig:
+        feed_forward = width * own.feed_forward // own.width
+        return own.model_copy(update={"decoder_layers": layers, "width": width, "feed_forward": feed_forward})
+
+    def size(width: int) -> int:
+        return count(Variant("", with_width(width)), task.vocabulary)
+
+    at = bisect_left(widths, parameters, key=size)
+    return with_width(min(widths[max(at - 1, 0) : at + 1], key=lambda width: abs(size(width) - parameters)))
+
+
+def ask(task: Task, seeds: Sequence[int], *, note: Any = print) -> Findings:
     """Depth against width at equal parameters, and what is lost without a layer, or without the mask."""
     findings = Findings("Why several masked self-attention cells?", task.about, seeds)
     trained: dict[str, list[Trained]] = {}

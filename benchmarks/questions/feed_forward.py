@@ -1,5 +1,6 @@
 """Question 3. Is the fully connected layer of a decoder-only transformer of a single hidden layer?"""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,15 +90,18 @@ def ask(task: Task, seeds: Sequence[int], *, note: Any = print) -> Findings:
     )
     findings.tables.append(neurons(task, trained[usual]))
     findings.figures["accuracy"] = by_category(
-        f"Share of right tokens: {task.groups[0]}",
-        [
-            name.replace("hidden ", "").replace("layers", "x").replace("layer", "x").replace(" of ", " ")
-            for name in trained
-        ],
-        {"mean and interval": [found[0] for found in right.values()]},
+        f"Share of right {task.groups[0]}, by network",
+        [short(name) for name in trained],
+        {"hidden layers x their width": [found[0] for found in right.values()]},
         joined=False,
     )
     return findings
+
+
+def short(name: str) -> str:
+    """The name of a network on an axis: "2 hidden layers of 64" -> "2x64"."""
+    numbers = re.findall(r"\d+", name)
+    return "x".join(numbers) if numbers else name.split()[0]
 
 
 def neurons(task: Task, trained: Sequence[Trained]) -> Table:

@@ -3,22 +3,23 @@
 import json
 import re
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.questions import depth, feed_forward, heads, residual, toy, trained_runs
+from benchmarks.questions import depth, feed_forward, heads, multi30k, residual, toy, trained_runs
 from benchmarks.questions.__main__ import main
 from benchmarks.questions.figures import by_category
-from benchmarks.questions.measuring import compiled_scores, scores_without_future
-from benchmarks.questions.neurons import explained_share
+from benchmarks.questions.measuring import compiled_scores, evaluate, scores_without_future
+from benchmarks.questions.neurons import describe_neurons, explained_share
 from benchmarks.questions.parts import without_feed_forward, without_mask, without_residual
 from benchmarks.questions.pruning import Head, heads_of, without_head, without_sublayers
 from benchmarks.questions.results import Measured, tables_of
 from benchmarks.questions.sizes import TOLERANCE
-from benchmarks.questions.training import Variant, count, initial
+from benchmarks.questions.training import Variant, count, initial, train
 from data.batch import EOS
 from dragoman.commands.options import run_main
 from tests.support.paths import ROOT
@@ -197,9 +198,11 @@ def test_every_head_is_pruned_once(task):
 
 
 @pytest.mark.parametrize("shapes", [depth.shapes, lambda task: [feed_forward.own(task), *feed_forward.depths(task)]])
-@pytest.mark.parametrize("name", ["hops", "facts"])
+@pytest.mark.parametrize("name", ["hops", "facts", "as large as Multi30k's"])
 def test_compared_models_have_equally_many_parameters(shapes, name):
-    task = {"hops": toy.hops, "facts": toy.facts}[name](1)
+    task = toy.facts(1) if name == "facts" else toy.hops(1)
+    if name not in ("hops", "facts"):
+        task = replace(task, vocabulary=5000).with_model(width=128, feed_forward=256)
     sizes = [count(variant, task.vocabulary) for variant in shapes(task)]
     assert max(sizes) / min(sizes) < 1 + 2 * TOLERANCE
     assert all(abs(size / sizes[0] - 1) <= TOLERANCE for size in sizes)
@@ -279,6 +282,39 @@ def test_the_tables_of_the_page_are_those_of_the_saved_results():
     for path in results:
         for table in tables_of(json.loads(path.read_text(encoding="utf-8"))):
             assert table.markdown() in page, f"{path.name}: {table.title}"
+
+
+RECIPE = """[data]
+train = [["train.en", "train.de"]]
+validation = [["val.en", "val.de"]]
+vocabulary_size = 290
+maximum_tokens = 32
+row_length = 32
+[model]
+decoder_layers = 1
+width = 16
+heads = 2
+feed_forward = 16
+maximum_length = 32
+"""
+
+
+@pytest.mark.slow
+def test_a_question_can_be_asked_of_text(tmp_path, monkeypatch):
+    """The files and the recipe stand in for Multi30k's."""
+    for split, lines in (("train", 300), ("val", 8)):
+        for language, words in (("en", ("one", "two", "red")), ("de", ("ein", "zwei", "rot"))):
+            text = "".join(" ".join(words[n * k % 3] for k in range(1, 4 + n % 4)) + "\n" for n in range(lines))
+            (tmp_path / f"{split}.{language}").write_text(text)
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    monkeypatch.setattr(multi30k, "RECIPE", tmp_path / "recipe.toml")
+    monkeypatch.setattr(multi30k, "BATCH_TOKENS", 64)
+    asked = multi30k.captions(str(tmp_path), updates=3)
+    [one] = train(asked, Variant("own", asked.model), [1])
+    scores = evaluate(asked, one.graph, one.parameters)
+    assert 0 < scores.loss < 2 * np.log(asked.vocabulary)
+    [layer] = describe_neurons(asked, one.graph, one.parameters)
+    assert set(layer.explained) == {"token read", "token before it", "token to predict", "place"}
 
 
 @pytest.mark.slow
