@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.questions import depth, feed_forward, heads, residual, toy, trained_runs
+from benchmarks.questions import depth, feed_forward, heads, identity_path, residual, toy, trained_runs
 from benchmarks.questions.multi30k import captions
 from benchmarks.questions.results import Findings
 from benchmarks.questions.task import Task
@@ -17,6 +17,7 @@ from transformer.devices.compilation import use_compilation_cache
 QUESTIONS: dict[str, Callable[..., Findings]] = {
     "depth": depth.ask,
     "residual": residual.ask,
+    "identity_path": identity_path.ask,
     "feed_forward": feed_forward.ask,
     "heads": heads.ask,
 }
@@ -24,6 +25,7 @@ QUESTIONS: dict[str, Callable[..., Findings]] = {
 TOYS: dict[str, Callable[..., Task]] = {
     "depth": toy.hops,
     "residual": partial(toy.hops, updates=150),
+    "identity_path": toy.hops,
     "feed_forward": toy.facts,
     "heads": toy.hops,
 }
@@ -33,6 +35,7 @@ Experiments on the four questions that the explainer of the Transformer leaves o
 
   depth         Why several masked self-attention cells? Depth against width, a layer or the mask taken out.
   residual      Why a residual connection after self-attention? With and without, at several depths.
+  identity_path  The same before training: the gradient of each layer, and what is left of the tokens.
   feed_forward  Is the fully connected layer of a single hidden layer? What its depth and width buy; its neurons.
   heads         What are many heads, and many layers, for? More and fewer; each one taken out.
 """

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.questions import depth, feed_forward, heads, multi30k, residual, toy, trained_runs
+from benchmarks.questions import depth, feed_forward, heads, identity_path, multi30k, residual, toy, trained_runs
 from benchmarks.questions.__main__ import main
 from benchmarks.questions.figures import by_category
 from benchmarks.questions.measuring import compiled_scores, evaluate, scores_without_future
@@ -237,10 +237,11 @@ def test_a_figure_stands_alone_and_names_its_lines():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("question", [depth, residual, feed_forward, heads])
+@pytest.mark.parametrize("question", [depth, residual, identity_path, feed_forward, heads])
 def test_each_question_runs_and_its_tables_can_be_read_back(question, task, tmp_path, monkeypatch):
     monkeypatch.setattr(depth, "DEPTHS", (1, 2))
     monkeypatch.setattr(residual, "DEPTHS", (1, 2))
+    monkeypatch.setattr(identity_path, "LAYERS", 2)
     monkeypatch.setattr(feed_forward, "TIMES", (1, 4))
     monkeypatch.setattr(feed_forward, "HIDDEN", (2,))
     monkeypatch.setattr(heads, "HEADS", (1, 2))
