@@ -89,7 +89,7 @@ def add_pruning(
     findings.tables.append(heads_table(found, roles))
     findings.tables.append(layers_table(found))
     curves = {f"model {number}": one.curve for number, one in enumerate(found, 1)}
-    findings.figures["pruned"] = by_number("Loss without the least important heads", curves, x="heads taken out")
+    findings.figures["pruned"] = by_number("Loss", curves, x="heads taken out")
 
 
 def prune(task: Task, model: Model, *, heads: int) -> Pruned:
