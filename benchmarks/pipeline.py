@@ -7,8 +7,9 @@ Batches are taken as fast as they come, for this many seconds after the first. T
 if the cache has no tokens of this text, else from a warm one. Learning the vocabulary is not counted; it is kept in the
 cache. `resident_mb` is the most that this process and its workers had in memory meanwhile; `density` is the share of
 real tokens in the target rows. `tokens_per_processor_second` divides the target tokens by the processor time of this
-process and its workers together, which other programs on the machine change little. Prints a table and one JSON line.
-Linux only: memory and times are read from /proc.
+process and its workers together, and `first_batch_processor_seconds` is the same time until the first batch: other
+programs on the machine change them little. Prints a table and one JSON line. Linux only: memory and times are read from
+/proc.
 """
 
 import json
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from data.batch import Batch
 from data.batching.pipeline import training_batches
@@ -67,29 +69,30 @@ def main(arguments: list[str]) -> int:
 
 def measure(config: DataConfig, *, batch_tokens: int, seconds: float) -> dict[str, float]:
     """The figures of the text side under a config."""
-    start = time.perf_counter()
+    start = now()
     corpora = load_corpora(config, "train")
-    learning = time.perf_counter()
+    learning = now()
     tokenizer = known_tokenizer(config, corpora)
-    learned = time.perf_counter()
+    learned = now()
     iterator = iter(training_batches(corpora, tokenizer, config, batch_tokens=batch_tokens, seed=1))
     resident = 0.0
     next(iterator)
-    first = time.perf_counter()
-    worked = processor_seconds()
+    first = now()
     looked, tokens, positions, batches = 0.0, 0, 0, 0
-    while time.perf_counter() < first + seconds:
+    while time.perf_counter() < first[0] + seconds:
         batch: Batch = next(iterator)
         tokens += int(np.count_nonzero(batch.target_segments))
         positions += batch.target_segments.size
         batches += 1
         if time.perf_counter() > looked + LOOK:
             looked, resident = time.perf_counter(), max(resident, resident_mb())
-    elapsed, worked = time.perf_counter() - first, processor_seconds() - worked
+    elapsed, worked = now() - first
+    first_batch, first_batch_worked = first - learned + learning - start
     iterator.close()
     return {
         "pairs": sum(len(corpus.pairs) for corpus in corpora),
-        "first_batch_seconds": round(first - learned + learning - start, 3),
+        "first_batch_seconds": round(first_batch, 3),
+        "first_batch_processor_seconds": round(first_batch_worked, 3),
         "target_tokens_per_second": round(tokens / elapsed),
         "tokens_per_processor_second": round(tokens / max(worked, 1 / TICKS)),
         "density": round(tokens / positions, 4),
@@ -107,16 +110,16 @@ def known_tokenizer(config: DataConfig, corpora: list[Corpus]) -> Tokenizer:
     return Tokenizer.load(directory)
 
 
+def now() -> Float[np.ndarray, " 2"]:
+    """The time, and the processor time of this process and of those that it started, in seconds."""
+    fields = [stat.rpartition(")")[2].split() for stat in of_all_processes("stat")]
+    return np.array([time.perf_counter(), sum(int(one[11]) + int(one[12]) for one in fields) / TICKS])
+
+
 def resident_mb() -> float:
     """The resident memory of this process and of the processes that it started, in MB."""
     found = [re.search(r"VmRSS:\s+(\d+) kB", status) for status in of_all_processes("status")]
     return sum(int(one[1]) / 1000 for one in found if one)
-
-
-def processor_seconds() -> float:
-    """The processor time of this process and of the processes that it started, in seconds."""
-    fields = [stat.rpartition(")")[2].split() for stat in of_all_processes("stat")]
-    return sum(int(one[11]) + int(one[12]) for one in fields) / TICKS
 
 
 def of_all_processes(name: str) -> list[str]:

@@ -55,6 +55,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     flush(path.parent)
 
 
+def copy_atomically(source: Path, path: Path) -> None:
+    """Replace a file by a copy of another, atomically. The content does not come into this process's memory."""
+    partial = path.with_name(path.name + ".partial")
+    shutil.copyfile(source, partial)
+    flush(partial)
+    partial.replace(path)
+    flush(path.parent)
+
+
 @contextlib.contextmanager
 def writing(name: Path | str) -> Iterator[None]:
     """A context that turns an OSError into an InputError naming the file `name`; BrokenPipeError is not changed."""

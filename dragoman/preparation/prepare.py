@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from data.batch import Pair
+from data.batching.chosen import choose
 from data.sources import Corpus, load_corpora
+from data.sources.statistics import source_statistics
 from data.storage.cache import Cache
 from data.tokens.store import open_store
 from data.vocabulary.prepared import prepared_tokenizer
@@ -49,8 +51,18 @@ def prepare(config: Config) -> dict[str, Any]:
     with progress("hash", total=total) as report:
         training = TrainingText.load(prepared_training_text(config.data, corpora, report=report))
     seconds["hashes"] = time.monotonic() - began
-    say(f"hashes ready in {seconds['hashes']:.1f} s; surveying the text")
+    say(f"hashes ready in {seconds['hashes']:.1f} s; counting word forms")
 
+    began = time.monotonic()
+    source_statistics(config.data, corpora)
+    seconds["statistics"] = time.monotonic() - began
+    if config.data.drop_duplicates:
+        began = time.monotonic()
+        distinct = choose(corpora, config.data)
+        seconds["duplicates"] = time.monotonic() - began
+        say(f"{len(distinct)} of {total} pairs are distinct, found in {seconds['duplicates']:.1f} s")
+
+    say("surveying the text")
     began = time.monotonic()
     survey = Survey(config.data, corpora, store, held_out)
     with progress("survey", total=total) as report:

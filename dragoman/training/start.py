@@ -13,15 +13,13 @@ from flax import nnx
 
 from data.batching.description import describe
 from data.errors import InputError
-from data.languages import language_of
 from data.sources import Corpus
-from data.sources.corpus import fetch
-from data.text.statistics import SourceStatistics, measure
+from data.sources.statistics import source_statistics
 from data.vocabulary.prepared import prepared_tokenizer
 from data.vocabulary.tokenizer import Tokenizer
 from data.vocabulary.vectors import read_vectors
 from dragoman.evaluation.training_text import FILE, prepared_training_text
-from dragoman.files import write_atomically
+from dragoman.files import copy_atomically
 from dragoman.messages import progress, say, warn
 from dragoman.runs.checkpoint import restore_optimizer, restore_parameters
 from dragoman.runs.identity import check_hashes, check_knobs, check_planned_steps
@@ -35,8 +33,6 @@ from transformer.config import Config
 from transformer.devices.processes import on_first
 from transformer.model import Parameters, build, split
 from transformer.training.step import TrainState
-
-STATISTICS_LINES = 100_000  # about five seconds
 
 
 class Start(NamedTuple):
@@ -58,7 +54,7 @@ def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:
     """Learns the vocabulary, or takes the given one, saves it in the run, and prints the training text's size in it."""
     tokenizer = prepared_tokenizer(config.data, train, note=say)
     tokenizer.save(run.path)
-    run.save_statistics(source_statistics(config, train))
+    run.save_statistics(source_statistics(config.data, train))
     keep_training_text(config, run, train)
     with progress("tokenize", total=sum(len(corpus.pairs) for corpus in train)) as report:
         description = describe(train, tokenizer, config.data, report=report)
@@ -70,14 +66,7 @@ def keep_training_text(config: Config, run: Run, train: Sequence[Corpus]) -> Non
     """Saves hashes of the training text in the run, so that evaluation can tell what of a test set stands in it."""
     with progress("hash", total=sum(len(corpus.pairs) for corpus in train)) as report:
         path = prepared_training_text(config.data, train, report=report)
-    write_atomically(run.path / FILE, path.read_bytes())
-
-
-def source_statistics(config: Config, train: Sequence[Corpus]) -> SourceStatistics:
-    """What the run remembers of its source text, from lines spread evenly over the corpora."""
-    step = max(1, sum(len(corpus.pairs) for corpus in train) // STATISTICS_LINES)
-    lines = (pair.source for corpus in train for pair in fetch(corpus.pairs, range(0, len(corpus.pairs), step)))
-    return measure(lines, language_of(config.data.source_language).primary)
+    copy_atomically(path, run.path / FILE)
 
 
 def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:

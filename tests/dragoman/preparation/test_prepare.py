@@ -1,8 +1,14 @@
 import pytest
 
+from data.batching.order import Order
+from data.sources import load_corpora
+from data.sources.statistics import source_statistics
 from data.storage.cache import Cache
+from dragoman.evaluation.training_text import FILE, prepared_training_text
 from dragoman.preparation.prepare import prepare
 from dragoman.preparation.report import lines
+from dragoman.runs.run import Run
+from dragoman.training.start import learn_vocabulary
 from transformer.config import Config
 
 WORDS = ["Hund", "Katze", "Haus", "Baum", "Fluss", "Berg", "Weg", "Tag"]
@@ -101,3 +107,19 @@ def test_what_is_prepared_is_not_prepared_again(config, found):
     again = prepare(config)
     assert {entry.path: (entry.path / "manifest.json").stat().st_ino for entry in cache.entries()} == before
     assert {**again, "seconds": 0} == {**found, "seconds": 0}
+
+
+def test_training_then_finds_all_of_it_in_the_cache(config, found, tmp_path):
+    config = config.model_copy(update={"data": config.data.model_copy(update={"drop_duplicates": True})})
+    assert prepare(config)["seconds"].keys() == found["seconds"].keys() | {"duplicates"}
+    cache = Cache(config.data.cache)
+    prepared = {entry.path for entry in cache.entries()}
+    run = Run(tmp_path / "run")
+    run.make()
+    train = load_corpora(config.data, "train")
+    learn_vocabulary(config, run, train)
+    Order(train, config.data, seed=1)
+    assert {entry.path for entry in cache.entries()} == prepared
+    assert run.load_statistics() == source_statistics(config.data, train)
+    cached = prepared_training_text(config.data, train)
+    assert (run.path / FILE).read_bytes() == cached.read_bytes()
