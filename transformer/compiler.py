@@ -1,10 +1,12 @@
-"""Options of XLA for the programs of training, search and scoring."""
+"""Options of XLA for the programs of training, search and scoring, and help for it to compile few kernels."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
 
 GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
 """Otherwise XLA tries many Triton programs for each matrix product, which takes most of the time of compiling: on an
@@ -30,3 +32,13 @@ def compiled(function: Callable[..., Any], *static: str) -> Any:
     Unlike a decorator, it asks for the backend when a program is needed, and not when a module is imported.
     """
     return jax.jit(function, static_argnames=static, compiler_options=compiler_options())
+
+
+def member(stack: Array, index: Int[Array, ""] | int) -> Array:
+    """`stack[index]`, for members that are used in the same way.
+
+    On a GPU, XLA would compile one kernel for each index; it compiles one for all while it does not know the index.
+    """
+    if jax.default_backend() == "gpu":
+        index = jax.lax.optimization_barrier(jnp.asarray(index, jnp.int32))
+    return jax.lax.dynamic_index_in_dim(stack, index, keepdims=False)

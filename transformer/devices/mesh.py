@@ -28,7 +28,7 @@ from transformer.devices.sharding import (
 from transformer.model import Parameters
 from transformer.model.dropout import DropoutKey
 from transformer.model.kernels import resolve_kernel
-from transformer.training.groups import stacked, stacks_parameters
+from transformer.training.groups import map_stacks
 from transformer.training.loss import Sums
 from transformer.training.optimizer import build_optimizer
 from transformer.training.placement import RowGradients, RowSums
@@ -122,7 +122,7 @@ class MeshPlacement:
 class MeshStrategy:
     """Training on a mesh, with sharded arrays and padded embedding tables.
 
-    `stacks` says whether the optimizer works on stacks of parameters; by default, it depends on the devices.
+    `stacks` says whether Muon works on stacks of matrices; by default, it does on GPUs and TPUs.
     """
 
     def __init__(self, graph: nnx.GraphDef, config: Config, *, stacks: bool | None = None):
@@ -130,12 +130,10 @@ class MeshStrategy:
         self.row_devices = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
         self.row_share = process_share(self.mesh)
         self.device_count = self.mesh.size
-        optimizer, placement = build_optimizer(config.training), MeshPlacement(self.mesh)
-        if optimizer.depends_on_shape:
-            optimizer = on_true_sizes(optimizer, graph)
-        elif stacks_parameters(optimizer) if stacks is None else stacks:
-            optimizer = stacked(optimizer, parameter_spec)
-        self.optimizer = optimizer
+        stacks = jax.default_backend() != "cpu" if stacks is None else stacks
+        map_matrices = partial(map_stacks, placement_of=parameter_spec) if stacks else jax.tree.map
+        optimizer, placement = build_optimizer(config.training, map_matrices), MeshPlacement(self.mesh)
+        self.optimizer = on_true_sizes(optimizer, graph) if optimizer.depends_on_shape else optimizer
         kernel = resolve_kernel(config.model.attention_kernel)
         train_step = build_train_step(graph, config.training, self.optimizer, placement, kernel=kernel)
         options = compiler_options()

@@ -18,7 +18,7 @@ from transformer.config import ModelConfig
 from transformer.model.assembly import BatchSize
 from transformer.model.attention import KeysValues
 from transformer.model.dense import resolve_precision
-from transformer.model.dropout import DropoutKey, dropout, fold_site
+from transformer.model.dropout import DropoutKey, dropout, dropout_sites, fold_site
 from transformer.model.embeddings import Embedding
 from transformer.model.layer_stack import resolve_layer_loop, run_layers
 from transformer.model.layers import NORMS
@@ -78,7 +78,8 @@ class DecoderOnly(nnx.Module):
         tokens = jnp.concatenate([self.reading.inputs(batch.source, batch.source_positions), batch.target_inputs], 1)
         positions = jnp.concatenate([batch.source_positions, continued_positions(batch)], axis=1)
         mask = self.reading.mask(batch.source_segments, batch.target_segments)
-        x = dropout(self.positions.embed(self.embedding(tokens), positions), self.dropout, fold_site(dropout_key, 0))
+        sites = dropout_sites(dropout_key, 1 + len(self.decoder))
+        x = dropout(self.positions.embed(self.embedding(tokens), positions), self.dropout, fold_site(sites, 0))
 
         def attention_to_source(weights: Float[Array, "B N both both"]) -> Float[Array, "B N T S"]:
             length = batch.source.shape[1]
@@ -86,11 +87,11 @@ class DecoderOnly(nnx.Module):
             return self.source_attention(of_targets, batch.source_segments, batch.source_positions)
 
         def apply(layer, x, number):
-            def run(x, key):
-                return layer.read(x, positions, mask, self.positions, dropout_key=key)[0]
+            def run(x, site):
+                return layer.read(x, positions, mask, self.positions, dropout_site=site)[0]
 
             with scope("decoder"), scope(number), also_showing(*SOURCE_WEIGHTS, attention_to_source):
-                return self.rematerialized(run)(x, fold_site(dropout_key, 1 + number))
+                return self.rematerialized(run)(x, fold_site(sites, 1 + number))
 
         x = run_layers(self.decoder, x, apply, layer_loop=self.layer_loop)
         return self.decoder_norm(x) if self.pre_norm else x

@@ -6,6 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt32
 
+from transformer.compiler import member
+
+WITHIN = 4
+"""The largest number of sites within a site: those of a layer."""
+
 
 def scrambled(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     """Each number with its bits mixed: the two-multiplication hash `lowbias32` (Wellons 2018), a bijection."""
@@ -28,21 +33,51 @@ class DropoutKey(NamedTuple):
         return self._replace(key=jax.random.fold_in(self.key, number))
 
 
-@jax.named_scope("dropout")
-def dropout(x: Float[Array, "..."], rate: float, key: DropoutKey | None) -> Float[Array, "..."]:
-    """`x` with a fraction `rate` of its features set to 0 and the rest divided by 1 - `rate`; `x` itself without a key.
+class DropoutSite(NamedTuple):
+    """A place in the model that drops features, or a layer with such places: a row of `words`, and the `part` of rows.
 
-    The random bits of a feature are its index in the whole batch, hashed twice, each time with one word of the key. So
+    `words` holds two random words for every site of the model, in the order of `dropout_sites`.
+    """
+
+    words: UInt32[Array, "sites 2"]
+    row: Int[Array, ""] | int
+    part: Int[Array, ""] | int
+
+
+def dropout_sites(key: DropoutKey | None, count: int) -> DropoutSite | None:
+    """Site 0 of `count` sites, for `fold_site`; None without a key.
+
+    The words of all sites are computed at once: one by one, they were half of the operations that XLA had to compile.
+    Site n has the words of the key folded with n, and site m within it those of that key folded with m.
+    """
+    if key is None:
+        return None
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key.key, jnp.arange(count))
+    within = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))(keys, jnp.arange(WITHIN))
+    every = jnp.concatenate([keys[:, None], within], axis=1).reshape(-1)
+    return DropoutSite(jax.vmap(lambda one: jax.random.bits(one, (2,), jnp.uint32))(every), 0, key.part)
+
+
+def fold_site(first: DropoutSite | None, number: Int[Array, ""] | int) -> DropoutSite | None:
+    """The site of this number, given site 0; None stays None."""
+    return None if first is None else first._replace(row=number * (1 + WITHIN))
+
+
+def site_within(site: DropoutSite | None, number: int) -> DropoutSite | None:
+    """The site of this number within a site, such as a layer; None stays None."""
+    return None if site is None else site._replace(row=site.row + 1 + number)
+
+
+@jax.named_scope("dropout")
+def dropout(x: Float[Array, "..."], rate: float, site: DropoutSite | None) -> Float[Array, "..."]:
+    """`x` with a fraction `rate` of its features set to 0, the rest divided by 1 - `rate`; `x` itself without a site.
+
+    The random bits of a feature are its index in the whole batch, hashed twice, each time with one word of the site. So
     they are the same however devices divide the rows. Unlike numbers from `jax.random`, they fuse with their use.
     """
-    if key is None or rate == 0.0:
+    if site is None or rate == 0.0:
         return x
-    first, second = jax.random.bits(key.key, (2,), jnp.uint32)
-    indices = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape) + jnp.uint32(x.size) * jnp.uint32(key.part)
+    first, second = member(site.words, site.row)
+    indices = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape) + jnp.uint32(x.size) * jnp.uint32(site.part)
     keep = scrambled(scrambled(indices ^ first) ^ second) >= jnp.uint32(round(rate * 2**32))
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
-
-
-def fold_site(key: DropoutKey | None, site: Int[Array, ""] | int) -> DropoutKey | None:
-    """The dropout key of one site under `key`; None stays None."""
-    return None if key is None else key._replace(key=jax.random.fold_in(key.key, site))

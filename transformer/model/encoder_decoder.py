@@ -13,7 +13,7 @@ from transformer.config import ModelConfig
 from transformer.model.assembly import BatchSize
 from transformer.model.attention import KeysValues
 from transformer.model.dense import activation_dtype, resolve_precision
-from transformer.model.dropout import DropoutKey, dropout, fold_site
+from transformer.model.dropout import DropoutKey, dropout, dropout_sites, fold_site
 from transformer.model.embeddings import Embedding
 from transformer.model.layer_stack import resolve_layer_loop, run_layers
 from transformer.model.layers import NORMS, DecoderLayer, EncoderLayer
@@ -84,13 +84,14 @@ class EncoderDecoder(nnx.Module):
     ) -> Float[Array, "B S D"]:
         """The encoder's output: for each source token, a vector that depends on its whole sentence."""
         x = self.source_positions.embed(self.embeddings()[0](source), positions)
-        x = dropout(x, self.dropout, fold_site(dropout_key, 0))
+        sites = dropout_sites(dropout_key, 2 + 2 * len(self.encoder))
+        x = dropout(x, self.dropout, fold_site(sites, 0))
         mask = SegmentMask(segments, segments)
 
         def apply(layer, x, number):
-            key = fold_site(dropout_key, 2 + 2 * number)
+            site = fold_site(sites, 2 + 2 * number)
             with scope("encoder"), scope(number):
-                return self.rematerialized(layer)(x, positions, mask, self.source_positions, dropout_key=key)
+                return self.rematerialized(layer)(x, positions, mask, self.source_positions, dropout_site=site)
 
         x = run_layers(self.encoder, x, apply, layer_loop=self.layer_loop)
         return self.encoder_norm(x) if self.pre_norm else x
@@ -107,16 +108,17 @@ class EncoderDecoder(nnx.Module):
     ) -> Float[Array, "B T D"]:
         """The decoder's features for whole targets, from which `logits` predicts each next token."""
         x = self.target_positions.embed(self.target_embedding(target_inputs), target_positions)
-        x = dropout(x, self.dropout, fold_site(dropout_key, 1))
+        sites = dropout_sites(dropout_key, 2 + 2 * len(self.decoder))
+        x = dropout(x, self.dropout, fold_site(sites, 1))
         masks = CausalMask(target_segments), SegmentMask(target_segments, source_segments)
 
         def apply(layer, x, number):
-            def run(x, memory, key):
+            def run(x, memory, site):
                 source = layer.cross_attention.project_source(memory)
-                return layer(x, source, target_positions, *masks, self.target_positions, dropout_key=key)[0]
+                return layer(x, source, target_positions, *masks, self.target_positions, dropout_site=site)[0]
 
             with scope("decoder"), scope(number):
-                return self.rematerialized(run)(x, memory, fold_site(dropout_key, 3 + 2 * number))
+                return self.rematerialized(run)(x, memory, fold_site(sites, 3 + 2 * number))
 
         x = run_layers(self.decoder, x, apply, layer_loop=self.layer_loop)
         return self.decoder_norm(x) if self.pre_norm else x

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from transformer.config import ModelConfig
 from transformer.model.attention import KeysValues, MultiHeadAttention
 from transformer.model.dense import Dense, Precision, project
-from transformer.model.dropout import DropoutKey, dropout, fold_site
+from transformer.model.dropout import DropoutSite, dropout, site_within
 from transformer.model.masks import Mask
 from transformer.model.positions import PositionalEncoding
 from transformer.model.tap import scope, show
@@ -50,8 +50,8 @@ class FeedForward(nnx.Module):
         self.activate: Callable[[Array], Array] = relu if config.activation == "relu" else jax.nn.gelu
         self.dropout = config.activation_dropout
 
-    def __call__(self, x: Float[Array, "B T D"], *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:
-        return self.down(dropout(self.activate(self.up(x)), self.dropout, dropout_key))
+    def __call__(self, x: Float[Array, "B T D"], *, dropout_site: DropoutSite | None = None) -> Float[Array, "B T D"]:
+        return self.down(dropout(self.activate(self.up(x)), self.dropout, dropout_site))
 
 
 class GatedFeedForward(nnx.Module):
@@ -63,9 +63,9 @@ class GatedFeedForward(nnx.Module):
         self.down = Dense(config.feed_forward, config.width, precision=precision, rngs=rngs)
         self.dropout = config.activation_dropout
 
-    def __call__(self, x: Float[Array, "B T D"], *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:
+    def __call__(self, x: Float[Array, "B T D"], *, dropout_site: DropoutSite | None = None) -> Float[Array, "B T D"]:
         gate, up = project(x, self.gate, self.up)
-        return self.down(dropout(jax.nn.silu(gate) * up, self.dropout, dropout_key))
+        return self.down(dropout(jax.nn.silu(gate) * up, self.dropout, dropout_site))
 
 
 FEED_FORWARDS = {"relu": FeedForward, "gelu": FeedForward, "swiglu": GatedFeedForward}
@@ -129,11 +129,11 @@ class Residual(nnx.Module):
         return self.norm(x) if self.norm_position == "pre" else x
 
     def after(
-        self, x: Float[Array, "B T D"], added: Float[Array, "B T D"], *, dropout_key: DropoutKey | None = None
+        self, x: Float[Array, "B T D"], added: Float[Array, "B T D"], *, dropout_site: DropoutSite | None = None
     ) -> Float[Array, "B T D"]:
         """`x` plus `added`, the sub-layer's output for it."""
         show("added", lambda: added)
-        x = x + dropout(added, self.dropout, dropout_key)
+        x = x + dropout(added, self.dropout, dropout_site)
         return x if self.norm_position == "pre" else self.norm(x)
 
 
@@ -156,16 +156,16 @@ class EncoderLayer(nnx.Module):
         mask: Mask,
         encoding: PositionalEncoding,
         *,
-        dropout_key: DropoutKey | None = None,
+        dropout_site: DropoutSite | None = None,
     ) -> Float[Array, "B S D"]:
         with scope("self_attention"):
             normal = self.self_attention_residual.before(x)
             attended, _ = self.self_attention.self_attention(normal, positions, mask, encoding)
-            x = self.self_attention_residual.after(x, attended, dropout_key=fold_site(dropout_key, 0))
+            x = self.self_attention_residual.after(x, attended, dropout_site=site_within(dropout_site, 0))
         with scope("feed_forward"):
             normal = self.feed_forward_residual.before(x)
-            fed = self.feed_forward(normal, dropout_key=fold_site(dropout_key, 2))
-            return self.feed_forward_residual.after(x, fed, dropout_key=fold_site(dropout_key, 1))
+            fed = self.feed_forward(normal, dropout_site=site_within(dropout_site, 2))
+            return self.feed_forward_residual.after(x, fed, dropout_site=site_within(dropout_site, 1))
 
 
 class DecoderLayer(nnx.Module):
@@ -192,7 +192,7 @@ class DecoderLayer(nnx.Module):
         encoding: PositionalEncoding,
         *,
         past: KeysValues | None = None,
-        dropout_key: DropoutKey | None = None,
+        dropout_site: DropoutSite | None = None,
     ) -> tuple[Float[Array, "B T D"], KeysValues]:
         """The features, and the keys and values of self-attention.
 
@@ -203,12 +203,12 @@ class DecoderLayer(nnx.Module):
         with scope("self_attention"):
             normal = self.self_attention_residual.before(x)
             attended, seen = self.self_attention.self_attention(normal, positions, self_mask, encoding, past=past)
-            x = self.self_attention_residual.after(x, attended, dropout_key=fold_site(dropout_key, 0))
+            x = self.self_attention_residual.after(x, attended, dropout_site=site_within(dropout_site, 0))
         with scope("cross_attention"):
             normal = self.cross_attention_residual.before(x)
             attended = self.cross_attention.cross_attention(normal, source, cross_mask)
-            x = self.cross_attention_residual.after(x, attended, dropout_key=fold_site(dropout_key, 1))
+            x = self.cross_attention_residual.after(x, attended, dropout_site=site_within(dropout_site, 1))
         with scope("feed_forward"):
             normal = self.feed_forward_residual.before(x)
-            fed = self.feed_forward(normal, dropout_key=fold_site(dropout_key, 3))
-            return self.feed_forward_residual.after(x, fed, dropout_key=fold_site(dropout_key, 2)), seen
+            fed = self.feed_forward(normal, dropout_site=site_within(dropout_site, 3))
+            return self.feed_forward_residual.after(x, fed, dropout_site=site_within(dropout_site, 2)), seen

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Int
 
 from data.batch import Batch
 from transformer.model.attention import KeysValues
-from transformer.model.dropout import DropoutKey, fold_site
+from transformer.model.dropout import DropoutSite, site_within
 from transformer.model.layers import EncoderLayer
 from transformer.model.masks import Mask
 from transformer.model.positions import PositionalEncoding
@@ -24,17 +24,17 @@ class SequenceLayer(EncoderLayer):
         encoding: PositionalEncoding,
         *,
         past: KeysValues | None = None,
-        dropout_key: DropoutKey | None = None,
+        dropout_site: DropoutSite | None = None,
     ) -> tuple[Float[Array, "B T D"], KeysValues]:
         """The features, and the keys and values of self-attention; see `DecoderLayer` for `past`."""
         with scope("self_attention"):
             normal = self.self_attention_residual.before(x)
             attended, seen = self.self_attention.self_attention(normal, positions, mask, encoding, past=past)
-            x = self.self_attention_residual.after(x, attended, dropout_key=fold_site(dropout_key, 0))
+            x = self.self_attention_residual.after(x, attended, dropout_site=site_within(dropout_site, 0))
         with scope("feed_forward"):
             normal = self.feed_forward_residual.before(x)
-            fed = self.feed_forward(normal, dropout_key=fold_site(dropout_key, 2))
-            return self.feed_forward_residual.after(x, fed, dropout_key=fold_site(dropout_key, 1)), seen
+            fed = self.feed_forward(normal, dropout_site=site_within(dropout_site, 2))
+            return self.feed_forward_residual.after(x, fed, dropout_site=site_within(dropout_site, 1)), seen
 
 
 class Continued(PositionalEncoding):

@@ -31,9 +31,10 @@ class Optimizer(NamedTuple):
     """
     depends_on_shape: bool = False
     """Whether the update of an embedding depends on the table's size; such a rule must not see padded rows."""
-    gains_from_stacks: bool = False
-    """Whether, on accelerators, stacks of parameters with equal shapes are updated faster than single ones."""
 
+
+MapMatrices = Callable[[Callable[[Array], Array], Parameters], Parameters]
+"""How a rule computes a function of each matrix of a tree: `jax.tree.map`, or `groups.map_stacks`."""
 
 MATRICES = ("kernel", "table")
 """The last names of parameters that are matrices; the others, "bias" and "scale", are vectors."""
@@ -61,12 +62,12 @@ def adam_with_decay(config: TrainingConfig, schedule: Schedule) -> optax.Gradien
     )
 
 
-def adamw(config: TrainingConfig, schedule: Schedule) -> Optimizer:
+def adamw(config: TrainingConfig, schedule: Schedule, _: MapMatrices) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019, algorithm 2)."""
     return Optimizer(*adam_with_decay(config, schedule))
 
 
-def adafactor(config: TrainingConfig, schedule: Schedule) -> Optimizer:
+def adafactor(config: TrainingConfig, schedule: Schedule, _: MapMatrices) -> Optimizer:
     """Adafactor (Shazeer and Stern 2018, algorithm 4), with the recipe's schedule instead of relative step sizes.
 
     In optax's version, weight decay does not depend on the learning rate; here it is rate * decay, as in AdamW.
@@ -103,7 +104,7 @@ def orthogonalized(matrix: Float[Array, "*stack rows columns"]) -> Float[Array, 
     return x if rows <= columns else x.mT
 
 
-def muon(config: TrainingConfig, schedule: Schedule) -> Optimizer:
+def muon(config: TrainingConfig, schedule: Schedule, map_matrices: MapMatrices) -> Optimizer:
     """Muon for hidden matrices (Jordan et al. 2024), and AdamW for the rest.
 
     The mean gradient of a matrix [in, out], with Nesterov momentum, is approximately orthogonalised and multiplied by
@@ -111,8 +112,11 @@ def muon(config: TrainingConfig, schedule: Schedule) -> Optimizer:
     That of AdamW's updates is about 0.2, so one learning rate serves both parts.
     """
 
+    def of_mean(mean: Float[Array, "*stack rows columns"]) -> Float[Array, "*stack rows columns"]:
+        return config.muon_scale * max(mean.shape[-2:]) ** 0.5 * orthogonalized(mean)
+
     def to_update(means: Parameters, _: Parameters | None) -> Parameters:
-        return jax.tree.map(lambda mean: config.muon_scale * max(mean.shape[-2:]) ** 0.5 * orthogonalized(mean), means)
+        return map_matrices(of_mean, means)
 
     matrices = optax.chain(
         optax.trace(config.muon_momentum, nesterov=True),
@@ -122,10 +126,10 @@ def muon(config: TrainingConfig, schedule: Schedule) -> Optimizer:
     )
     others = adam_with_decay(config, schedule)
     rule = optax.chain(optax.masked(matrices, is_hidden_matrix), optax.masked(others, is_other))
-    return Optimizer(rule.init, rule.update, gains_from_stacks=True)
+    return Optimizer(rule.init, rule.update)
 
 
-def schedule_free_adamw(config: TrainingConfig, schedule: Schedule) -> Optimizer:
+def schedule_free_adamw(config: TrainingConfig, schedule: Schedule, _: MapMatrices) -> Optimizer:
     """Schedule-Free AdamW (Defazio et al. 2024, algorithm 1): averaging instead of a falling learning rate.
 
         y = (1 - beta1) z + beta1 x                   the gradient is taken here: `interpolated`
@@ -156,7 +160,7 @@ def interpolated(parameters: Parameters, state: ScheduleFreeState) -> Parameters
     return jax.tree.map(lambda x, z: state.b1 * x + (1.0 - state.b1) * z, parameters, state.z)
 
 
-OPTIMIZERS: dict[str, Callable[[TrainingConfig, Schedule], Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[TrainingConfig, Schedule, MapMatrices], Optimizer]] = {
     "adamw": adamw,
     "adafactor": adafactor,
     "schedule_free": schedule_free_adamw,
@@ -164,9 +168,9 @@ OPTIMIZERS: dict[str, Callable[[TrainingConfig, Schedule], Optimizer]] = {
 }
 
 
-def build_optimizer(config: TrainingConfig) -> Optimizer:
+def build_optimizer(config: TrainingConfig, map_matrices: MapMatrices = jax.tree.map) -> Optimizer:
     """The recipe's update rule, after clipping gradients to a global norm (Pascanu et al. 2013, algorithm 1)."""
-    rule = OPTIMIZERS[config.optimizer](config, SCHEDULES[config.schedule](config))
+    rule = OPTIMIZERS[config.optimizer](config, SCHEDULES[config.schedule](config), map_matrices)
     transformation = optax.GradientTransformation(rule.init, rule.update)
     clipping = [optax.clip_by_global_norm(config.clip)] if config.clip else []
     init, update = optax.chain(*clipping, transformation)

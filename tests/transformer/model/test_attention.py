@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from transformer.model.attention import KeysValues, attend
-from transformer.model.dropout import DropoutKey, dropout
+from transformer.model.dropout import WITHIN, DropoutKey, dropout, dropout_sites, fold_site, site_within
 from transformer.model.masks import AncestorMask, CausalMask, SegmentMask
 
 SEGMENTS = jnp.array([[1, 1, 2, 2, 2, 0], [1, 1, 1, 1, 1, 1]])
@@ -53,20 +53,33 @@ def test_attention_and_its_gradients_in_bfloat16_are_close_to_float32():
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     x = jnp.ones((64, 64, 128))
-    dropped = np.asarray(dropout(x, 0.3, DropoutKey(jax.random.key(1))))
+    dropped = np.asarray(dropout(x, 0.3, dropout_sites(DropoutKey(jax.random.key(1)), 1)))
     assert abs((dropped == 0).mean() - 0.3) < 4 * (0.21 / x.size) ** 0.5
     np.testing.assert_allclose(dropped[dropped != 0], 1 / 0.7, rtol=1e-6)
 
 
 def test_random_bits_of_dropout_are_independent_of_each_other_and_of_other_keys():
     x = jnp.ones((256, 1024))
-    bits = [np.asarray(dropout(x, 0.5, DropoutKey(jax.random.key(seed)))) != 0 for seed in (1, 2)]
+    bits = [np.asarray(dropout(x, 0.5, dropout_sites(DropoutKey(jax.random.key(seed)), 1))) != 0 for seed in (1, 2)]
     limit = 5 * 0.5 / x.size**0.5
     assert abs((bits[0] == bits[1]).mean() - 0.5) < limit
     for shift in (1, 2, 3, 64, 1024):
         flat = bits[0].ravel()
         assert abs((flat[shift:] == flat[:-shift]).mean() - 0.5) < limit
     assert np.abs(bits[0].mean(0) - 0.5).max() < 6 * 0.5 / 256**0.5
+
+
+def test_a_site_has_the_random_words_of_its_key_folded_with_its_number():
+    key = DropoutKey(jax.random.key(3), part=2).fold_slice(1)
+    sites = dropout_sites(key, 5)
+    for number in range(5):
+        site, own = fold_site(sites, number), jax.random.fold_in(key.key, number)
+        np.testing.assert_array_equal(site.words[site.row], jax.random.bits(own, (2,), jnp.uint32))
+        for part in range(WITHIN):
+            inner, expected = site_within(site, part), jax.random.bits(jax.random.fold_in(own, part), (2,), jnp.uint32)
+            np.testing.assert_array_equal(inner.words[inner.row], expected)
+            assert inner.part == 2
+    assert dropout_sites(None, 5) is fold_site(None, 1) is site_within(None, 1) is None
 
 
 def drawn(mask) -> list[str]:

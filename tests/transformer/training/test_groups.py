@@ -1,4 +1,4 @@
-"""Stacked parameters are updated exactly like single ones."""
+"""Muon updates stacks of matrices like single ones."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from data.batching.layout import make_batch
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices.mesh import MeshStrategy
 from transformer.model import build, split
-from transformer.training.groups import Groups, stacked
+from transformer.training.groups import map_stacks
 from transformer.training.optimizer import build_optimizer
 
 VOCABULARY = 40
@@ -29,32 +29,44 @@ def gradients(parameters, step: int):
     return jax.tree.unflatten(treedef, [jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)])
 
 
-def test_stacking_is_undone_exactly_and_leaves_few_arrays(parameters):
-    groups = Groups(parameters)
-    stacked = groups.stack(parameters)
-    assert len(jax.tree.leaves(stacked)) < 12 < len(jax.tree.leaves(parameters)) / 4
-    assert {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(stacked)} == {
-        path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(parameters)
-    }
-    jax.tree.map(np.testing.assert_array_equal, groups.unstack(stacked), parameters)
+def matrices(parameters):
+    return jax.tree_util.tree_map_with_path(lambda path, x: x if path[-1].key == "kernel" else None, parameters)
 
 
-def test_arrays_on_different_devices_are_not_stacked_together(parameters):
-    members = Groups(parameters, lambda path: path.partition("/")[0]).members.values()
-    assert all(len({path[0].key for path in paths}) == 1 for paths in members)
+def test_a_function_of_stacks_is_that_of_each_matrix_and_is_computed_once_for_each_shape(parameters):
+    shapes = []
+
+    def sorted_rows(stack):
+        shapes.append(stack.shape)
+        return jnp.sort(stack, axis=-1)
+
+    kernels = matrices(parameters)
+    found = map_stacks(sorted_rows, kernels)
+    jax.tree.map(np.testing.assert_array_equal, found, jax.tree.map(lambda x: jnp.sort(x, axis=-1), kernels))
+    assert sorted(shapes) == [(4, 16, 24), (4, 24, 16), (24, 16, 16)]
 
 
-@pytest.mark.parametrize("name", ["adamw", "muon", "schedule_free"])
-def test_an_optimizer_updates_stacked_parameters_like_single_ones(parameters, name):
+def test_matrices_on_different_devices_are_not_stacked_together(parameters):
+    shapes = []
+
+    def same(stack):
+        shapes.append(stack.shape)
+        return stack
+
+    map_stacks(same, matrices(parameters), lambda path: path.partition("/")[0])
+    assert sorted(shapes) == [(2, 16, 24), (2, 16, 24), (2, 24, 16), (2, 24, 16), (8, 16, 16), (16, 16, 16)]
+
+
+def test_muon_updates_stacked_matrices_like_single_ones(parameters):
     """Includes weight decay, which skips norms and biases, and clipping to the norm of all gradients."""
     config = TrainingConfig(
-        optimizer=name, schedule="constant", weight_decay=0.1, learning_rate=0.01, warmup_steps=2, clip=0.5
+        optimizer="muon", schedule="constant", weight_decay=0.1, learning_rate=0.01, warmup_steps=2, clip=0.5
     )
-    optimizer = build_optimizer(config)
-    found = expected = parameters, optimizer.init(parameters)
+    single, together = build_optimizer(config), build_optimizer(config, map_stacks)
+    found = expected = parameters, single.init(parameters)
     for step in range(3):
-        expected = updated(optimizer, *expected, gradients(parameters, step))
-        found = updated(stacked(optimizer), *found, gradients(parameters, step))
+        expected = updated(single, *expected, gradients(parameters, step))
+        found = updated(together, *found, gradients(parameters, step))
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), found, expected)
 
