@@ -16,8 +16,9 @@ import jax
 from dragoman.commands.options import ArgumentParser, run_main
 from dragoman.runs.recipe import read_recipe
 from transformer.config import Config, ModelConfig
+from transformer.devices.flops import update_flops
 from transformer.devices.sharding import parameter_spec
-from transformer.model import abstract
+from transformer.model import BatchSize, abstract
 from transformer.training.loss import chunk_tokens
 
 UTILISATION = 0.4
@@ -99,28 +100,24 @@ def state_bytes(sizes: dict[str, int], fsdp: int) -> float:
     return FLOAT32 * (4 * held_values(sizes, fsdp) + whole)
 
 
-def layer_multiplications(model: ModelConfig, length: int) -> tuple[float, float, float]:
-    """Multiply-adds of the matrix products for one token: an encoder layer, a decoder layer, both forward.
+def batch_size(config: Config, tokens: float) -> BatchSize:
+    """The sizes of an update with `tokens` target tokens in full rows, which are as long on both sides.
 
-    Attention projects queries, keys, values and output, 4 D^2, and forms scores and sums of values, 2 L D for rows of L
-    tokens; a feed-forward network is 2 D F, a gated one 3 D F. Rows are as long on both sides.
+    A denoising encoder reads as many tokens, and predicts only the share of them that it restores.
     """
-    attention = 4 * model.width**2 + 2 * length * model.width
-    feed_forward = (3 if model.activation == "swiglu" else 2) * model.width * model.feed_forward
-    return attention + feed_forward, 2 * attention + feed_forward
+    share = config.data.denoise_share if config.model.assembly == "denoising_encoder" else 1.0
+    return BatchSize(tokens, share * tokens, config.data.row_length, config.data.row_length)
 
 
 def step_flops(config: Config, case: Case) -> float:
-    """Operations of an update over all devices: 2 for each multiply-add; backward costs twice forward."""
-    model = config.model
-    encoder, decoder = layer_multiplications(model, config.data.row_length)
-    layers = model.encoder_layers * encoder + model.decoder_layers * decoder
-    output = model.width * config.data.vocabulary_size
-    return 2.0 * case.tokens * 3 * (layers + output)
+    """Operations of an update over all devices, as training counts them for its log."""
+    return update_flops(config.model, config.data.vocabulary_size, batch_size(config, case.tokens))
 
 
 def layer_bytes(model: ModelConfig, length: int) -> tuple[float, float]:
     """Bytes that back-propagation remembers for one token of an encoder and of a decoder layer, in bfloat16.
+
+    `length` is the number of keys. A layer of a decoder-only model is an encoder layer over both sides.
 
     The count of Korthikanti et al. 2022, section 4.1, with F for 4 D: attention 11 D + 5 N L, feed-forward 3 D + 4 F,
     each normalisation 2 D. It keeps the scores, as attention does without a fused kernel.
@@ -133,9 +130,12 @@ def layer_bytes(model: ModelConfig, length: int) -> tuple[float, float]:
 
 def activation_bytes(config: Config, case: Case) -> float:
     """Bytes of activations on one device."""
-    model, tokens = config.model, case.tokens / (case.data * case.fsdp)
-    encoder, decoder = layer_bytes(model, config.data.row_length)
-    return tokens * (model.encoder_layers * encoder + model.decoder_layers * decoder)
+    model, length, tokens = config.model, config.data.row_length, case.tokens / (case.data * case.fsdp)
+    if model.assembly == "decoder_only":
+        return 2 * tokens * model.decoder_layers * layer_bytes(model, 2 * length)[0]
+    encoder, decoder = layer_bytes(model, length)
+    decoder_layers = 0 if model.assembly == "denoising_encoder" else model.decoder_layers
+    return tokens * (model.encoder_layers * encoder + decoder_layers * decoder)
 
 
 def loss_bytes(config: Config, case: Case) -> float:

@@ -324,6 +324,7 @@ def test_operations_and_bytes_of_an_update_are_those_counted_by_hand():
     attention = 4 * 4 * 4 + 2 * 8 * 4
     layers = (attention + 2 * 4 * 6) + (2 * attention + 2 * 4 * 6)
     assert scaling.step_flops(SMALL, case) == 2 * 3 * 4 * (layers + 4 * 100)
+    assert scaling.activation_bytes(SMALL, case) == 2 * ((44 + 80 + 36 + 16) + (2 * (44 + 80) + 36 + 24))
     assert scaling.ring_all_reduce(100, 4) == 150
     assert scaling.ring_gather(100, 4) == 75
     parameters = scaling.parameter_sizes(SMALL)
@@ -334,6 +335,22 @@ def test_operations_and_bytes_of_an_update_are_those_counted_by_hand():
     shared = case._replace(data=1, fsdp=2)
     assert scaling.sent_bytes(parameters, shared) == 4 * total
     assert scaling.state_bytes(parameters, 2) == 16 * scaling.held_values(parameters, 2) + 4 * total
+
+
+def test_an_update_of_one_stack_is_counted_by_hand_too():
+    """A decoder-only model reads 16 tokens of a row of both sides; a denoising encoder predicts a quarter of 8."""
+    case = scaling.Case(scaling.H100, data=2, fsdp=1, tokens=4)
+    one = SMALL.model_copy(update={"model": SMALL.model.model_copy(update={"assembly": "decoder_only"})})
+    layer = (4 * 4 * 4 + 2 * 16 * 4) + 2 * 4 * 6
+    assert scaling.step_flops(one, case) == 2 * 3 * (8 * layer + 4 * 4 * 100)
+    assert scaling.activation_bytes(one, case) == 2 * 2 * (44 + 160 + 36 + 16)
+    data = SMALL.data.model_copy(update={"denoise_share": 0.25})
+    model = SMALL.model.model_copy(update={"assembly": "denoising_encoder"})
+    one = SMALL.model_copy(update={"model": model, "data": data})
+    layer = (4 * 4 * 4 + 2 * 8 * 4) + 2 * 4 * 6
+    assert scaling.step_flops(one, case) == 2 * 3 * (4 * layer + 1 * 4 * 100)
+    assert scaling.activation_bytes(one, case) == 2 * (44 + 80 + 36 + 16)
+    assert not any("decoder" in path for path in scaling.parameter_sizes(one))
 
 
 def test_what_a_device_holds_is_what_the_mesh_gives_it():

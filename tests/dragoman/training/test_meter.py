@@ -55,14 +55,19 @@ def compiled_forward_flops(config: ModelConfig, rows: int, source_length: int, t
         {},
         {"activation": "swiglu", "norm": "rms"},
         {"encoder_layers": 4, "decoder_layers": 1, "feed_forward": 128, "tied": "none"},
+        {"assembly": "decoder_only"},
+        {"assembly": "decoder_only", "source_attention": "causal"},
+        {"assembly": "denoising_encoder"},
     ],
-    ids=["default", "swiglu", "deep encoder"],
+    ids=["default", "swiglu", "deep encoder", "decoder-only", "causal decoder-only", "denoising encoder"],
 )
 @pytest.mark.parametrize(("source_length", "target_length"), [(32, 32), (96, 16)])
 def test_the_operations_counted_are_those_of_the_compiled_program_within_a_tenth(changes, source_length, target_length):
     config = ModelConfig(encoder_layers=2, decoder_layers=2, width=128, heads=4, feed_forward=512, precision="float32")
     config = config.model_copy(update=changes)
     rows = 4
+    if config.assembly == "denoising_encoder":  # it predicts tokens of the text that it reads
+        target_length = source_length
     size = BatchSize(rows * source_length, rows * target_length, source_length, target_length)
     counted = ASSEMBLIES[config.assembly].forward_flops(config, VOCABULARY, size)
     assert counted == pytest.approx(compiled_forward_flops(config, rows, source_length, target_length), rel=0.1)
