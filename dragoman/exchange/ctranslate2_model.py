@@ -39,6 +39,7 @@ POSITIONS: dict[str, dict[str, Any]] = {
     "learned": {},
     "rotary": {"rotary_dim": 0, "rotary_interleave": False, "rotary_base": 10000},  # 0: all features of a head
 }
+READINGS: dict[str, dict[str, Any]] = {"causal": {}}  # its decoders have no mask but the causal one
 QUANTIZATIONS = ("float32", "float16", "int16", "int8", "int8_float32", "int8_float16")
 STANDALONE = Path(__file__).with_name("standalone.py")
 DATA = Path(text.__file__).parents[1]
@@ -82,6 +83,7 @@ def standalone_settings(trained: Trained) -> dict[str, Any]:
         "step": trained.step,
         "source_language": data.source_language,
         "target_language": data.target_language,
+        "assembly": model.assembly,
         "has_spaces": language_of(data.target_language).has_spaces,
         "source": {name: value for name, value in trained.rules._asdict().items() if name != "usual"},
         "source_tokenizer": trained.tokenizers[0].name,
@@ -124,18 +126,22 @@ def build_spec(trained: Trained) -> Any:
     return look_up(SPECS, trained.config.model, "assembly")(trained)
 
 
-def encoder_decoder_spec(trained: Trained) -> Any:
-    """The specification of an encoder-decoder."""
-    specs = require("ctranslate2").specs
-    config, parameters = trained.config.model, trained.parameters
+def layer_options(config: ModelConfig) -> dict[str, Any]:
+    """The options of every layer."""
     activation, is_gated = look_up(ACTIVATIONS, config, "activation")
-    options = {
-        "activation": specs.Activation[activation],
+    return {
+        "activation": require("ctranslate2").specs.Activation[activation],
         "ffn_glu": is_gated,
         **look_up(NORMS, config, "norm"),
         **look_up(NORM_POSITIONS, config, "norm_position"),
         **look_up(POSITIONS, config, "positions"),
     }
+
+
+def encoder_decoder_spec(trained: Trained) -> Any:
+    """The specification of an encoder-decoder."""
+    specs = require("ctranslate2").specs
+    config, parameters, options = trained.config.model, trained.parameters, layer_options(trained.config.model)
     encoder = specs.transformer_spec.TransformerEncoderSpec(config.encoder_layers, config.heads, **options)
     decoder = specs.transformer_spec.TransformerDecoderSpec(config.decoder_layers, config.heads, **options)
     spec = specs.TransformerSpec(encoder, decoder)
@@ -156,13 +162,39 @@ def encoder_decoder_spec(trained: Trained) -> Any:
 
     spec.register_source_vocabulary(list(trained.source_vocabulary))
     spec.register_target_vocabulary(list(trained.target_vocabulary))
+    configure(spec, trained)
+    spec.config.decoder_start_token = spec.config.bos_token
+    spec.config.add_source_eos = True
+    return spec
+
+
+def decoder_only_spec(trained: Trained) -> Any:
+    """The specification of a decoder-only model that reads its source causally."""
+    specs = require("ctranslate2").specs
+    config, parameters = trained.config.model, trained.parameters
+    options = layer_options(config) | look_up(READINGS, config, "source_attention")
+    spec = specs.TransformerDecoderModelSpec.from_config(config.decoder_layers, config.heads, **options)
+    decoder = spec.decoder
+    decoder.embeddings.weight = decoder.projection.weight = copy_of(parameters["embedding"]["table"])
+    decoder.scale_embeddings = True
+    if config.positions != "rotary":
+        both_sides = config.model_copy(update={"maximum_length": 2 * config.maximum_length})
+        decoder.position_encodings.encodings = position_table(parameters, both_sides, "positions")
+    if config.norm_position == "pre":
+        set_norm(decoder.layer_norm, parameters["decoder_norm"])
+    for number, layer in enumerate(decoder.layer):
+        set_layer(layer, parameters["decoder"][str(number)])
+    spec.register_vocabulary(list(trained.target_vocabulary))
+    configure(spec, trained)
+    return spec
+
+
+def configure(spec: Any, trained: Trained) -> None:
+    """Set what the specifications of all assemblies have in common."""
     spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = (
         trained.target_vocabulary[id_] for id_ in (UNK, BOS, EOS)
     )
-    spec.config.decoder_start_token = spec.config.bos_token
-    spec.config.add_source_eos = True
     spec.config.layer_norm_epsilon = EPSILON
-    return spec
 
 
 def copy_of(array: Any) -> Float[np.ndarray, "..."]:
@@ -219,5 +251,5 @@ def set_norm(spec: Any, norm: Parameters) -> None:
         spec.beta = copy_of(norm["bias"])
 
 
-SPECS = {"encoder_decoder": encoder_decoder_spec}
+SPECS = {"encoder_decoder": encoder_decoder_spec, "decoder_only": decoder_only_spec}
 """How each assembly that CTranslate2 can express is written."""

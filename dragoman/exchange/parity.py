@@ -84,14 +84,10 @@ def compare(reference: Reference, exported: standalone.Translator, lines: Sequen
         f"beam {BEAM}, length penalty {alpha:g}": agree(reference, ours, theirs[alpha], alpha)
         for alpha, ours in reference.searches.items()
     }
-    scored = exported.model.score_batch(
-        pieces,
-        [[trained.target_vocabulary[id_] for id_ in target] for target in reference.targets],
-        max_batch_size=ROWS_PER_BATCH,
-        max_input_length=0,
-    )
+    targets = [[trained.target_vocabulary[id_] for id_ in target] for target in reference.targets]
+    scored = exported.model.score(pieces, targets, size=ROWS_PER_BATCH)
     differences = [
-        np.abs(scores - np.array(found.log_probs)).max() for scores, found in zip(reference.scores, scored, strict=True)
+        np.abs(scores - np.array(found)).max() for scores, found in zip(reference.scores, scored, strict=True)
     ]
     return Parity(
         lines=len(lines),

@@ -27,6 +27,8 @@ If you call CTranslate2 yourself:
 
 - Prepare each line first, as translate.py does: `prepare` of `data/text/preparation.py` gives its sentences.
 - Source tokens are SentencePiece pieces without `</s>`, which CTranslate2 adds.
+- A decoder-only model (`assembly` in `dragoman.json`) is a `ctranslate2.Generator`, and its prompt is `<s>`, the pieces
+  of the source, `<s>`. Search prompts of equal length together, with `include_prompt_in_result=False`.
 - Suppress `<pad>`, `<unk>` and `<s>`, and set `min_decoding_length=0`, as translate.py does.
 - Use no more than {maximum_length} tokens on either side, including `</s>`: set `max_decoding_length` and
   `max_input_length`, and split longer lines first, because CTranslate2 silently drops tokens beyond its limit.

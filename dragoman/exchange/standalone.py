@@ -34,7 +34,7 @@ from data.text.statistics import SOURCE_TEXT, SourceStatistics
 # CTranslate2 ends at another point; with this one it divides by length ** 1e-30, which is 1.
 NO_PENALTY = 1e-30
 NEVER_WRITTEN = [["<pad>"], ["<unk>"], ["<s>"]]
-END = "</s>"
+BEGIN, END = "<s>", "</s>"
 SMALLEST_BUCKET = 16
 CHUNK = 1024  # lines that are sorted by length, searched and written together
 
@@ -56,6 +56,79 @@ class Hypothesis(NamedTuple):
     is_finished: bool  # False: the length limit came first
 
 
+class EncoderDecoder:
+    """CTranslate2's engine of an encoder-decoder."""
+
+    def __init__(self, directory: str, **options: Any):
+        self.engine = ctranslate2.Translator(directory, **options)
+
+    def search(self, rows: Sequence[Sequence[str]], *, limit: int, **options: Any) -> list[Any]:
+        """The search of each row, under way: `result().hypotheses` are its translations of up to `limit` pieces."""
+        lengths = {"max_input_length": 0, "max_decoding_length": limit, "min_decoding_length": 0}
+        return self.engine.translate_batch([list(row) for row in rows], **lengths, **options)
+
+    def score(self, rows: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], *, size: int) -> list[list[float]]:
+        """The log-probability of each piece of the targets, and of their end."""
+        found = self.engine.score_batch(rows, targets, max_batch_size=size, max_input_length=0)
+        return [result.log_probs for result in found]
+
+
+class DecoderOnly:
+    """CTranslate2's engine of a decoder-only model, which goes on from the prompt `<s> source <s>`."""
+
+    def __init__(self, directory: str, **options: Any):
+        self.engine = ctranslate2.Generator(directory, **options)
+
+    def prompt(self, row: Sequence[str]) -> list[str]:
+        """What the model reads before a translation."""
+        return [BEGIN, *row, BEGIN]
+
+    def search(self, rows: Sequence[Sequence[str]], *, limit: int, **options: Any) -> list[Any]:
+        """As `EncoderDecoder.search`, in batches of rows of equal length.
+
+        CTranslate2 reads the prompts of a batch at once up to the shortest one's length; the rest of the longer ones
+        goes through the search, which may not choose `<s>`.
+        """
+        groups: dict[int, list[int]] = {}
+        for index, row in enumerate(rows):
+            groups.setdefault(len(row), []).append(index)
+        found: dict[int, Any] = {}
+        for indices in groups.values():
+            prompts = [self.prompt(rows[index]) for index in indices]
+            started = self.engine.generate_batch(
+                prompts, max_length=limit, min_length=0, include_prompt_in_result=False, **options
+            )
+            found |= {index: Generated(one) for index, one in zip(indices, started, strict=True)}
+        return [found[index] for index in range(len(rows))]
+
+    def score(self, rows: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], *, size: int) -> list[list[float]]:
+        """As `EncoderDecoder.score`."""
+        texts = [[*self.prompt(row), *target, END] for row, target in zip(rows, targets, strict=True)]
+        found = self.engine.score_batch(texts, max_batch_size=size, max_input_length=0)
+        return [result.log_probs[len(row) + 1 :] for row, result in zip(rows, found, strict=True)]
+
+
+class Generated(NamedTuple):
+    """A generation under way, whose result has the names of a translation's."""
+
+    started: Any
+
+    def result(self) -> Any:
+        """The result, when it is there."""
+        done = self.started.result()
+        return Found(done.sequences, done.scores)
+
+
+class Found(NamedTuple):
+    """The hypotheses of a row, as pieces, and their log-probabilities."""
+
+    hypotheses: list[list[str]]
+    scores: list[float]
+
+
+ENGINES = {"encoder_decoder": EncoderDecoder, "decoder_only": DecoderOnly}
+
+
 class Translator:
     """An exported model with its tokenizer."""
 
@@ -70,7 +143,7 @@ class Translator:
         home = Path(directory)
         self.about = json.loads((home / "dragoman.json").read_text(encoding="utf-8"))
         self.rules = SourceRules(**self.about["source"], usual=SourceStatistics.load(home / SOURCE_TEXT).usual)
-        self.model = ctranslate2.Translator(
+        self.model = ENGINES[self.about["assembly"]](
             str(home), compute_type=compute_type, inter_threads=inter_threads, intra_threads=intra_threads
         )
         self.source, self.target = (
@@ -132,15 +205,13 @@ class Translator:
             groups.setdefault(limit, []).append(index)
         pending: dict[int, Any] = {}
         for limit, indices in groups.items():
-            started = self.model.translate_batch(
-                [list(rows[index]) for index in indices],
+            started = self.model.search(
+                [rows[index] for index in indices],
+                limit=limit,
                 beam_size=beam,
                 num_hypotheses=beam,
                 length_penalty=NO_PENALTY,
                 max_batch_size=batch_size,
-                max_input_length=0,
-                max_decoding_length=limit,
-                min_decoding_length=0,
                 suppress_sequences=NEVER_WRITTEN,
                 return_scores=True,
                 return_end_token=True,

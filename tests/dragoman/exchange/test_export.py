@@ -39,7 +39,14 @@ ODD = ["a\u2028b", "", "  ", "▁a▁", "\ufdd0", "😀 é", "a\tb", "</s>", "<0
 ENDS = 2.0  # a random model rarely writes EOS without this
 
 # Every option, alone and combined. Those in FIRST are slow tests; all are exhaustive tests.
-FIRST = ("as by default", "rms, swiglu, rotary, output tied", "separate vocabularies, nothing tied")
+FIRST = (
+    "as by default",
+    "rms, swiglu, rotary, output tied",
+    "separate vocabularies, nothing tied",
+    "decoder-only",
+    "decoder-only, post-norm, rms, swiglu, rotary",
+)
+CAUSAL = {"assembly": "decoder_only", "source_attention": "causal"}
 OPTIONS = {
     "as by default": {},
     "post-norm": {"norm_position": "post"},
@@ -59,6 +66,11 @@ OPTIONS = {
     },
     "separate vocabularies, output tied": {"vocabulary": "separate", "tied": "output"},
     "separate vocabularies, nothing tied": {"vocabulary": "separate", "tied": "none"},
+    "decoder-only": CAUSAL,
+    "decoder-only, gelu": CAUSAL | {"activation": "gelu"},
+    "decoder-only, learned positions": CAUSAL | {"positions": "learned"},
+    "decoder-only, post-norm, rms, swiglu, rotary": CAUSAL
+    | {"norm_position": "post", "norm": "rms", "activation": "swiglu", "positions": "rotary"},
 }
 
 
@@ -185,6 +197,14 @@ def test_what_ctranslate2_cannot_express_is_rejected_by_name(knob, tokenizers, t
     changed = trained._replace(config=trained.config.model_copy(update={"model": model}))
     with pytest.raises(InputError, match=f"model.{knob} is 'other', which CTranslate2 cannot express: it takes .*; "):
         write_ctranslate2(changed, tmp_path)
+
+
+def test_a_decoder_only_model_whose_sources_see_all_of_themselves_is_rejected_by_name(tokenizers, tmp_path):
+    pytest.importorskip("ctranslate2")
+    trained, _ = random_model(tokenizers["joint"], config_with(assembly="decoder_only"))
+    message = "model.source_attention is 'bidirectional', which CTranslate2 cannot express: it takes causal; "
+    with pytest.raises(InputError, match=message):
+        write_ctranslate2(trained, tmp_path)
 
 
 @pytest.mark.parametrize(
