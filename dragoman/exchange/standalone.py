@@ -126,7 +126,10 @@ class Found(NamedTuple):
     scores: list[float]
 
 
-ENGINES = {"encoder_decoder": EncoderDecoder, "decoder_only": DecoderOnly}
+ENGINES: dict[str, type[EncoderDecoder | DecoderOnly]] = {
+    "encoder_decoder": EncoderDecoder,
+    "decoder_only": DecoderOnly,
+}
 
 
 class Translator:
@@ -143,7 +146,7 @@ class Translator:
         home = Path(directory)
         self.about = json.loads((home / "dragoman.json").read_text(encoding="utf-8"))
         self.rules = SourceRules(**self.about["source"], usual=SourceStatistics.load(home / SOURCE_TEXT).usual)
-        self.model = ENGINES[self.about["assembly"]](
+        self.model: EncoderDecoder | DecoderOnly = ENGINES[self.about["assembly"]](
             str(home), compute_type=compute_type, inter_threads=inter_threads, intra_threads=intra_threads
         )
         self.source, self.target = (

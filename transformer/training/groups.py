@@ -33,7 +33,7 @@ def map_stacks(
     groups: dict[tuple[tuple[int, ...], Hashable], list[Path]] = defaultdict(list)
     for path, leaf in leaves.items():
         groups[leaf.shape, placement_of("/".join(key.key for key in path))].append(path)
-    found = {}
+    found: dict[Path, Array] = {}
     for paths in groups.values():
         together = function(jnp.stack([leaves[path] for path in paths]))
         found |= {path: member(together, index) for index, path in enumerate(paths)}
