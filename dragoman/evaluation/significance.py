@@ -94,6 +94,14 @@ def paired(
         return Difference(p_value("bs", samples), p_value("ar", trials) if trials else None)
 
 
+def show_p(p: float) -> str:
+    """A p-value: "p = 0.032", "p < 0.001". It has more decimals where three do not tell whether it is below LEVEL."""
+    if p < 0.001:
+        return "p < 0.001"
+    decimals = next(n for n in range(3, 18) if (round(p, n) < LEVEL) == (p < LEVEL))
+    return f"p = {p:.{decimals}f}"
+
+
 def verdict(p: float, difference: float, *, larger_is_better: bool) -> Verdict:
     """Whether a difference in score is an improvement, a loss, or may be chance."""
     if p >= LEVEL or difference == 0:

@@ -6,6 +6,7 @@ from typing import Any
 from dragoman.evaluation.overlap import OverlapScores, overlap_table
 from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Result
 from dragoman.evaluation.robustness import robustness_table
+from dragoman.evaluation.significance import show_p
 from dragoman.evaluation.word_f1 import word_table
 
 LEFT = 3  # columns of names, aligned at the left
@@ -88,17 +89,12 @@ def difference(one: Comparison) -> str:
     """
     if not one.difference:
         return "+0.00, no difference"
-    how = f"{probability(one.p)} by {one.method}"
+    how = f"{show_p(one.p)} by {one.method}"
     if one.p_randomization is not None:
-        how += f", {probability(one.p_randomization)} by approximate randomisation"
+        how += f", {show_p(one.p_randomization)} by approximate randomisation"
     of = "sentences" if one.method == "paired bootstrap" else "seeds"
     what = f"no evidence (n = {one.n:,} {of})" if one.verdict == "no evidence" else one.verdict
     return f"{one.difference:+.2f}, {what}; {how}"
-
-
-def probability(p: float) -> str:
-    """A p-value with three decimals: "p = 0.012", "p < 0.001"."""
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
 def footnotes(evaluation: Evaluation) -> list[str]:

@@ -10,7 +10,7 @@ from dragoman import __version__
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
-from dragoman.evaluation.significance import LEVEL
+from dragoman.evaluation.significance import LEVEL, show_p
 from dragoman.reports.breakdown import Scored, by_length, by_rarest_word
 from dragoman.reports.charts import Line, category_chart
 from dragoman.reports.confidence import by_confidence
@@ -19,7 +19,7 @@ from dragoman.reports.page import render
 from dragoman.reports.runs import NOTHING, AboutRuns, Rarest
 from dragoman.reports.sentences import Sentence, lowest, most_different, sentence
 from dragoman.reports.supplements import by_word_frequency, tables
-from dragoman.reports.verdict import Verdict, show_p, verdict
+from dragoman.reports.verdict import Verdict, verdict
 
 SHOWN = 6
 """Sentences of each list: enough to see a pattern, few enough to read."""

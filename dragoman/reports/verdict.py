@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dragoman.evaluation.results import Comparison, Evaluation, MetricResult
+from dragoman.evaluation.significance import show_p
 
 
 class Verdict(NamedTuple):
@@ -86,11 +87,6 @@ def interval(found: MetricResult) -> str:
     if found.low is None or found.high is None:
         return ""
     return f"95% interval: {found.low:.2f} to {found.high:.2f}."
-
-
-def show_p(p: float) -> str:
-    """A p-value: "p = 0.032"; below a thousandth, "p < 0.001"."""
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
 def listing(names: Sequence[str], word: str = "and") -> str:

@@ -14,7 +14,7 @@ import scipy.stats
 from data.lines import read_lines
 from dragoman.evaluation.edit_rate import CharacterEditRate
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.significance import interval, interval_of_seeds, p_over_seeds, paired, verdict
+from dragoman.evaluation.significance import interval, interval_of_seeds, p_over_seeds, paired, show_p, verdict
 
 LINES, SAMPLES, SEED = 30, 60, 7
 WORDS = {
@@ -179,6 +179,14 @@ def test_a_verdict_needs_a_small_p_and_follows_the_direction_of_the_metric(p, di
 
 
 ONE, OTHER = [30.1, 30.4, 29.9], [30.9, 31.2, 31.0, 30.6]
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(0.0321, "p = 0.032"), (0.0004, "p < 0.001"), (1.0, "p = 1.000"), (0.0497, "p = 0.0497"), (0.05, "p = 0.050")],
+)
+def test_p_values_are_shown_as_papers_show_them_and_on_their_own_side_of_the_level(p, shown):
+    assert show_p(p) == shown
 
 
 def test_seeds_are_judged_by_welchs_test():

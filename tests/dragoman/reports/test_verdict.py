@@ -1,9 +1,7 @@
 """The verdict claims a difference only where a test found one."""
 
-import pytest
-
 from dragoman.evaluation.results import Comparison, Evaluation
-from dragoman.reports.verdict import listing, show_p, verdict
+from dragoman.reports.verdict import listing, verdict
 from tests.support.hand_made_evaluation import hand_made_evaluation
 
 
@@ -69,11 +67,6 @@ def test_several_systems_are_sorted_by_what_the_tests_say_of_them():
 
 def test_nothing_scored_is_said():
     assert verdict(Evaluation([], [], []), "any").claim == "Nothing was scored."
-
-
-@pytest.mark.parametrize(("p", "shown"), [(0.0321, "p = 0.032"), (0.0004, "p < 0.001"), (1.0, "p = 1.000")])
-def test_p_values_are_shown_as_papers_show_them(p, shown):
-    assert show_p(p) == shown
 
 
 def test_names_are_listed_as_in_a_sentence():
