@@ -148,8 +148,8 @@ class DataConfig(Knobs):
         0.0,
         ge=0.0,
         lt=1.0,
-        description="subword regularisation in training, as in SentencePiece; bpe: share of merges that are skipped; "
-        "unigram: smoothing alpha; 0: off",
+        description="subword regularisation in training; bpe: probability that a merge is left out of a step, as in "
+        "BPE-dropout; unigram: smoothing alpha, as in SentencePiece; 0: off",
         orders_batches=True,
         keeps_text=True,
     )

@@ -1,7 +1,7 @@
 """Subword regularisation: other ways to split text into pieces, drawn with a key for each line.
 
 SentencePiece 0.2.3 can sample too, but seeds its generator differently in each process, so a resumed run could not
-repeat its draws. The distributions here are SentencePiece's.
+repeat its draws. With unigram models, the distribution here is SentencePiece's; with BPE, that of the paper.
 """
 
 from collections.abc import Callable, Sequence

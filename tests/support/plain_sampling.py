@@ -79,12 +79,13 @@ class PlainSampler:
             if gap:
                 gap -= 1
                 symbols[index : index + 2] = [symbols[index] + symbols[index + 1]]
+                skipped.clear()
             else:
                 skipped.add((starts[index], starts[index + 2]))
                 gap = self.gap(next(numbers))
 
     def gap(self, number):
-        """How many merges are made before the next is skipped."""
+        """How many merges are made before one is skipped."""
         made, gap = 1 - self.rate, 0
         while number >= int((1 - made) * 2**53) / 2**53:
             made *= 1 - self.rate

@@ -1,9 +1,11 @@
 import functools
 import io
 import json
+import random
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -99,11 +101,11 @@ def test_drawn_pieces_spell_the_same_text_whatever_lines_are_drawn_with_it(kind)
     assert tokenizer.resample("target", empty, 0.3, keys[:0]).lists() == []
 
 
-def test_bpe_skips_each_merge_at_its_rate_and_does_not_try_it_again():
+def test_bpe_skips_each_merge_at_its_rate_and_tries_it_again_after_the_next():
     model = hand_made(TRAINER.BPE, {"ab": 0.0, "cd": -1.0, "abcd": -2.0, "a": -3.0, "b": -4.0, "c": -5.0, "d": -6.0})
     found = shares(draw(SubwordSampler(model, 0.3), [[2]] * 20000, keys_of(1, np.arange(20000))))
-    both = 0.7 * 0.7
-    expected = {(2,): 0.7 * both, (0, 1): 0.3 * both, (0, 5, 6): 0.21, (3, 4, 1): 0.21, (3, 4, 5, 6): 0.09}
+    both = 0.7 * 0.7 + 0.3 * 0.7 * 0.7  # "ab" first, or "cd" first
+    expected = {(2,): 0.7 * both, (0, 1): 0.3 * both, (0, 5, 6): 0.21, (3, 4, 1): 0.21 * 0.3, (3, 4, 5, 6): 0.09}
     assert found == pytest.approx(expected, abs=0.02)
 
 
@@ -116,14 +118,37 @@ def test_unigram_samples_have_their_smoothed_probability(rate):
     assert found == pytest.approx({row: weight**rate / total for row, weight in weights.items()}, abs=0.02)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_distribution_is_that_of_sentencepiece(kind):
+def by_sentencepiece(processor, word, rate, count):
+    return processor.encode([word] * count, enable_sampling=True, alpha=rate, nbest_size=-1)
+
+
+def by_algorithm_1(processor, word, rate, count):
+    """BPE-dropout as the paper writes it down (Provilkov et al. 2020): all merges of a step are drawn."""
+    generator = random.Random(7)
+    scores = {processor.id_to_piece(id_): processor.get_score(id_) for id_ in range(processor.get_piece_size())}
+
+    def segment(text):
+        split = list(text)
+        while True:
+            merges = [place for place, pair in enumerate(pairwise(split)) if "".join(pair) in scores]
+            merges = [place for place in merges if generator.random() >= rate]
+            if not merges:
+                return split
+            best = max(merges, key=lambda place: scores[split[place] + split[place + 1]])
+            split[best : best + 2] = [split[best] + split[best + 1]]
+
+    words = ["▁" + part for part in word.split(" ")]
+    return [[processor.piece_to_id(piece) for one in words for piece in segment(one)] for _ in range(count)]
+
+
+@pytest.mark.parametrize(("kind", "draws"), [("bpe", by_algorithm_1), ("unigram", by_sentencepiece)])
+def test_the_distribution_is_that_of_the_algorithm(kind, draws):
     """SentencePiece seeds itself, so its shares differ from run to run: the limit is six standard errors."""
     count = 20000
     processor = learned(kind)._target
-    for word, rate in (("happiness", 0.1), ("unhappiness", 0.3), ("Katzen", 0.6), ("dogs and 中 cats", 0.2)):
+    for word, rate in (("happiness", 0.1), ("unhappiness", 0.3), ("Katzen", 0.6), ("dogs and cats", 0.2)):
         ids = processor.encode(word)
-        theirs = shares(processor.encode([word] * count, enable_sampling=True, alpha=rate, nbest_size=-1))
+        theirs = shares(draws(processor, word, rate, count))
         sampler = SubwordSampler(model_of(processor), rate)
         ours = shares(draw(sampler, [ids] * count, keys_of(3, np.arange(count))))
         for cut in theirs.keys() | ours.keys():
