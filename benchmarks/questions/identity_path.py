@@ -21,7 +21,7 @@ SMALLEST = 1e-12
 
 def ask(task: Task, seeds: Sequence[int], *, note: Any = print) -> Findings:
     """The gradient of each layer of a new deep model, and what of its tokens is left before each layer."""
-    about = f"toy task `{task.name}`, {LAYERS} layers, before training"
+    about = f"{task.name}, {LAYERS} layers, before training"
     findings = Findings("Why a residual connection after self-attention?", about, seeds)
     batch = jax.tree.map(lambda x: x[:ROWS], task.held_out[0].batch)
     streams: dict[str, list[Stream]] = {}
