@@ -125,6 +125,19 @@ def test_hostile_text_stays_text(browser, reports):
     page.close()
 
 
+@pytest.mark.parametrize("viewport", [DESK, PHONE])
+def test_a_number_stays_on_one_line_beside_a_long_hypothesis(browser, reports, viewport):
+    page, _ = opened(browser, reports["explanation"], viewport=viewport)
+    page.locator("td[data-label=hypothesis]").first.evaluate("one => one.textContent = 'ein Wort '.repeat(200)")
+    lines = (
+        "one => { const all = document.createRange(); all.selectNodeContents(one);"
+        " return new Set([...all.getClientRects()].map(line => line.top)).size }"
+    )
+    assert page.locator("td[data-label=hypothesis]").first.evaluate(lines) > 5
+    assert page.locator("td[data-label=score]").first.evaluate(lines) == 1
+    page.close()
+
+
 def test_hostile_pieces_stay_text_in_maps_and_tables(browser, reports):
     page, heard = opened(browser, reports["explanation"], viewport=DESK)
     assert page.evaluate("document.scripts.length + document.images.length") == 0
