@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from transformer.config import ModelConfig
 from transformer.model.dense import Dense, resolve_precision
-from transformer.model.dropout import DropoutKey, dropout
+from transformer.model.dropout import DropoutSite, dropout
 from transformer.model.layers import Residual, relu
 from transformer.model.masks import Mask, SegmentMask
 from transformer.model.reading import Causal
@@ -24,11 +24,11 @@ class NoResidual(Residual):
     """A sub-layer that replaces its input instead of adding to it: sublayer(norm(x)), or norm(sublayer(x))."""
 
     def after(
-        self, x: Float[Array, "B T D"], added: Float[Array, "B T D"], *, dropout_key: DropoutKey | None = None
+        self, x: Float[Array, "B T D"], added: Float[Array, "B T D"], *, dropout_site: DropoutSite | None = None
     ) -> Float[Array, "B T D"]:
         """`added` itself, normalised in post-norm; `x` is dropped."""
         show("added", lambda: added)
-        x = dropout(added, self.dropout, dropout_key)
+        x = dropout(added, self.dropout, dropout_site)
         return x if self.norm_position == "pre" else self.norm(x)
 
 
@@ -72,7 +72,7 @@ class DeepFeedForward(nnx.Module):
         precision = resolve_precision(config.precision)
         self.maps = nnx.List([Dense(*ends, precision=precision, rngs=rngs) for ends in pairwise(sizes)])
 
-    def __call__(self, x: Float[Array, "B T D"], *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:
+    def __call__(self, x: Float[Array, "B T D"], *, dropout_site: DropoutSite | None = None) -> Float[Array, "B T D"]:
         for one in list(self.maps)[:-1]:
             x = relu(one(x))
         return self.maps[-1](x)
@@ -81,7 +81,7 @@ class DeepFeedForward(nnx.Module):
 class NoFeedForward(nnx.Module):
     """Adds nothing, and has no parameters."""
 
-    def __call__(self, x: Float[Array, "B T D"], *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:
+    def __call__(self, x: Float[Array, "B T D"], *, dropout_site: DropoutSite | None = None) -> Float[Array, "B T D"]:
         return jnp.zeros_like(x)
 
 
