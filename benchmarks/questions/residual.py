@@ -12,7 +12,7 @@ from benchmarks.questions.results import Findings, Measured, Table
 from benchmarks.questions.task import Task
 from benchmarks.questions.training import Trained, Variant, train, unchanged
 
-DEPTHS = (2, 12)
+DEPTHS = (2, 4, 8, 12)
 ADAMW = {"optimizer": "adamw", "learning_rate": 0.003}
 """The update rule here: Muon gives the update of each matrix one size, however small its gradient is."""
 

@@ -87,6 +87,14 @@ def test_a_seed_has_the_same_batches_whatever_the_model_and_another_seed_has_oth
     assert not np.array_equal(task.train(1)[0].source, other.train(2)[0].source)
 
 
+def test_no_table_of_the_held_out_lines_is_trained_on():
+    task = toy.hops(400)
+    held_out = {tuple(table) for table in np.asarray(task.held_out[0].batch.source)[:, 1:].tolist()}
+    trained = np.concatenate([batch.source for batch in task.train(1)])[:, 1:].tolist()
+    assert len(trained) == 400 * toy.ROWS
+    assert not held_out & {tuple(table) for table in trained}
+
+
 def test_held_out_tokens_are_grouped_by_the_number_of_hops(task):
     [one] = task.held_out
     source, groups = np.asarray(one.batch.source), one.groups
