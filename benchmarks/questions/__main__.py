@@ -42,8 +42,8 @@ Experiments on the four questions that the explainer of the Transformer leaves o
 
 EPILOG = """\
 examples:
-  python -m benchmarks.questions depth                                   a few minutes on two cores
-  python -m benchmarks.questions depth --task multi30k --directory DIR   under an hour; DIR as in the recipe
+  python -m benchmarks.questions depth                                   about a minute on one core
+  python -m benchmarks.questions depth --task multi30k --directory DIR   the same on captions; DIR as in the recipe
   python -m benchmarks.questions heads --runs runs/seed1 runs/seed2      takes parts out of trained runs
 
 Each model is trained with several seeds. A number stands with half the width of its 95% interval: Student's t over
