@@ -1,12 +1,19 @@
-"""The cost of compiling an update: `python benchmarks/compilation.py [--size tiny base big] [--form loop scan stack]`.
+"""The cost of compiling an update.
 
-There are three forms of the program: layers unrolled (loop); layers as a scan (scan); a scan, with an optimizer that
-works on stacks of parameters (stack). For each size and form, this prints the lines of StableHLO that tracing produces,
-the operations in XLA's compiled program, and the seconds of tracing and of compiling, without a cache. Parameters are
-not allocated, unless `--updates N` asks to time the compiled program too, on a made-up batch of packed rows:
+    python benchmarks/compilation.py [--size tiny base big] [--form loop loop-stack scan stack]
+
+The layers of the program are unrolled (loop) or a scan (scan). With Muon, matrices of equal shape may be multiplied as
+stacks (loop-stack, as on GPUs; stack, a scan, as on TPUs), which makes no difference for AdamW. For each size and form,
+this prints the lines of StableHLO that tracing produces, the operations in XLA's compiled program, the seconds of
+tracing and of compiling, without a cache, and the processor seconds of compiling. Parameters are not allocated, unless
+`--updates N` asks to time the compiled program too, on a made-up batch of packed rows:
 
     python benchmarks/compilation.py --size base --form loop scan --precision bfloat16 --kernel xla pallas \\
         --row-length 128 --updates 20
+
+`--gpu FILE` compiles for the GPU that FILE describes, on a machine without one: XLA's repository has such files for
+common cards (xla/backends/gpu/target_config/specs). It needs the extra `cuda13`, and JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1.
+Kernels are not tried out then, which takes more time on the card itself.
 """
 
 import argparse
@@ -15,14 +22,17 @@ import json
 import platform
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
+from jax.experimental import topologies
 
 from data.batch import Batch
 from data.config import DataConfig
+from data.errors import InputError
 from dragoman.commands.options import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
 from transformer.devices.mesh import MeshStrategy
@@ -34,7 +44,7 @@ SIZES = {
     "base": {"layers": 6, "width": 512, "heads": 8, "feed_forward": 2048, "optimizer": "adamw", "tokens": 32768},
     "big": {"layers": 6, "width": 1024, "heads": 16, "feed_forward": 4096, "optimizer": "adamw", "tokens": 32768},
 }
-FORMS = ("loop", "scan", "stack")
+FORMS = ("loop", "loop-stack", "scan", "stack")
 ROW_LENGTH = 64
 
 
@@ -49,7 +59,7 @@ def recipe(size: str, form: str, precision: str, *, kernel: str = "xla", row_len
             width=about["width"],
             heads=about["heads"],
             feed_forward=about["feed_forward"],
-            layer_loop="unrolled" if form == "loop" else "scan",
+            layer_loop="unrolled" if form.startswith("loop") else "scan",
             precision=precision,
             attention_kernel=kernel,
         ),
@@ -92,13 +102,31 @@ def measure(config: Config, vocabulary: int, *, stacks: bool, updates: int = 0) 
     start = time.perf_counter()
     length = config.data.row_length
     lowered = strategy.lower(parameters, config.training.batch_tokens // length, length)
-    traced = time.perf_counter()
+    traced, processor = time.perf_counter(), time.process_time()
     compiled = lowered.compile()
-    ended = time.perf_counter()
+    ended, spent = time.perf_counter(), time.process_time() - processor
     operations = sum(" = " in line for line in compiled.as_text().split("\n"))
     lines = lowered.as_text().count("\n")
     found = {"lines": lines, "operations": operations, "tracing": traced - start, "compiling": ended - traced}
+    found["compiling_processor"] = spent
     return found | (time_updates(strategy, config, vocabulary, updates) if updates else {})
+
+
+def use_described_gpu(file: str) -> None:
+    """Makes JAX compile for the GPU that a file describes, in XLA's text format, where there is none.
+
+    Nothing can run on it. InputError if the file cannot be read, or JAX has no compiler for GPUs.
+    """
+    try:
+        description = Path(file).read_text(encoding="utf-8")
+        gpu = topologies.get_topology_desc("gpu", "cuda", topology="1x1x1", target_config=description)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"--gpu {file}: cannot compile for it ({reason}); the extra cuda13 is needed") from None
+    devices = list(gpu.devices)
+    jax.devices = jax.local_devices = lambda *_: devices
+    jax.device_count = jax.local_device_count = lambda *_: 1
+    jax.default_backend = lambda: "gpu"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -117,13 +145,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--updates", metavar="N", type=int, default=0, help="also time this many updates (default: only compile)"
     )
     parser.add_argument("--vocabulary", metavar="N", type=int, default=8000, help="pieces (default 8000)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--gpu", metavar="FILE", default="", help="compile for the GPU that this file describes")
+    options = parser.parse_args(arguments)
+    if options.gpu and options.updates:
+        raise InputError("--updates needs the GPU itself: leave it out with --gpu, which only compiles")
+    return options
 
 
 def main(arguments: list[str]) -> None:
     """The command line."""
     options = parse(arguments)
     jax.config.update("jax_enable_compilation_cache", False)
+    if options.gpu:
+        use_described_gpu(options.gpu)
     print(f"{platform.machine()}, {jax.devices()[0].device_kind}, jax {jax.__version__}", file=sys.stderr)
     columns = (
         "size",
@@ -133,14 +167,15 @@ def main(arguments: list[str]) -> None:
         "operations",
         "tracing s",
         "compiling s",
+        "CPU s",
         "update ms",
         "tok/s",
     )
-    print("{:6} {:6} {:7} {:>15} {:>10} {:>9} {:>11} {:>9} {:>9}".format(*columns))
+    print("{:6} {:10} {:7} {:>15} {:>10} {:>9} {:>11} {:>6} {:>9} {:>9}".format(*columns))
     results = []
     for size, form, kernel in itertools.product(options.size, options.form, options.kernel):
         config = recipe(size, form, options.precision, kernel=kernel, row_length=options.row_length)
-        found = measure(config, options.vocabulary, stacks=form == "stack", updates=options.updates)
+        found = measure(config, options.vocabulary, stacks=form.endswith("stack"), updates=options.updates)
         results.append({"size": size, "form": form, "kernel": kernel, **found})
         speed = (
             f"{found['milliseconds']:9.2f} {1e3 * found['tokens'] / found['milliseconds']:9,.0f}"
@@ -148,8 +183,8 @@ def main(arguments: list[str]) -> None:
             else f"{'-':>9} {'-':>9}"
         )
         print(
-            f"{size:6} {form:6} {kernel:7} {found['lines']:15,} {found['operations']:10,} "
-            f"{found['tracing']:9.1f} {found['compiling']:11.1f} {speed}"
+            f"{size:6} {form:10} {kernel:7} {found['lines']:15,} {found['operations']:10,} "
+            f"{found['tracing']:9.1f} {found['compiling']:11.1f} {found['compiling_processor']:6.1f} {speed}"
         )
     print(json.dumps(results))
 
