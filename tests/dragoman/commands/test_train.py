@@ -55,6 +55,7 @@ maximum_length = 40
 dropout = 0.1
 
 [training]
+seed = 5
 steps = {steps}
 batch_tokens = 256
 learning_rate = 0.01
