@@ -83,7 +83,10 @@ class MeanSignature(Signature):
 
 
 class MeanScore(Scorer):
-    """The mean of the scores of sentences, in the form of sacrebleu's metrics. Statistics are a score, and a 1."""
+    """The mean of the scores of sentences, in the form of sacrebleu's metrics. Statistics are a score, and a 1.
+
+    The command counts them from lines as they are, so sacrebleu's methods that would are never called.
+    """
 
     _SIGNATURE_TYPE = MeanSignature
 
@@ -98,7 +101,7 @@ class MeanScore(Scorer):
         return self._compute_score_from_stats([sum(column) for column in zip(*stats, strict=True)])
 
     def _preprocess_segment(self, sent: str) -> str:
-        raise NotImplementedError  # the command gets lines as they are
+        raise NotImplementedError
 
     def _extract_reference_info(self, refs: Sequence[str]) -> dict[str, Any]:
         raise NotImplementedError

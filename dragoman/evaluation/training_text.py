@@ -86,7 +86,7 @@ class TrainingText(NamedTuple):
     def load(cls, path: Path) -> "TrainingText":
         """The content of a file. InputError if it is damaged."""
         try:
-            with np.load(io.BytesIO(path.read_bytes())) as found:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
                 version, *every = found["every"].tolist()
                 if version != FORMAT:
                     raise ValueError(f"its format is {version}, expected {FORMAT}")
