@@ -25,9 +25,8 @@ from jaxtyping import Float
 from data.batch import Batch
 from data.batching.pipeline import training_batches
 from data.config import DataConfig
-from data.sources import Corpus, load_corpora
-from data.storage.cache import Cache
-from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
+from data.sources import load_corpora
+from data.vocabulary.prepared import prepared_tokenizer
 from dragoman.commands.options import ArgumentParser, run_main
 
 LOOK = 0.25  # seconds between looks at the memory
@@ -72,7 +71,7 @@ def measure(config: DataConfig, *, batch_tokens: int, seconds: float) -> dict[st
     start = now()
     corpora = load_corpora(config, "train")
     learning = now()
-    tokenizer = known_tokenizer(config, corpora)
+    tokenizer = prepared_tokenizer(config, corpora)
     learned = now()
     iterator = iter(training_batches(corpora, tokenizer, config, batch_tokens=batch_tokens, seed=1))
     resident = 0.0
@@ -99,15 +98,6 @@ def measure(config: DataConfig, *, batch_tokens: int, seconds: float) -> dict[st
         "resident_mb": round(resident, 1),
         "batches": batches,
     }
-
-
-def known_tokenizer(config: DataConfig, corpora: list[Corpus]) -> Tokenizer:
-    """The tokenizer of these corpora, learned once and then kept in the cache."""
-    key = [[corpus.fingerprint for corpus in corpora], config.vocabulary_size]
-    directory = Cache(config.cache).entry(
-        "benchmark", key, lambda path: learn_tokenizer(config, corpora).save(path), about="vocabulary of a benchmark"
-    )
-    return Tokenizer.load(directory)
 
 
 def now() -> Float[np.ndarray, " 2"]:

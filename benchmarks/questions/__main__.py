@@ -30,6 +30,10 @@ TOYS: dict[str, Callable[..., Task]] = {
     "heads": toy.hops,
 }
 
+CAPTIONS: dict[str, Callable[..., Task]] = dict.fromkeys(QUESTIONS, captions) | {
+    "residual": partial(captions, batch_tokens=1024)  # so many models, some of them deep, in an hour
+}
+
 DESCRIPTION = """\
 Experiments on the four questions that the explainer of the Transformer leaves open. docs/questions.md has the answers.
 
@@ -72,7 +76,7 @@ def answer(arguments: argparse.Namespace) -> tuple[str, Findings]:
         return f"{name}-runs", trained_runs.ask(
             arguments.runs, directory=arguments.directory, sentences=arguments.sentences, note=say
         )
-    make: Any = TOYS[name] if arguments.task == "toy" else partial(captions, arguments.directory)
+    make: Any = TOYS[name] if arguments.task == "toy" else partial(CAPTIONS[name], arguments.directory)
     task = make(**({"updates": arguments.updates} if arguments.updates else {}))
     return f"{name}-{arguments.task}", QUESTIONS[name](task, range(1, arguments.seeds + 1), note=say)
 

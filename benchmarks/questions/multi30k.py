@@ -19,7 +19,7 @@ UPDATES, BATCH_TOKENS, WARMUP = 300, 2048, 100
 SENTENCES = 256  # of the validation set
 
 
-def captions(directory: str, updates: int = UPDATES) -> Task:
+def captions(directory: str, updates: int = UPDATES, *, batch_tokens: int = BATCH_TOKENS) -> Task:
     """The recipe of Multi30k as one stack of layers under a causal mask, with fewer updates and without dropout.
 
     In a few hundred updates nothing is learned by heart, so that dropout would only slow all models down.
@@ -33,7 +33,7 @@ def captions(directory: str, updates: int = UPDATES) -> Task:
 
     @cache
     def train(seed: int) -> list[Batch]:
-        stream = iter(training_batches(corpora, tokenizer, config.data, batch_tokens=BATCH_TOKENS, seed=seed))
+        stream = iter(training_batches(corpora, tokenizer, config.data, batch_tokens=batch_tokens, seed=seed))
         try:
             return list(islice(stream, updates))
         finally:
@@ -49,7 +49,7 @@ def captions(directory: str, updates: int = UPDATES) -> Task:
         train=train,
         held_out=[HeldOut(jax.tree.map(jax.numpy.asarray, one), scored(one)) for one in found],
         groups=("all tokens",),
-        about=f"Multi30k, English to German: {updates} updates of {BATCH_TOKENS} target tokens",
+        about=f"Multi30k, English to German: {updates} updates of {batch_tokens} target tokens",
     )
 
 

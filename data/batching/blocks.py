@@ -4,8 +4,8 @@
                                                                                   -> left over, carried on
 
 A block depends only on its number and on the draws carried into it. So the state of the stream is that number, those
-draws, and the position among the block's batches. All of this needs only the sizes of pairs. Tokens are read when a
-batch is made, by each process for its own rows.
+draws, and the position among the block's batches. The tokens of a block are read at once, in the order of the files:
+from a large text, that is three times as fast as reading them batch by batch.
 
 With subword sampling, sizes differ from draw to draw. Worker processes then draw the tokens of a block while batches
 are made of the one before; what they draw depends on the seed and the draw alone.
@@ -115,8 +115,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
         The tokens of the text decide what is kept, so that every epoch keeps the same pairs.
         """
         draws = self.order.draws(number)
-        sizes = self.store.tokens.sizes(draws.pairs)
-        self.store.note_use(len(draws.pairs))
+        sizes = self.store.sizes(draws.pairs)
         return self.request(draws.take(keep_pairs(sizes, self.config)[0]), workers)
 
     def request(self, draws: Draws, workers: Workers) -> Requested:
@@ -133,12 +132,11 @@ class TrainingBatches(grain.IterDataset[Batch]):
     def block(self, number: int, carried: Requested, fresh: Requested) -> Block:
         """The batches of a block, in order, from the draws carried into it and its own."""
         draws = carried.draws.followed_by(fresh.draws)
-        tokens, indices = self.store.tokens, draws.pairs
         if self.redraw.is_needed and len(draws.pairs):
             tokens = join([part.result() for part in (*carried.tokens, *fresh.tokens)])
-            indices = np.arange(len(draws.pairs))
-        batches, left = self.plan(tokens.sizes(indices))
-        batches = [(length, Ragged(indices[rows.values], rows.starts)) for length, rows in batches]
+        else:
+            tokens = self.store.read(draws.pairs)
+        batches, left = self.plan(tokens.sizes(np.arange(len(draws.pairs))))
         shuffled = sorted(range(len(batches)), key=lambda index: derive_seed(self.seed, number, index))
         return Block(tokens, [batches[index] for index in shuffled], draws.take(left), len(draws.pairs))
 
@@ -179,9 +177,7 @@ class BatchIterator(grain.DatasetIterator[Batch]):
             self._advance(block)
         length, rows = block.batches[self._next]
         self._next += 1
-        batch = make_share(rows, block.tokens, self._dataset.share, length=length)
-        self._dataset.store.note_use(len(rows.values))
-        return batch
+        return make_share(rows, block.tokens, self._dataset.share, length=length)
 
     def _make_block(self) -> Block:
         """The block at the position. Workers begin to draw the tokens of the next."""

@@ -60,8 +60,7 @@ class Redraw:
 
     def __call__(self, drawn: ToDraw) -> PairTokens:
         """The tokens of the draws. A pair keeps the tokens of its text if a side becomes empty or too long."""
-        plain = PairTokens(*(side.take(drawn.pairs) for side in self._stored.tokens))
-        self._stored.note_use(len(drawn.pairs))
+        plain = self._stored.read(drawn.pairs)
         new = self._changed(drawn) if self.change else plain
         if rate := self._config.subword_sampling:
             new = PairTokens(

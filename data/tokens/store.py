@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int, Integer
 
 from data.batch import Pair
 from data.config import DataConfig
 from data.sources.corpus import Corpus
 from data.storage.cache import Cache
-from data.tokens.ragged import PairTokens, Ragged
+from data.tokens.ragged import PairTokens, Ragged, join
 from data.vocabulary.tokenizer import Tokenizer
 
 VERSION = 1
@@ -35,7 +35,8 @@ Report = Callable[[int, int], None]
 """Gets the numbers of pairs and tokens that were added, while a store is built."""
 
 WINDOW = 1 << 16  # bytes that the system makes resident around a byte that is read
-MOST = 1 << 28  # bytes of a map that may become resident before they are released
+MOST = 1 << 28  # bytes of the maps that may become resident before they are released
+PART = 2048  # pairs read at once
 
 
 class TokenStore:
@@ -62,13 +63,44 @@ class TokenStore:
                 self._maps[-1].madvise(mmap.MADV_NOHUGEPAGE)
         return np.frombuffer(self._maps[-1], dtype)
 
-    def note_use(self, pairs: int) -> None:
-        """Lets the system take back the memory of pages that were read, once this many pairs may have made it large.
+    def sizes(self, pairs: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n 2"]:
+        """The positions that each of these pairs takes on each side: see `PairTokens.sizes`."""
+        order = np.argsort(pairs, kind="stable")
+        found = np.empty((len(pairs), 2), np.int64)
+        for part in self._parts(pairs[order]):
+            found[order[part]] = self.tokens.sizes(pairs[order[part]])
+        return found
 
-        They stay in the system's cache of files, and reading them again is fast.
+    def read(self, pairs: Int[np.ndarray, " n"]) -> PairTokens:
+        """A copy of the ids of these pairs, in this order.
+
+        They are read in the order of the files: pages that lie side by side are mapped at once.
         """
-        self._touched += pairs
-        if 2 * self._touched * WINDOW > MOST:
+        order = np.argsort(pairs, kind="stable")
+        found = join(
+            [PairTokens(*(side.take(pairs[order[part]]) for side in self.tokens)) for part in self._parts(pairs[order])]
+        )
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return PairTokens(*(side.take(back) for side in found))
+
+    def _parts(self, ascending: Int[np.ndarray, " n"]) -> Iterator[slice]:
+        """Parts of ascending indices of pairs, at least one. Memory is released after those that may have filled it."""
+        for start in range(0, max(1, len(ascending)), PART):
+            part = slice(start, min(start + PART, len(ascending)))
+            yield part
+            if part.stop > start:
+                self._release_after(part.stop - start, int(ascending[part.stop - 1] - ascending[start]) + 1)
+
+    def _release_after(self, pairs: int, among: int) -> None:
+        """Lets the system take back the memory of pages that were read, once it may be large.
+
+        Notes that so many pairs were read among this many neighbours. Pages stay in the system's cache of files, and
+        reading them again is fast.
+        """
+        for one in self._maps:
+            self._touched += min(pairs * WINDOW, len(one) * among // max(1, len(self.tokens.source)) + WINDOW)
+        if self._touched > MOST:
             self._touched = 0
             for one in self._maps:
                 if len(one) > MOST // 8 and hasattr(mmap, "MADV_DONTNEED"):

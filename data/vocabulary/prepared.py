@@ -12,11 +12,11 @@ from data.vocabulary.given import given_tokenizer
 from data.vocabulary.learning_text import silent
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 
-WITHOUT_INFLUENCE = {
-    *("directory", "cache", "validation", "test", "train", "train_weights", "tokenizer", "subword_sampling"),
-    *("maximum_tokens", "maximum_side_ratio", "drop_duplicates", "batching", "row_length", "shuffle_block"),
-}
-"""Knobs on which a learned vocabulary does not depend, other than through the text, whose hash is in the key."""
+INFLUENCE = (
+    *("vocabulary", "vocabulary_size", "vocabulary_lines", "subword_model", "symbols"),
+    *("character_coverage", "byte_fallback", "normalization"),
+)
+"""The knobs on which a learned vocabulary depends, other than through the text, whose hash is in the key."""
 
 
 def prepared_tokenizer(
@@ -34,8 +34,8 @@ def prepared_tokenizer(
         learn_tokenizer(config, corpora, note=notes.append).save(directory)
         (directory / "notes").write_text("".join(f"{line}\n" for line in notes), encoding="utf-8")
 
-    influence = {name: value for name, value in config.model_dump().items() if name not in WITHOUT_INFLUENCE}
-    key = [2, sentencepiece.__version__, [corpus.fingerprint for corpus in corpora], sorted(influence.items())]
+    knobs = [[name, getattr(config, name)] for name in INFLUENCE]
+    key = [3, sentencepiece.__version__, [corpus.fingerprint for corpus in corpora], knobs]
     about = f"vocabulary of {', '.join(corpus.name for corpus in corpora)}"
     entry = Cache(config.cache).entry("vocabulary", key, build, about=about)
     for line in (entry / "notes").read_text(encoding="utf-8").split("\n")[:-1]:

@@ -12,11 +12,12 @@ import sentencepiece
 from data.batch import BOS, EOS, PAD, UNK, Pair, TokenPair
 from data.config import DataConfig
 from data.errors import InputError
+from data.memory import available_memory, return_freed_memory
 from data.random_numbers import Keys
 from data.sources.corpus import Corpus
 from data.text.scripts import split_words
 from data.tokens.ragged import Ragged
-from data.vocabulary.learning_text import LONGEST_LINE, LearningText, silent
+from data.vocabulary.learning_text import LONGEST_LINE, LearningText, check_memory, silent
 from data.vocabulary.merges import Merge, merges_of
 from data.vocabulary.model_file import model_of
 from data.vocabulary.pieces import SPACE, TOKENIZER_FILES, escape, unescape
@@ -161,12 +162,15 @@ def learn_tokenizer(
     """The tokenizer learned from the training pairs, or a sample of them: one vocabulary, or one for each side.
 
     It is deterministic. `note` gets a line about a sample, and one about each reason why lines were left out.
+    InputError if there is too little memory for so many lines.
     """
     text = LearningText(corpora, most_lines=config.vocabulary_lines, is_joint=config.vocabulary == "joint")
+    check_memory(config, text, available=available_memory())
     if config.vocabulary == "joint":
         tokenizer = Tokenizer([_learn(config, (line for side in (0, 1) for line in text.lines(side)))])
     else:
         tokenizer = Tokenizer([_learn(config, text.lines(side)) for side in (0, 1)])
+    return_freed_memory()
     for line in text.notes():
         note(line)
     return tokenizer

@@ -53,18 +53,13 @@ class Survey:
         for corpus, lengths in zip(self._corpora, self._lengths, strict=True):
             for start in range(0, len(corpus.pairs), CHUNK):
                 pairs = corpus.pairs[start : start + CHUNK]
-                sizes = self._sizes(first + start + np.arange(len(pairs)))
+                sizes = self._store.sizes(first + start + np.arange(len(pairs)))
                 for side, counts in enumerate(lengths):
                     counts.add(sizes[:, side])
                 self._count(pairs)
                 self._filter(corpus, start, pairs, sizes)
                 report(len(pairs), int(sizes.sum()))
             first += len(corpus.pairs)
-
-    def _sizes(self, indices: Int[np.ndarray, " n"]) -> Int[np.ndarray, "n 2"]:
-        """The tokens of both sides of pairs of the whole text, including EOS."""
-        self._store.note_use(len(indices))
-        return self._store.tokens.sizes(indices)
 
     def _count(self, pairs: Sequence[Pair]) -> None:
         self._repeats.add(hashes_of([tuple(pair) for pair in pairs]))
@@ -97,7 +92,7 @@ class Survey:
             return example(self._corpora[owners[place]], int(numbers[place]), pairs[place])
 
         languages = (self._config.source_language, self._config.target_language)
-        odd = odd_pairs(pairs, self._sizes(chosen), languages)
+        odd = odd_pairs(pairs, self._store.sizes(chosen), languages)
         return {
             "corpora": [*map(corpus_as_json, self._corpora, self._lengths)],
             "dropped": self._dropped,

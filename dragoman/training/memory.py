@@ -1,15 +1,13 @@
 """Device memory: how much an update needs, the largest update that fits, and what to do when memory runs out."""
 
 import contextlib
-import os
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from data.errors import InputError
+from data.memory import available_memory
 from transformer.config import Config
 from transformer.devices import STRATEGIES
 from transformer.devices.processes import gather
@@ -60,39 +58,6 @@ def device_memory() -> int:
     """Bytes of memory for each device: that of the GPU or TPU, or an equal part of the available RAM for CPUs."""
     statistics = jax.local_devices()[0].memory_stats() or {}
     return statistics.get("bytes_limit") or available_memory() // jax.local_device_count()
-
-
-def available_memory() -> int:
-    """Bytes available without swapping, as estimated by Linux; on other systems, the machine's total memory.
-
-    In a container or a cluster's job, not more than what its control groups leave.
-    """
-    path = Path("/proc/meminfo")
-    if path.exists() and (found := re.search(r"MemAvailable:\s*(\d+) kB", path.read_text(encoding="ascii"))):
-        return min([int(found[1]) * 1024, *group_memory()])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[int]:
-    """Bytes that each limited control group (version 2) of this process has left, from the innermost outwards.
-
-    Pages of files count as free, because the kernel drops them when memory is short.
-    """
-    try:
-        found = re.search(r"^0::/(.*)$", own.read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        return []
-    group, left = root / (found[1] if found else ""), []
-    for directory in (group, *group.parents):
-        try:
-            limit = (directory / "memory.max").read_text(encoding="ascii").strip()
-            used = int((directory / "memory.current").read_text(encoding="ascii"))
-            files = re.search(r"^inactive_file (\d+)$", (directory / "memory.stat").read_text("ascii"), re.MULTILINE)
-        except (OSError, ValueError):
-            continue
-        if limit.isdecimal():
-            left.append(max(0, int(limit) - used + int(files[1] if files else 0)))
-    return left
 
 
 def planned_memory(program: jax.stages.Compiled) -> int:

@@ -144,8 +144,10 @@ def test_what_blocks_emit_and_carry_is_what_they_draw(batching):
     workers = Workers(engine.redraw, 0)
     carried = Draws.of([])
     for number in range(6):
-        block = engine.block(number, engine.request(carried, workers), engine.fresh(number, workers))
-        emitted = [index for _, rows in block.batches for index in rows.values.tolist()]
+        fresh = engine.fresh(number, workers)
+        block = engine.block(number, engine.request(carried, workers), fresh)
+        pairs = carried.followed_by(fresh.draws).pairs
+        emitted = [pair for _, rows in block.batches for pair in pairs[rows.values].tolist()]
         drawn = carried.followed_by(engine.order.draws(number))
         assert Counter(emitted + block.carried.pairs.tolist()) == Counter(drawn.pairs.tolist())
         assert set(block.carried.listed()) <= set(drawn.listed())

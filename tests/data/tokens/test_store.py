@@ -131,12 +131,23 @@ def test_two_processes_that_build_at_once_get_the_same_store(tmp_path):
     assert tokens_of(open_store(CORPORA, TOKENIZER, caching(tmp_path))) == expected()
 
 
-def test_memory_of_pages_that_were_read_goes_back_to_the_system(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "MOST", 1 << 16)
+@pytest.mark.parametrize("order", ["as they are", "backwards", "repeated", "none"])
+def test_pairs_are_read_in_the_order_asked_for_and_memory_goes_back_to_the_system(tmp_path, monkeypatch, order):
+    """Parts of three pairs, and memory for none."""
+    monkeypatch.setattr(store, "PART", 3)
+    monkeypatch.setattr(store, "MOST", 0)
     opened = open_store(CORPORA, TOKENIZER, caching(tmp_path))
-    before = tokens_of(opened)
-    opened.note_use(1000)
-    assert tokens_of(opened) == before == expected()
+    count = len(opened.tokens.source)
+    pairs = {
+        "as they are": np.arange(count),
+        "backwards": np.arange(count)[::-1],
+        "repeated": np.array([1, 0, count - 1, 1, 1]),
+        "none": np.zeros(0, np.int64),
+    }[order]
+    read = opened.read(pairs)
+    for side, whole in zip(read, expected(), strict=True):
+        assert side.lists() == [whole[pair] for pair in pairs.tolist()]
+    assert (opened.sizes(pairs) == read.sizes(np.arange(len(pairs)))).all()
 
 
 def test_progress_is_reported_while_a_store_is_built(tmp_path):

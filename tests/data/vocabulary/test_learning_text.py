@@ -3,8 +3,9 @@ import pytest
 
 from data.batch import Pair
 from data.config import DataConfig
+from data.errors import InputError
 from data.sources.corpus import Corpus, LazyPairs
-from data.vocabulary.learning_text import LearningText, sample_indices, why_unusable
+from data.vocabulary.learning_text import LearningText, check_memory, sample_indices, why_unusable
 from data.vocabulary.pieces import escape
 from data.vocabulary.tokenizer import Tokenizer, _learn, learn_tokenizer
 
@@ -70,3 +71,31 @@ def test_only_lines_that_teach_sentencepiece_nothing_are_left_out(line, is_used)
     model = _learn(config, iter([*usual, *[f"{word} {line}"] * 50]))
     assert (Tokenizer([model]).sha256 != Tokenizer([_learn(config, iter(usual))]).sha256) == is_used
     assert bool(why_unusable(f"{word} {line}")) == (not is_used)
+
+
+def text_of(*lines, most_lines=0, is_joint=True):
+    pairs = [Pair(line, 3 * line) for line in lines]
+    return LearningText([Corpus("", pairs, None, {}, "")], most_lines=most_lines, is_joint=is_joint)
+
+
+def test_the_size_of_a_text_is_its_lines_and_their_mean_length():
+    lines = ["x" * 10, "x" * 30]
+    assert text_of(*lines).size() == (4, 40)
+    assert text_of(*lines, is_joint=False).size() == (2, 60)
+    assert text_of(*lines * 10, most_lines=6).size()[0] == 6
+    assert text_of().size() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("subword_model", "available", "fitting", "other"),
+    [("bpe", 10**6, 5263, ""), ("unigram", 10**6, 2272, ", or data.subword_model to bpe")],
+)
+def test_learning_that_does_not_fit_into_memory_is_refused_with_a_number_of_lines_that_does(
+    subword_model, available, fitting, other
+):
+    """A line of 10 characters and one of 30 take 130 + 3 * 20 bytes each on average, or 22 * 20."""
+    config, text = DataConfig(subword_model=subword_model), text_of(*["x" * 10] * 8000)
+    with pytest.raises(InputError) as caught:
+        check_memory(config, text, available=available)
+    assert str(caught.value).endswith(f"0.0 GB are free: set data.vocabulary_lines to {fitting} or less{other}")
+    check_memory(config, text_of(*["x" * 10] * 8000, most_lines=fitting), available=available)

@@ -4,7 +4,7 @@ from data.batch import Pair
 from data.config import DataConfig
 from data.sources.corpus import Corpus
 from data.storage.cache import Cache
-from data.vocabulary.prepared import WITHOUT_INFLUENCE, prepared_tokenizer
+from data.vocabulary.prepared import INFLUENCE, prepared_tokenizer
 from data.vocabulary.tokenizer import learn_tokenizer
 
 CORPORA = [
@@ -28,9 +28,19 @@ def test_another_vocabulary_is_another_entry(tmp_path, knobs):
     config = DataConfig(vocabulary_size=290, cache=str(tmp_path))
     prepared_tokenizer(config, CORPORA)
     prepared_tokenizer(config.model_copy(update=knobs), CORPORA)
-    prepared_tokenizer(config.model_copy(update={"row_length": 7}), CORPORA)
+    prepared_tokenizer(config.model_copy(update={"row_length": 7, "workers": 3}), CORPORA)
     assert len(Cache(tmp_path).entries()) == 2
 
 
-def test_the_knobs_without_influence_exist():
-    assert set(DataConfig.model_fields) >= WITHOUT_INFLUENCE
+def test_learning_reads_no_knob_that_the_key_lacks():
+    read = set()
+
+    class Recording(DataConfig):
+        def __getattribute__(self, name):
+            read.update({name} & set(DataConfig.model_fields))
+            return super().__getattribute__(name)
+
+    config = Recording(vocabulary_size=290)
+    read.clear()
+    learn_tokenizer(config, CORPORA)
+    assert read == set(INFLUENCE)

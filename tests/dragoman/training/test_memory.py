@@ -10,9 +10,7 @@ from data.config import DataConfig
 from data.errors import InputError
 from dragoman.training.memory import (
     OutOfMemory,
-    available_memory,
     check_update,
-    group_memory,
     largest_update,
     more_parts,
     planned_memory,
@@ -82,23 +80,6 @@ def test_an_update_that_cannot_fit_is_refused_with_numbers_that_do():
     check_update(config, **vocabularies, available=2**40)
     with pytest.raises(InputError, match=r"on each device, and cpu has 0\.0 GiB free: set a shorter data\.row_length"):
         check_update(config, **vocabularies, available=10000)
-
-
-def test_memory_is_what_a_container_leaves(tmp_path):
-    """The inner control group leaves 100 - 70 + 30 bytes; the one above has no limit, and the root no files."""
-    inner = tmp_path / "cgroup" / "slurm" / "job"
-    inner.mkdir(parents=True)
-    for directory, limit in ((inner, "100"), (inner.parent, "max")):
-        (directory / "memory.max").write_text(limit + "\n")
-        (directory / "memory.current").write_text("70\n")
-        (directory / "memory.stat").write_text("anon 40\ninactive_file 30\n")
-    own = tmp_path / "own"
-    own.write_text("1:name=systemd:/x\n0::/slurm/job\n")
-    assert group_memory(tmp_path / "cgroup", own) == [60]
-    own.write_text("0::/\n")
-    assert group_memory(tmp_path / "cgroup", own) == []
-    assert group_memory(tmp_path / "cgroup", tmp_path / "none") == []
-    assert available_memory() > 2**20
 
 
 def test_an_update_in_twice_as_many_parts_takes_less_memory():
