@@ -31,7 +31,7 @@ TOYS: dict[str, Callable[..., Task]] = {
 }
 
 CAPTIONS: dict[str, Callable[..., Task]] = dict.fromkeys(QUESTIONS, captions) | {
-    "residual": partial(captions, batch_tokens=1024)  # so many models, some of them deep, in an hour
+    "residual": partial(captions, updates=200, batch_tokens=1024)  # 48 models, some of them deep, in an hour
 }
 
 DESCRIPTION = """\
