@@ -117,10 +117,10 @@ def layers_taken_out(task: Task, trained: Sequence[Trained], whole: Sequence[Sco
 
 
 def mask_taken_out(task: Task, trained: dict[str, list[Trained]], scores: dict[str, list[Scores]], own: str) -> Table:
-    """Trained with and without the mask, and scored with the target's future in sight and without it."""
+    """Trained with and without the mask, and scored with the target's future visible and hidden."""
     rows: list[list[str | Measured]] = []
     for name in (own, "no mask"):
         hidden = [evaluate(task, one.graph, one.parameters, score=scores_without_future) for one in trained[name]]
-        rows.append([name, "in sight", losses(scores[name]), *accuracies(task, scores[name])])
-        rows.append([name, "missing, as in writing", losses(hidden), *accuracies(task, hidden)])
+        rows.append([name, "visible", losses(scores[name]), *accuracies(task, scores[name])])
+        rows.append([name, "hidden, as in generation", losses(hidden), *accuracies(task, hidden)])
     return Table("The mask taken out in training", ["model", "the target's future", "loss", *task.groups], rows)

@@ -33,7 +33,7 @@ def ask(task: Task, seeds: Sequence[int], *, note: Any = print) -> Findings:
     findings.figures["gradients"] = by_number(
         "Gradient of the loss, powers of ten", lines(streams, "gradients", log10), x="layer"
     )
-    findings.figures["alike"] = by_number("Cosine of two places of a line", lines(streams, "alike"), x="layer")
+    findings.figures["alike"] = by_number("Cosine of two positions of a line", lines(streams, "alike"), x="layer")
     return findings
 
 
@@ -52,7 +52,7 @@ def table(streams: dict[str, list[Stream]]) -> Table:
         "residual connections",
         f"gradient of layer {LAYERS}",
         "gradient of layer 1",
-        f"places alike before layer {LAYERS}",
+        f"positions alike before layer {LAYERS}",
         "tokens kept there",
     ]
     return Table(f"A new model of {LAYERS} layers", columns, rows)

@@ -21,7 +21,7 @@ class Stream(NamedTuple):
     """Of each layer in turn.
 
     gradients   the length of the gradient of the mean loss with respect to all parameters of the layer
-    alike       the mean cosine between what the layer reads at two places of a line; 1: all places look the same
+    alike       the mean cosine between what the layer reads at two positions of a line; 1: all are the same
     kept        the share of target tokens whose vector is closest to their own word embedding, before the layer
     """
 

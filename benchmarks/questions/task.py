@@ -26,13 +26,13 @@ Kinds = Callable[[HeldOut], dict[str, Bool[np.ndarray, "B T both"]]]
 
 
 def usual_features(batch: Batch) -> dict[str, Int[np.ndarray, "B T"]]:
-    """The token that is read, the one before it, the one to be predicted, and the place in the sentence."""
+    """The token that is read, the one before it, the one to be predicted, and the position in the sentence."""
     inputs = np.asarray(batch.target_inputs)
     return {
         "token read": inputs,
         "token before it": np.where(np.asarray(batch.target_positions) > 0, np.roll(inputs, 1, axis=1), -1),
         "token to predict": np.asarray(batch.target_labels),
-        "place": np.asarray(batch.target_positions),
+        "position": np.asarray(batch.target_positions),
     }
 
 

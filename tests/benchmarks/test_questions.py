@@ -323,7 +323,7 @@ def test_a_question_can_be_asked_of_text(tmp_path, monkeypatch):
     scores = evaluate(asked, one.graph, one.parameters)
     assert 0 < scores.loss < 2 * np.log(asked.vocabulary)
     [layer] = describe_neurons(asked, one.graph, one.parameters)
-    assert set(layer.explained) == {"token read", "token before it", "token to predict", "place"}
+    assert set(layer.explained) == {"token read", "token before it", "token to predict", "position"}
 
 
 @pytest.mark.slow
