@@ -10,8 +10,8 @@ from jaxtyping import Int
 from data.batching.filters import first_occurrences
 from data.config import DataConfig
 from data.sources.corpus import Corpus
+from data.sources.identity import text_key
 from data.storage.cache import Cache
-from data.tokens.store import text_key
 
 NUMBER = np.dtype("<i8")
 

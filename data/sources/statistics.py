@@ -6,10 +6,11 @@ from pathlib import Path
 from data.config import DataConfig
 from data.languages import language_of
 from data.sources.corpus import Corpus, fetch
+from data.sources.identity import text_key
 from data.storage.cache import Cache
 from data.text.statistics import SOURCE_TEXT, SourceStatistics, measure
 
-VERSION = 1
+VERSION = 2
 LINES = 100_000  # about as many are read, which takes a few seconds
 
 
@@ -23,6 +24,6 @@ def source_statistics(config: DataConfig, corpora: Sequence[Corpus]) -> SourceSt
         lines = (pair.source for corpus in corpora for pair in fetch(corpus.pairs, range(0, len(corpus.pairs), step)))
         (directory / SOURCE_TEXT).write_text(measure(lines, language).as_json(), encoding="utf-8")
 
-    key = [VERSION, step, language, config.cleaning, [corpus.fingerprint for corpus in corpora]]
+    key = [VERSION, step, text_key(corpora, config)]
     about = f"word forms of {', '.join(corpus.name for corpus in corpora)}"
     return SourceStatistics.load(Cache(config.cache).entry("statistics", key, build, about=about) / SOURCE_TEXT)

@@ -9,7 +9,6 @@ The cache notices damage by sizes and checksums, and an entry is whole or absent
 """
 
 import contextlib
-import hashlib
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,13 +20,13 @@ from jaxtyping import Int, Integer
 from data.batch import Pair
 from data.config import DataConfig
 from data.sources.corpus import Corpus
+from data.sources.identity import text_key
 from data.storage.cache import Cache
 from data.tokens.ragged import PairTokens, Ragged, join
 from data.vocabulary.tokenizer import Tokenizer
 
 VERSION = 1
 CHUNK = 20000  # pairs tokenised at once
-SAMPLE = 256  # pairs of each corpus whose text is part of the key
 START = np.dtype("<i8")
 SIDES = ("source", "target")
 
@@ -128,20 +127,6 @@ def open_store(
 def store_key(corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig) -> list[Any]:
     """What decides the tokens: the text and the vocabulary."""
     return [VERSION, tokenizer.sha256, *text_key(corpora, config)]
-
-
-def text_key(corpora: Sequence[Corpus], config: DataConfig) -> list[Any]:
-    """What decides the text: that of the files, and the options that change it when it is read."""
-    texts = [[corpus.fingerprint, len(corpus.pairs), sample_hash(corpus.pairs)] for corpus in corpora]
-    return [config.source_language, config.target_language, config.text_identity(), texts]
-
-
-def sample_hash(pairs: Sequence[Pair]) -> str:
-    """The SHA-256 of pairs at even distances, in case that a fingerprint does not tell all about a text."""
-    digest = hashlib.sha256()
-    for place in np.unique(np.linspace(0, len(pairs) - 1, min(SAMPLE, len(pairs))).astype(int)).tolist():
-        digest.update("\xff".join((*pairs[place], "")).encode())
-    return digest.hexdigest()
 
 
 def chunks(corpora: Sequence[Corpus]) -> Iterator[Sequence[Pair]]:

@@ -7,6 +7,7 @@ import sentencepiece
 
 from data.config import DataConfig
 from data.sources.corpus import Corpus
+from data.sources.identity import text_key
 from data.storage.cache import Cache
 from data.vocabulary.given import given_tokenizer
 from data.vocabulary.learning_text import silent
@@ -16,7 +17,7 @@ INFLUENCE = (
     *("vocabulary", "vocabulary_size", "vocabulary_lines", "subword_model", "symbols"),
     *("character_coverage", "byte_fallback", "normalization"),
 )
-"""The knobs on which a learned vocabulary depends, other than through the text, whose hash is in the key."""
+"""The knobs on which a learned vocabulary depends, other than through the text."""
 
 
 def prepared_tokenizer(
@@ -35,7 +36,7 @@ def prepared_tokenizer(
         (directory / "notes").write_text("".join(f"{line}\n" for line in notes), encoding="utf-8")
 
     knobs = [[name, getattr(config, name)] for name in INFLUENCE]
-    key = [3, sentencepiece.__version__, [corpus.fingerprint for corpus in corpora], knobs]
+    key = [4, sentencepiece.__version__, text_key(corpora, config), knobs]
     about = f"vocabulary of {', '.join(corpus.name for corpus in corpora)}"
     entry = Cache(config.cache).entry("vocabulary", key, build, about=about)
     for line in (entry / "notes").read_text(encoding="utf-8").split("\n")[:-1]:

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Int
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources.corpus import Corpus
+from data.sources.identity import text_key
 from data.storage.cache import Cache
 from dragoman.evaluation.hashes import (
     GRAM,
@@ -124,7 +125,7 @@ def prepared_training_text(
     config: DataConfig, corpora: Sequence[Corpus], *, report: Callable[[int, int], None] = no_report
 ) -> Path:
     """The file of a training text in the cache, which is made if it is not there."""
-    key = [FORMAT, GRAM, GRAM_UNSPACED, config.cleaning, [corpus.fingerprint for corpus in corpora]]
+    key = [FORMAT, GRAM, GRAM_UNSPACED, text_key(corpora, config)]
     about = f"hashes of {', '.join(corpus.name for corpus in corpora)}"
 
     def build(directory: Path) -> None:
