@@ -35,12 +35,12 @@ from data.tokens.store import open_store
 from data.tokens.workers import Workers
 from data.vocabulary.tokenizer import Tokenizer
 
-CHUNK = 8192  # draws, at most, that a worker is given at once
+CHUNK = 4096  # draws, at most, that a worker is given at once
 FEW = 20_000  # pairs for which worker processes are not worth their start
 MOST_WORKERS = 8
-SUBWORD_DRAWS = 2
-"""The way in which subword samples are drawn. A position that was saved under another does not fit; the first had no
-number."""
+SUBWORD_DRAWS = AUGMENTATION_DRAWS = 2
+"""The ways in which subword samples are drawn and text is disturbed. A position that was saved under another does not
+fit; the first ones had no number."""
 
 
 class Requested(NamedTuple):
@@ -94,6 +94,7 @@ class TrainingBatches(grain.IterDataset[Batch]):
             "corpora": [[corpus.fingerprint, corpus.weight] for corpus in corpora],
             **config.identity("orders_batches"),
             **({"subword_draws": SUBWORD_DRAWS} if config.subword_sampling else {}),
+            **({"augmentation_draws": AUGMENTATION_DRAWS} if self.redraw.needs_text else {}),
         }
 
     @property
@@ -119,13 +120,14 @@ class TrainingBatches(grain.IterDataset[Batch]):
         return self.request(draws.take(keep_pairs(sizes, self.config)[0]), workers)
 
     def request(self, draws: Draws, workers: Workers) -> Requested:
-        """Draws whose tokens are drawn in the background, if they are not simply those of the text."""
+        """Draws whose tokens are drawn in the background, if they are not simply those of the text.
+
+        Parts do not depend on the number of workers, because a pair may be joined to another of its part.
+        """
         if not self.redraw.is_needed:
             return Requested(draws, [])
-        rounds = -(-len(draws.pairs) // (CHUNK * max(1, self.workers)))
-        parts = [
-            draws.take(part) for part in np.array_split(np.arange(len(draws.pairs)), max(1, rounds * self.workers))
-        ]
+        count = max(1, -(-len(draws.pairs) // CHUNK))
+        parts = [draws.take(part) for part in np.array_split(np.arange(len(draws.pairs)), count)]
         read = self.order.read if self.redraw.needs_text else None
         return Requested(draws, workers.submit([ToDraw(*part, read and read(part.pairs.tolist())) for part in parts]))
 
@@ -217,11 +219,11 @@ class BatchIterator(grain.DatasetIterator[Batch]):
         """Continues where `get_state` was called. Raises InputError if the data or the rows have changed since then."""
         found, expected = state["signature"], self._dataset.signature
         if differing := sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)):
-            if differing == ["subword_draws"]:
+            if set(differing) <= {"subword_draws", "augmentation_draws"}:
                 raise InputError(
                     "the saved position in the data does not fit: this version of Dragoman draws subword samples "
-                    "(data.subword_sampling) otherwise than the one that the run began with: resume with that one, or "
-                    "start a new run"
+                    "(data.subword_sampling) or disturbs text (data.augment_...) otherwise than the one that the run "
+                    "began with: resume with that one, or start a new run"
                 )
             key = differing[0]
             raise InputError(

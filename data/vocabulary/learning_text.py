@@ -39,7 +39,7 @@ class LearningText:
         self._corpora = corpora
         self.total = sum(len(corpus.pairs) for corpus in corpora)
         self.sides = 2 if is_joint else 1
-        most = most_lines // self.sides
+        most = most_lines and max(1, most_lines // self.sides)
         self.chosen = sample_indices(self.total, most, seed=SEED) if 0 < most < self.total else None
         self._skipped: Counter[str] = Counter()
 

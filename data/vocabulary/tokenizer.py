@@ -166,10 +166,13 @@ def learn_tokenizer(
     """
     text = LearningText(corpora, most_lines=config.vocabulary_lines, is_joint=config.vocabulary == "joint")
     check_memory(config, text, available=available_memory())
-    if config.vocabulary == "joint":
-        tokenizer = Tokenizer([_learn(config, (line for side in (0, 1) for line in text.lines(side)))])
-    else:
-        tokenizer = Tokenizer([_learn(config, text.lines(side)) for side in (0, 1)])
+    models = []
+    for sides in [(0, 1)] if config.vocabulary == "joint" else [(0,), (1,)]:
+        try:
+            models.append(_learn(config, (line for side in sides for line in text.lines(side))))
+        except RuntimeError as error:
+            raise InputError(_explain(config, str(error), text)) from None
+    tokenizer = Tokenizer(models)
     return_freed_memory()
     for line in text.notes():
         note(line)
@@ -180,32 +183,31 @@ def _learn(config: DataConfig, lines: Iterator[str]) -> bytes:
     check_symbols(config.symbols)
     sentencepiece.set_min_log_level(SILENT)
     model = io.BytesIO()
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines,
-            model_writer=model,
-            model_type=config.subword_model,
-            vocab_size=config.vocabulary_size,
-            character_coverage=config.character_coverage,
-            byte_fallback=config.byte_fallback,
-            normalization_rule_name=config.normalization,
-            remove_extra_whitespaces=config.normalization != "identity",
-            max_sentence_length=LONGEST_LINE,
-            user_defined_symbols=config.symbols,
-            num_threads=1,  # the unigram vocabulary depends on it, and BPE is not faster with more
-            pad_id=PAD,
-            unk_id=UNK,
-            bos_id=BOS,
-            eos_id=EOS,
-            minloglevel=SILENT,
-        )
-    except RuntimeError as error:
-        raise InputError(_explain(config, str(error))) from None
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=lines,
+        model_writer=model,
+        model_type=config.subword_model,
+        vocab_size=config.vocabulary_size,
+        character_coverage=config.character_coverage,
+        byte_fallback=config.byte_fallback,
+        normalization_rule_name=config.normalization,
+        remove_extra_whitespaces=config.normalization != "identity",
+        max_sentence_length=LONGEST_LINE,
+        user_defined_symbols=config.symbols,
+        num_threads=1,  # the unigram vocabulary depends on it, and BPE is not faster with more
+        pad_id=PAD,
+        unk_id=UNK,
+        bos_id=BOS,
+        eos_id=EOS,
+        minloglevel=SILENT,
+    )
     return model.getvalue()
 
 
-def _explain(config: DataConfig, message: str) -> str:
-    """SentencePiece's error about a vocabulary size, in terms of the knobs that the user can set."""
+def _explain(config: DataConfig, message: str, text: LearningText) -> str:
+    """SentencePiece's error about a text or a vocabulary size, in terms of what the user can change."""
+    if "sentences_.empty()" in message:
+        return "; ".join(["no line of the training text can be used to learn a vocabulary", *text.notes()])
     found = f"data.vocabulary_size is {config.vocabulary_size}"
     if largest := re.search(r"set it to a value <= (\d+)", message):
         return (

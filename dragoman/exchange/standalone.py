@@ -11,6 +11,7 @@ written.
 import argparse
 import itertools
 import json
+import math
 import os
 import re
 import sys
@@ -271,6 +272,8 @@ def read_chunks(stream: Iterable[bytes], size: int) -> Iterator[list[str]]:
     chunk: list[str] = []
     for number, line in enumerate(stream, 1):
         content = line.removesuffix(b"\n").removesuffix(b"\r")
+        if number == 1 and line == BYTE_ORDER_MARK:  # a text of no lines
+            continue
         try:
             chunk.append((content.removeprefix(BYTE_ORDER_MARK) if number == 1 else content).decode())
         except UnicodeDecodeError as error:
@@ -310,6 +313,10 @@ def main() -> int:
     )
     parser.add_argument("--compute-type", default="default", help="int8, float32, ... (default: as exported)")
     options = parser.parse_args()
+    if min(options.batch_size, 1 if options.beam is None else options.beam) < 1:
+        parser.error("--beam and --batch-size: expected at least 1")
+    if not 0 <= (options.length_penalty or 0) < math.inf:
+        parser.error(f"--length-penalty is {options.length_penalty}: expected a number from 0 on")
     try:
         run(options)
     except BrokenPipeError:  # the reader, such as head, has what it needs

@@ -5,6 +5,7 @@ To add another way to start, such as from another run's parameters, write anothe
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from data.batching.description import describe
 from data.errors import InputError
 from data.sources import Corpus
 from data.sources.statistics import source_statistics
+from data.vocabulary.given import given_tokenizer
 from data.vocabulary.prepared import prepared_tokenizer
 from data.vocabulary.tokenizer import Tokenizer
 from data.vocabulary.vectors import read_vectors
@@ -47,7 +49,21 @@ def from_scratch(config: Config, run: Run, train: Sequence[Corpus], *, is_new: b
     if is_new:
         on_first(lambda: learn_vocabulary(config, run, train))
     tokenizer = Tokenizer.load(run.path)
+    check_tokenizer(config, tokenizer)
     return Start(tokenizer, partial(initial_parameters, config, tokenizer))
+
+
+def check_tokenizer(config: Config, tokenizer: Tokenizer) -> None:
+    """InputError if `data.tokenizer` names another vocabulary than the run's own. Its file may be gone by now."""
+    named = config.data.tokenizer
+    if not all(Path(path).is_file() for path in ([named] if isinstance(named, str) else named)):
+        return
+    given = given_tokenizer(config.data)
+    if given is not None and given.sha256 != tokenizer.sha256:
+        raise InputError(
+            f"data.tokenizer {named}: another vocabulary than the run's own, which it keeps: leave it out, or start a "
+            "new run"
+        )
 
 
 def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:

@@ -16,7 +16,7 @@ from data.batch import EOS, PAD, Pair
 from data.batching.denoising import MASK
 from data.errors import InputError
 from data.text.cleaning import one_line
-from data.vocabulary.pieces import SPACE
+from data.vocabulary.pieces import BYTE, SPACE
 from data.vocabulary.tokenizer import Tokenizer
 from dragoman.translation.members import load_member
 from transformer.config import Config
@@ -59,20 +59,22 @@ def load_filler(run: str | Path, checkpoint: str | int | Path = "best") -> Fille
 def fill_text(filler: Filler, text: str, *, top: int = 5) -> Filled:
     """The `top` likeliest words (0: the whole vocabulary) at each `[MASK]` of a text, which is otherwise unchanged.
 
-    Probabilities are over the vocabulary. A place is filled with one piece, which may continue the word before it.
-    InputError for a text that is too long for the model.
+    Probabilities are over the pieces that are text, so not special ones or single bytes. A place is filled with one
+    piece, which may continue the word before it. InputError for a text that is too long for the model.
     """
     parts = text.split(MARK)
     tokens = tokens_of(filler.tokenizer, parts)
     if len(tokens) > (longest := filler.config.model.maximum_length):
         raise InputError(f"the text has {len(tokens)} tokens with its end; the model reads at most {longest}")
     bucket = make_batches([len(tokens)], maximum_length=longest, batch_size=1)[0].bucket
-    found = np.asarray(log_probabilities(filler.graph, filler.parameters, fill(1, [tokens], bucket)))[0]
     pieces = filler.tokenizer.target_vocabulary()
+    texts = np.array([id_ for id_, piece in enumerate(pieces) if id_ > EOS and not BYTE.fullmatch(piece)])
+    found = np.asarray(log_probabilities(filler.graph, filler.parameters, fill(1, [tokens], bucket)))[0][:, texts]
     candidates = []
     for place in np.flatnonzero(np.array(tokens) == MASK):
-        order = np.argsort(-found[place], kind="stable")[: top or None]
-        candidates.append([(word_of(pieces[id_]), float(np.exp(found[place, id_]))) for id_ in order])
+        probabilities = np.exp(found[place] - np.logaddexp.reduce(found[place]))
+        order = np.argsort(-probabilities, kind="stable")[: top or None]
+        candidates.append([(word_of(pieces[texts[n]]), float(probabilities[n])) for n in order])
     filled = parts[0]
     for likeliest_words, part in zip(candidates, parts[1:], strict=True):
         word = likeliest_words[0][0]

@@ -1,4 +1,4 @@
-"""All spellings of a word in the pieces of a vocabulary, by which a banned word is recognised."""
+"""The spellings of a word in the pieces of a vocabulary, by which a banned word is recognised."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,14 @@ MOST_SPELLINGS = 200
 
 
 def spell(words: Sequence[str], tokenizer: Tokenizer) -> dict[str, list[tuple[int, ...]]]:
-    """All spellings of each word in target pieces, as ids; none for a word that the vocabulary cannot write."""
+    """The spellings of each word in target pieces, as ids, the usual one first; none for what it cannot write."""
     pieces = {piece: id_ for id_, piece in enumerate(tokenizer.target_vocabulary())} if words else {}
-    return {word: spellings(normalised(word, tokenizer), pieces) for word in words}
+    found = {}
+    for word in words:
+        text = normalised(word, tokenizer)
+        usual, ways = tuple(tokenizer.encode_target([text])[0]), spellings(text, pieces)
+        found[word] = list(dict.fromkeys([usual, *ways])) if ways else []
+    return found
 
 
 def normalised(text: str, tokenizer: Tokenizer) -> str:

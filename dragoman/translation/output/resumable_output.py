@@ -16,10 +16,10 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from data.errors import InputError
-from dragoman.files import flush, write_atomically, writing
+from dragoman.files import flush, is_stream, open_stream, write_atomically, writing
 from dragoman.translation.result import Translation
 
 FORMAT = 2  # 2: a search spells prefixes and bytes in another way
@@ -47,7 +47,7 @@ class StreamOutput:
 
     partial = None
 
-    def __init__(self, stream: io.BufferedIOBase, name: str):
+    def __init__(self, stream: BinaryIO, name: str):
         self.done, self.name, self._stream = Done(), name, stream
 
     def write(self, content: bytes, done: Done) -> None:
@@ -161,8 +161,8 @@ def open_output(path: Path | None, *, identity: Identity, restart: bool = False)
     if path is None:
         standard_output: Any = sys.stdout.buffer
         yield StreamOutput(standard_output, "standard output")
-    elif path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe
-        with writing(path), path.open("wb") as stream:
+    elif is_stream(path):
+        with writing(path), open_stream(path) as stream:
             yield StreamOutput(stream, str(path))
     else:
         output = ResumableOutput(path.resolve(), identity, restart=restart)  # a link stays a link

@@ -126,7 +126,8 @@ def take_chunk(lines: LineStream, companions: Sequence[LineStream], count: int) 
     """The next lines, at most `count`, with their companions. A line is blank if it or a companion cannot be read."""
     first = lines.number + 1
     taken = lines.take(count)
-    beside = [take_beside(stream, lines, len(taken), is_end=not taken) for stream in companions]
+    is_end = not taken and not lines.take(1)  # a part of a text ends before the text does
+    beside = [take_beside(stream, lines, len(taken), is_end=is_end) for stream in companions]
     problems = {number - first: problem for number, problem in lines.take_problems().items()}
     for stream in companions:
         for number, problem in stream.take_problems().items():

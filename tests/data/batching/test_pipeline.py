@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data.batch import EOS, Pair
+from data.batching import blocks
 from data.batching.description import describe
 from data.batching.order import Draws, Order
 from data.batching.packing import Share, batch_shapes
@@ -208,6 +209,16 @@ def test_workers_change_no_batch_and_a_run_resumes_with_others_and_a_cleared_cac
         assert list(map(digest, found)) == batches[place:]
 
 
+@pytest.mark.parametrize("rates", [{"augment_joined": 0.5}, {"augment_typos": 0.5}], ids=str)
+def test_workers_change_no_disturbed_batch(monkeypatch, rates):
+    """In parts of at most 16 draws."""
+    monkeypatch.setattr(blocks, "CHUNK", 16)
+    found = [
+        list(map(digest, take(stream(*setup(config_of(workers=workers, **rates))), 5))) for workers in (0, 1, 2, 3)
+    ]
+    assert all(one == found[0] for one in found)
+
+
 def reversed_words(pairs, generators):
     """Changed texts: in half of the pairs, the words of the source are reversed."""
     both = zip(pairs, generators, strict=True)
@@ -338,7 +349,7 @@ def test_a_position_among_subword_samples_that_were_drawn_otherwise_is_rejected(
     next(iterator)
     state = iterator.get_state()
     former = {**state, "signature": {k: v for k, v in state["signature"].items() if k != "subword_draws"}}
-    with pytest.raises(InputError, match=r"subword samples \(data.subword_sampling\) otherwise .*: resume with"):
+    with pytest.raises(InputError, match=r"draws subword samples .* otherwise than .*: resume with"):
         iterator.set_state(former)
     iterator.set_state(state)
     iterator.close()

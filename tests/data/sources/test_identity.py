@@ -13,8 +13,8 @@ from dragoman.evaluation.training_text import TrainingText, prepared_training_te
 
 @pytest.fixture
 def config(tmp_path):
-    """A recipe that reads English and German from a file that also has French, with odd spaces."""
-    lines = [{"en": f"a  dog {n}", "de": f"ein  Hund {n}", "fr": f"un  chien {n}"} for n in range(20)]
+    """A recipe that reads English and German from a file that also has French, with no-break spaces."""
+    lines = [{"en": f"a\u00a0dog {n}", "de": f"ein Hund {n}", "fr": f"un chien {n}"} for n in range(20)]
     (tmp_path / "three.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return DataConfig(
         directory=str(tmp_path),

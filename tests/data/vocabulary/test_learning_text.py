@@ -73,6 +73,10 @@ def test_only_lines_that_teach_sentencepiece_nothing_are_left_out(line, is_used)
     assert bool(why_unusable(f"{word} {line}")) == (not is_used)
 
 
+def test_the_smallest_limit_still_has_a_pair():
+    assert len(list(LearningText(corpora_of(10), most_lines=1, is_joint=True).lines(0))) == 1
+
+
 def text_of(*lines, most_lines=0, is_joint=True):
     pairs = [Pair(line, 3 * line) for line in lines]
     return LearningText([Corpus("", pairs, None, {}, "")], most_lines=most_lines, is_joint=is_joint)

@@ -156,8 +156,10 @@ def test_an_impossible_vocabulary_size_is_rejected_with_the_possible_sizes(model
 
 
 def test_a_text_without_lines_does_not_crash():
-    with pytest.raises(InputError, match="SentencePiece cannot learn it from the training text"):
+    with pytest.raises(InputError, match=r"no line of the training text can be used to learn a vocabulary$"):
         learn_tokenizer(DataConfig(), [Corpus("empty", [], None, {}, "")])
+    with pytest.raises(InputError, match=r"a vocabulary; vocabulary: 2 lines left out, with the character U\+2585$"):
+        learn_tokenizer(DataConfig(), [Corpus("odd", [Pair("a \u2585", "\u2585")], None, {}, "")])
 
 
 def test_a_missing_or_foreign_model_is_rejected(tmp_path):

@@ -330,6 +330,22 @@ def test_the_exported_program_reports_what_is_not_utf8_in_one_line(exported):
     assert done.stdout.endswith(b"\n\n\n")
 
 
+@pytest.mark.parametrize(
+    "options", [["--beam", "0"], ["--batch-size", "-1"], ["--length-penalty", "nan"], ["--length-penalty", "-5"]]
+)
+def test_the_exported_program_refuses_options_out_of_range(exported, options):
+    command = [sys.executable, exported / "translate.py", *options]
+    done = subprocess.run(command, input=b"ab\n", capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr.decode().rpartition("error: ")[2].count(options[0]) == 1
+
+
+def test_the_exported_program_reads_a_byte_order_mark_alone_as_no_lines(exported):
+    command = [sys.executable, exported / "translate.py"]
+    assert subprocess.run(command, input=b"\xef\xbb\xbf", capture_output=True, check=True).stdout == b""
+
+
 def test_the_exported_program_ends_quietly_when_its_reader_does(exported):
     command = f"yes ab | head -n 3000 | {sys.executable} {exported}/translate.py --beam 1 | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)

@@ -27,11 +27,13 @@ def filler(tmp_path_factory) -> Filler:
 
 
 def test_probabilities_of_all_words_sum_to_one_and_come_in_order(filler):
+    pieces = filler.tokenizer.target_vocabulary()
     found = fill_text(filler, "a [MASK] c [MASK].", top=0)
     assert len(found.candidates) == 2
     for candidates in found.candidates:
         values = [probability for _, probability in candidates]
-        assert len(values) == filler.tokenizer.target_size
+        assert len(values) == sum(id_ > EOS and "<0x" not in piece for id_, piece in enumerate(pieces))
+        assert not {"##<unk>", "##<s>", "##</s>", "##<0x41>"} & {word for word, _ in candidates}
         assert sum(values) == pytest.approx(1.0, abs=1e-4)
         assert values == sorted(values, reverse=True)
     assert [one[:5] for one in found.candidates] == fill_text(filler, "a [MASK] c [MASK].").candidates

@@ -126,6 +126,24 @@ def test_shards_one_after_the_other_are_the_whole(run, lines, tmp_path, suffix, 
     assert b"".join(parts) == output.read_bytes()
 
 
+@pytest.mark.parametrize("option", ["--prefix", "--score"])
+def test_shards_with_a_companion_are_the_whole_and_one_that_is_too_long_is_refused(
+    run, lines, tmp_path, command, option
+):
+    source, beside, output = tmp_path / "input", tmp_path / "beside", tmp_path / "output"
+    source.write_text("\n".join(lines[:5]), encoding="utf-8")
+    beside.write_text("a\nb\n\nc\nd\n", encoding="utf-8")
+    arguments = [run, "--input", source, option, beside, "--output", output, "--chunk", "2"]
+    command(arguments)
+    for index in (1, 2):
+        command([*arguments, "--shard", f"{index}/2"])
+    parts = [path.read_bytes() for path in sorted(tmp_path.glob("output.*-of-2"))]
+    assert b"".join(parts) == output.read_bytes()
+    beside.write_text("a\nb\n\nc\nd\ne\n", encoding="utf-8")
+    with pytest.raises(InputError, match="has more lines than the 5"):
+        command([*arguments, "--shard", "2/2", "--restart"])
+
+
 def stopped_after(chunks: int, monkeypatch, command, arguments) -> None:
     """Runs a translation that is interrupted after this many chunks."""
     search_chunk, calls = Translator.search_chunk, iter(range(99))

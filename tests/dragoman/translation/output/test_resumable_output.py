@@ -223,6 +223,19 @@ def test_a_link_stays_a_link_and_a_device_is_written_to(tmp_path):
     assert not Path(os.devnull + ".partial").exists()
 
 
+def test_standard_output_that_is_a_file_is_appended_to(tmp_path):
+    program = (
+        "from pathlib import Path\n"
+        "from dragoman.translation.output.resumable_output import Done, Identity, open_output\n"
+        "with open_output(Path('/dev/stdout'), identity={}) as output:\n"
+        "    output.write(b'one\\n', Done(1, 0, 'e' * 64))\n"
+    )
+    (tmp_path / "out").write_text("before\n")
+    with (tmp_path / "out").open("ab") as stream:
+        subprocess.run([sys.executable, "-c", program], stdout=stream, check=True, cwd=ROOT)
+    assert (tmp_path / "out").read_text() == "before\none\n"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
 def test_a_full_disk_is_reported_in_one_line():
     with (
