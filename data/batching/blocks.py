@@ -35,7 +35,7 @@ from data.tokens.store import open_store
 from data.tokens.workers import Workers
 from data.vocabulary.tokenizer import Tokenizer
 
-CHUNK = 4096  # draws, at most, that a worker is given at once
+CHUNK = 8192  # draws, at most, that a worker is given at once
 FEW = 20_000  # pairs for which worker processes are not worth their start
 MOST_WORKERS = 8
 SUBWORD_DRAWS = AUGMENTATION_DRAWS = 2
