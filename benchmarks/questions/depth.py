@@ -58,7 +58,7 @@ def ask(task: Task, seeds: Sequence[int], *, note: Any = print) -> Findings:
     findings.tables.append(
         Table(
             "Depth against width at equal parameters",
-            ["model", "parameters", "loss", *task.groups, "ms of processor time an update"],
+            ["model", "parameters", "loss", *task.groups, "ms of CPU time an update"],
             [row(task, trained[name], scores[name]) for name in named],
         )
     )
