@@ -19,6 +19,18 @@ def check_is_text(text: str, name: str) -> None:
         raise InputError(f"{name} is not UTF-8, from character {error.start + 1} on: type it in UTF-8") from None
 
 
+def check_is_whole(text: str, name: str) -> None:
+    """InputError for half a character, which JSON can hold: the escape of one UTF-16 surrogate without its other."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise InputError(
+            f"{name} has half a character, {half}, as character {error.start + 1}: give both halves, as in "
+            "\\ud83d\\ude00, or leave it out"
+        ) from None
+
+
 def pip_install(package: str) -> str:
     """The command that installs an optional package, in a version that works: pip install 'ctranslate2>=4.8.5'."""
     try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from data.batch import Pair
 from data.config import DataConfig
-from data.errors import InputError
+from data.errors import InputError, check_is_whole
 from data.lines import LINES, LineFile, find_file, read_lines
 from data.sources.corpus import Corpus, LazyPairs, Split, fingerprint_of, has_text
 from data.storage.cache import Cache
@@ -146,8 +146,12 @@ def _json_object(line: str, where: str, languages: tuple[str, str]) -> Pair:
         record = json.loads(line)
     except ValueError as error:
         raise InputError(f"{where}: not JSON: {error}") from None
+    except RecursionError:
+        record = None  # JSON, but nested too deeply to be a pair
     for keys in (languages, ("source", "target")):
         if isinstance(record, dict) and all(isinstance(record.get(key), str) for key in keys):
+            for key in keys:
+                check_is_whole(record[key], f'{where}: the text at "{key}"')
             return Pair(one_line(record[keys[0]]), one_line(record[keys[1]]))
     raise InputError(
         f'{where}: expected an object with texts at "{languages[0]}" and "{languages[1]}", or at "source" and "target"'

@@ -92,6 +92,12 @@ def test_weights_stay_with_their_corpora(tmp_path):
             r'line 1: expected an object with texts at "en"',
         ),
         ({"a_jsonl": '{"en": "a"\n'}, {"train": [["a.jsonl"]]}, r"a\.jsonl, line 1: not JSON"),
+        ({"a_jsonl": "\n" + "[" * 200_000}, {"train": [["a.jsonl"]]}, "line 2: expected an object with texts at"),
+        (
+            {"a_jsonl": r'{"source": "a \ud83d b", "target": "c"}'},
+            {"train": [["a.jsonl"]]},
+            r'a\.jsonl, line 1: the text at "source" has half a character, \\ud83d, as character 3: give both halves',
+        ),
         ({"a_txt": "a\n"}, {"train": [["a.txt"]]}, r"a corpus in one file is \.tsv or \.jsonl"),
         ({}, {"train": [["a", "b", "c"]]}, r"expected \[source file, target file\]"),
         ({"a_tsv": "a\tx\n"}, {"train": [["a.tsv"]], "train_weights": [1.0, 2.0]}, "2 weights for 1 corpora"),
