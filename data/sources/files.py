@@ -26,8 +26,7 @@ Parse = Callable[[str, str, tuple[str, str]], Pair]  # of a line, its place for 
 
 def load_files(config: DataConfig, split: Split) -> list[Corpus]:
     """The corpora that a recipe lists for a split; if it lists none, SPLIT.LANGUAGE in the directory."""
-    listed: list[list[str]] = getattr(config, split) or [_find_split(config, split)]
-    corpora = [_load(config, names) for names in listed]
+    corpora = [_load(config, names) for names in _listed(config, split)]
     if split != "train" or not config.train_weights:
         return corpora
     if len(config.train_weights) != len(corpora):
@@ -37,6 +36,21 @@ def load_files(config: DataConfig, split: Split) -> list[Corpus]:
     if min(config.train_weights) <= 0:
         raise InputError(f"data.train_weights: found {min(config.train_weights)}: weights must be above 0")
     return [corpus._replace(weight=weight) for corpus, weight in zip(corpora, config.train_weights, strict=True)]
+
+
+def text_files(config: DataConfig, split: Split) -> list[Path]:
+    """The files that hold the corpora of a split, without .gz, .xz or .zst; none if the recipe names no files."""
+    if config.corpus != "files":
+        return []
+    try:
+        return [Path(config.directory, name) for names in _listed(config, split) for name in names]
+    except InputError:  # nothing is listed, and the directory has none
+        return []
+
+
+def _listed(config: DataConfig, split: Split) -> list[list[str]]:
+    listed: list[list[str]] = getattr(config, split)
+    return listed or [_find_split(config, split)]
 
 
 def _find_split(config: DataConfig, split: Split) -> list[str]:

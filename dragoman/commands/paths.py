@@ -5,22 +5,33 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from data.errors import InputError
+from data.sources.corpus import Split
+from data.sources.files import text_files
 from data.storage.compression import OPENERS
-from dragoman.files import read_text
+from data.text.statistics import SOURCE_TEXT
+from dragoman.evaluation.training_text import FILE as TRAINING_TEXT
+from dragoman.files import is_stream, read_text
 from dragoman.runs.recipe import RESOLVED
 from dragoman.runs.run import Run
+from dragoman.translation.marks import FILE as CALIBRATION
+from transformer.config import Config
 
 BESIDE = ("", ".partial", ".partial.json")  # the files that are written for an output of a given name
-OF_A_RUN = ("config.toml", "tokenizer*.model", "metrics.jsonl", "report.html", "lock", "checkpoints", "tensorboard")
+OF_A_RUN = (
+    *("config.toml", "tokenizer*.model", "metrics.jsonl", "report.html", "lock", "checkpoints", "tensorboard"),
+    *(SOURCE_TEXT, TRAINING_TEXT, CALIBRATION),
+)
 
 Named = tuple[str, Path | str | None]  # an option and its value; without a value it is not given
 
 
 def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named], *, runs: Sequence[Path | str] = ()) -> None:
     """InputError if an output is an input, another output, or part of a run, directly or through a link.
+
+    InputError too for a name that reading would decompress: see `check_suffix`.
 
     Standard input and output count as files if they are redirected from or to one.
     """
@@ -34,9 +45,27 @@ def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named], *, runs: Se
             for run in runs:
                 if (part := part_of_run(written, Path(run))) is not None:
                     raise InputError(f"{option} {path} would overwrite {part}, a part of the run: choose another file")
+        check_suffix(option, path)
     for option, path in read:
         if is_standard_output(path):
             raise InputError(f"standard output is redirected to the file of {option}: choose another file")
+
+
+def check_suffix(option: str, path: Path) -> None:
+    """InputError for a file that would be written as plain text, and decompressed when it is read, by its name."""
+    if path.suffix in OPENERS and not path.is_dir() and not is_stream(path):
+        raise InputError(
+            f"{option} {path} would be plain text in a file named as compressed: leave {path.suffix} out, and compress "
+            "the file afterwards"
+        )
+
+
+def files_of_recipe(config: Config) -> list[Named]:
+    """The files that are read to prepare the text of a recipe, each with the knob that names it."""
+    data = config.data
+    texts = [(f"data.{split}", file) for split in get_args(Split) for file in text_files(data, split)]
+    models = [data.tokenizer] if isinstance(data.tokenizer, str) else data.tokenizer
+    return [*texts, *(("data.tokenizer", name) for name in models if name)]
 
 
 def check_recipe(recipe: Path | str, run: Run) -> None:

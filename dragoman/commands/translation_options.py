@@ -10,6 +10,7 @@ from data.errors import InputError
 from data.lines import find_file
 from data.storage.compression import reading
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options
+from dragoman.commands.paths import check_suffix
 from transformer.decoding.batches import IN_FLIGHT
 
 
@@ -87,7 +88,8 @@ def add_file_options(parser: TranslationParser, *, chunk: int) -> None:
         identity=None,
         metavar="FILE",
         type=Path,
-        help="named FILE.partial until complete; after any interruption, the same command resumes it (default: stdout)",
+        help="plain text; named FILE.partial until complete; after any interruption, the same command resumes it "
+        "(default: stdout)",
     )
     parser.add(
         "--restart", identity=None, action="store_true", help="start again from the first line, ignoring FILE.partial"
@@ -212,6 +214,8 @@ def check(options: argparse.Namespace) -> None:
         raise InputError(f"--batch-size is {options.batch_size}: expected 1 or more")
     if options.chunk < 1:
         raise InputError(f"--chunk is {options.chunk}: expected 1 or more")
+    if options.output:
+        check_suffix("--output", options.output)
     if options.restart and not options.output:
         raise InputError("--restart needs --output FILE: output to stdout cannot be resumed")
     if options.shard and not options.input:

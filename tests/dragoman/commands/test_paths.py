@@ -55,7 +55,26 @@ def test_other_files_and_devices_are_accepted(files):
     check_outputs([("--output", "."), ("--json", "..")], [("--input", "a")])
 
 
-@pytest.mark.parametrize("output", ["config.toml", "tokenizer.model", "checkpoints/10/new", "link", "report.html"])
+@pytest.mark.parametrize("output", ["out.de.gz", "out.xz", "sub/out.zst"])
+def test_an_output_is_not_named_as_a_compressed_file(files, output):
+    suffix = Path(output).suffix
+    with pytest.raises(InputError, match=rf"^--output {output} would be plain text in .*: leave {suffix} out, and"):
+        check_outputs([("--output", output)], [])
+
+
+def test_a_pipe_and_a_directory_may_be_named_as_a_compressed_file(files):
+    os.mkfifo(files / "pipe.gz")
+    (files / "directory.gz").mkdir()
+    check_outputs([("--output", "directory.gz"), ("--json", "pipe.gz")], [])
+
+
+IN_RUN = (
+    *("config.toml", "tokenizer.model", "checkpoints/10/new", "link", "report.html"),
+    *("source_text.json", "training_text.npz", "calibration.json"),
+)
+
+
+@pytest.mark.parametrize("output", IN_RUN)
 @pytest.mark.parametrize("named", ["run", "run/checkpoints/10"])
 def test_a_part_of_the_run_is_not_overwritten(files, output, named):
     (files / "run/checkpoints/10").mkdir(parents=True)

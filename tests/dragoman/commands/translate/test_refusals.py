@@ -36,6 +36,7 @@ def test_a_checkpoint_with_another_checkpoint_is_refused(run, command):
             b"",
             "--shard is 3/2: expected a part and the number of parts, 1/4 to 4/4",
         ),
+        (["--output", "a.gz", "--shard", "1/2", "--input", "-"], b"", r"--output a\.gz would be plain text in a file"),
         (["--checkpoint", "11"], b"", "no checkpoint '11': expected best, 10, 20, 30, or a path"),
         (["--checkpoint", "average"], b"", "no checkpoint 'average': expected best, 10, 20, 30, or a path"),
         ([], b"\xff\n", "standard input, line 1: not UTF-8"),
