@@ -16,11 +16,13 @@ import jax
 from data.errors import InputError
 from data.lines import read_lines
 from data.sources import load_corpora
+from data.sources.files import text_files
 from dragoman.commands.options import ArgumentParser, add_config_options, section_overrides
+from dragoman.commands.paths import check_outputs
 from dragoman.exchange import FORMATS, Trained
 from dragoman.exchange.ctranslate2_model import QUANTIZATIONS
 from dragoman.exchange.trained import require
-from dragoman.files import begin_directory, finish_directory, write_json
+from dragoman.files import begin_directory, check_writable, finish_directory, target_of, write_json
 from dragoman.messages import tell
 from dragoman.runs.loading import find_checkpoint
 from dragoman.translation.translator import Translator
@@ -32,6 +34,7 @@ LINES = 200
 def main(arguments: list[str]) -> int:
     """The exit status of the command: 1 if the exported model behaves differently from the run."""
     options = parse(arguments)
+    check_files(options)
     require(options.format)
     use_compilation_cache()
     decoding = section_overrides(options, "decoding")
@@ -103,6 +106,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def check_files(options: argparse.Namespace) -> None:
+    """InputError if --json would overwrite a file that is read, be among the exported files, or be unwritable."""
+    check_outputs([("--json", options.json)], [("--lines", options.lines)], runs=[options.run])
+    if options.json is None:
+        return
+    directory = target_of(options.directory).resolve()
+    for exported in (directory, Path(f"{directory}.partial")):
+        if options.json.resolve().is_relative_to(exported):
+            raise InputError(
+                f"--json {options.json} is inside DIRECTORY, which holds the export alone: choose another file"
+            )
+    check_writable(options.json)
+
+
 def as_trained(translator: Translator) -> Trained:
     """The parts of a loaded run that are exported."""
     home = find_checkpoint(Path(translator.run), "best")[1]
@@ -119,7 +136,7 @@ def as_trained(translator: Translator) -> Trained:
 
 
 def lines_to_compare(translator: Translator, options: argparse.Namespace) -> list[str]:
-    """The lines to compare: the first of --lines FILE, or of the run's validation set."""
+    """The lines to compare: the first of --lines FILE, or of the run's validation set. InputError if none can be."""
     if options.lines:
         lines: Sequence[str] = read_lines(options.lines)
     else:
@@ -128,9 +145,20 @@ def lines_to_compare(translator: Translator, options: argparse.Namespace) -> lis
         except InputError as error:
             raise InputError(f"{error}; or compare other lines with --lines FILE, or none with --report 0") from None
         lines = [pair.source for corpus in corpora for pair in corpus.pairs]
-    if not len(lines):
-        raise InputError(f"{options.lines or 'the validation set'}: holds no line to compare the export on")
-    return list(lines[: options.report])
+        read = [("data.validation", file) for file in text_files(translator.config.data, "validation")]
+        check_outputs([("--json", options.json)], read)
+    chosen = list(lines[: options.report])
+    if not encoded(translator, chosen):
+        which = f", for its first {len(chosen)} are blank or too long" if chosen else ""
+        raise InputError(f"{options.lines or 'the validation set'}: holds no line to compare the export on{which}")
+    return chosen
+
+
+def encoded(translator: Translator, lines: Sequence[str]) -> dict[int, list[int]]:
+    """The lines that can be compared, as tokens, by their index: those that are neither blank nor too long."""
+    sources = translator.tokenizer.encode_source(lines)
+    pairs = enumerate(zip(lines, sources, strict=True))
+    return {index: source for index, (line, source) in pairs if line.strip() and 1 < len(source) <= translator.limit}
 
 
 def parity_report(
@@ -139,9 +167,8 @@ def parity_report(
     """The comparison in float32, which must agree; for a quantised export also its own, which cannot agree exactly."""
     from dragoman.exchange import parity, reference, standalone  # which import ctranslate2
 
-    sources = translator.tokenizer.encode_source(lines)
-    fit = [index for index, source in enumerate(sources) if 1 < len(source) <= translator.limit]
-    ours = reference.make_reference(trained, [sources[index] for index in fit], [index + 1 for index in fit])
+    fit = encoded(translator, lines)
+    ours = reference.make_reference(trained, list(fit.values()), [index + 1 for index in fit])
     found = {}
     with tempfile.TemporaryDirectory() as temporary:
         directories = {options.quantization: directory}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from data.errors import InputError, check_is_text
 from dragoman.commands.options import ArgumentParser
-from dragoman.files import write_json
+from dragoman.commands.paths import check_outputs
+from dragoman.files import check_writable, write_json
 from dragoman.translation.filling import MARK, fill_text, load_filler
 from transformer.devices.compilation import use_compilation_cache
 
@@ -16,6 +17,9 @@ from transformer.devices.compilation import use_compilation_cache
 def main(arguments: list[str]) -> int:
     """The exit status of the command. It prints the filled text, and the candidates for each place."""
     options = parse(arguments)
+    check_outputs([("--json", options.json)], [], runs=[options.run])
+    if options.json:
+        check_writable(options.json)
     use_compilation_cache()
     found = fill_text(load_filler(options.run, options.checkpoint), options.text, top=options.top)
     print(found.text)

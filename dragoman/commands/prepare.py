@@ -6,8 +6,10 @@ docs/data.md.
 
 from pathlib import Path
 
+from data.languages import check_codes
 from dragoman.commands.options import ArgumentParser, add_config_options, overrides
-from dragoman.files import write_json
+from dragoman.commands.paths import check_outputs, files_of_recipe
+from dragoman.files import check_writable, write_json
 from dragoman.messages import say, warn
 from dragoman.preparation.prepare import prepare
 from dragoman.preparation.report import lines
@@ -21,7 +23,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", metavar="FILE", type=Path, help="write what is in the text as JSON")
     add_config_options(parser)
     options = parser.parse_args(arguments)
-    found = prepare(read_recipe(options.recipe, overrides(options), note=warn))
+    config = read_recipe(options.recipe, overrides(options), note=warn)
+    check_codes(config.data)
+    check_outputs([("--json", options.json)], [("the recipe", options.recipe), *files_of_recipe(config)])
+    if options.json:
+        check_writable(options.json)
+    found = prepare(config)
     for line in lines(found):
         say(line)
     if options.json:

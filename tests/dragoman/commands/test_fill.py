@@ -50,6 +50,16 @@ def test_fill_prints_the_likeliest_words_and_writes_them_as_json(trained, tmp_pa
         fill_command.main([*command[:2], "--top", "-1"])
 
 
+def test_a_part_of_the_run_is_not_overwritten(trained, tmp_path):
+    config = trained.config_path.read_bytes()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--json .* would overwrite .*config\.toml, a part of the run"):
+        fill_command.main([str(trained.path), "one [MASK]", "--json", str(trained.config_path)])
+    with pytest.raises(InputError, match=r"x\.json: cannot be written: (File exists|Not a directory)"):
+        fill_command.main([str(trained.path), "one [MASK]", "--json", str(tmp_path / "file/x.json")])
+    assert trained.config_path.read_bytes() == config
+
+
 def test_it_is_refused_where_a_translation_is_wanted(trained):
     with pytest.raises(InputError, match=f'^{trained.path}: model.assembly is "denoising_encoder", which writes no tr'):
         Translator.load(trained.path)

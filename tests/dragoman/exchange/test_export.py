@@ -482,6 +482,39 @@ def test_bad_input_is_reported_in_one_line(run, tmp_path, arguments, message):
     assert not list(tmp_path.iterdir())
 
 
+def test_lines_of_which_none_can_be_compared_are_refused_as_an_empty_file_is(run, tmp_path):
+    pytest.importorskip("ctranslate2")
+    (tmp_path / "lines").write_text("\n \n" + "ab " * 50 + "\nab\n")
+    options = ["--format", "ctranslate2", "--lines", tmp_path / "lines", "--report", "3"]
+    with pytest.raises(InputError, match="lines: holds no line to compare the export on, for its first 3 are blank or"):
+        export(run, tmp_path / "model", *options)
+    assert [path.name for path in tmp_path.iterdir()] == ["lines"]
+
+
+def test_a_comparison_overwrites_nothing_and_is_not_written_among_the_exported_files(run, tmp_path):
+    pytest.importorskip("ctranslate2")
+    (tmp_path / "lines").write_text("ab\n")
+    options = ["--format", "ctranslate2", "--lines", tmp_path / "lines", "--json"]
+    for json_file, message in (
+        (run / "config.toml", r"--json .* would overwrite .*config\.toml, a part of the run: choose another file"),
+        (tmp_path / "lines", "--json .* would overwrite the file of --lines: choose another file"),
+        (tmp_path / "model/x.json", "--json .*x.json is inside DIRECTORY, which holds the export alone: choose"),
+        (tmp_path / "model.partial/x.json", "--json .*x.json is inside DIRECTORY"),
+        (tmp_path / "lines/x.json", r"x\.json: cannot be written: (File exists|Not a directory)"),
+        (tmp_path / "x.json.gz", "--json .*x.json.gz would be plain text in a file named as compressed: leave .gz out"),
+    ):
+        with pytest.raises(InputError, match=message):
+            export(run, tmp_path / "model", *options, json_file)
+    assert [path.name for path in tmp_path.iterdir()] == ["lines"]
+    moved = shutil.copytree(run, tmp_path / "run")
+    recipe = (moved / "config.toml").read_text()
+    recipe = recipe.replace('corpus = "toy"', 'corpus = "files"').replace("validation = []", 'validation = [["v.tsv"]]')
+    (moved / "config.toml").write_text(recipe.replace('directory = ""', f'directory = "{tmp_path}"'))
+    (tmp_path / "v.tsv").write_text("a b\tb a\n")
+    with pytest.raises(InputError, match=r"--json .*v\.tsv would overwrite the file of data\.validation"):
+        export(moved, tmp_path / "model", "--format", "ctranslate2", "--json", tmp_path / "v.tsv")
+
+
 def test_bad_input_ends_the_program_with_status_2(run, tmp_path):
     command = [sys.executable, "-m", "dragoman", "export", run, tmp_path / "model", "--format", "onnx"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
