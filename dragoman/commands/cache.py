@@ -3,6 +3,7 @@
 Training and evaluating fill the cache by themselves, and whatever is removed is made again when it is needed.
 """
 
+import math
 import time
 from pathlib import Path
 
@@ -27,6 +28,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.unused_days is not None and not options.clear:
         raise InputError("--unused-days says what --clear removes: add --clear, or leave it out")
+    if options.unused_days is not None and not 0 <= options.unused_days < math.inf:
+        raise InputError(f"--unused-days is {options.unused_days}: expected a number of days, 0 or more")
+    if options.clear and options.check:
+        raise InputError("--clear with --check: give one of them; --check says which entries are damaged")
     cache = Cache(options.directory)
     if options.clear:
         removed = cache.clear(unused_days=options.unused_days or 0.0)
