@@ -78,12 +78,16 @@ def language_of(code: str) -> Language:
 def check_codes(config: DataConfig) -> None:
     """`check_code` for both sides of a recipe. A toy corpus may call its languages anything."""
     if config.corpus != "toy":
-        check_code(config.source_language, what="data.source_language")
-        check_code(config.target_language, what="data.target_language")
+        advice = "; data.train, data.validation and data.test may name files with any ending"
+        check_code(config.source_language, what="data.source_language", advice=advice)
+        check_code(config.target_language, what="data.target_language", advice=advice)
 
 
-def check_code(code: str, *, what: str) -> None:
-    """InputError for a code that names no language, suggesting one that does. `what` names the knob in the message."""
+def check_code(code: str, *, what: str, advice: str = "") -> None:
+    """InputError for a code that names no language, suggesting one that does.
+
+    `what` names the knob or the option in the message, and `advice` ends it.
+    """
     if language_of(code).is_known:
         return
     meant = nearest_code(code)
@@ -91,8 +95,7 @@ def check_code(code: str, *, what: str) -> None:
     ending = re.search("[a-z0-9]{1,8}", code.lower())
     raise InputError(
         f"{what} is {code!r}, not a language code{hint}: expected one like de, pt-BR or zho_Hans, or a private one "
-        f"like x-{ending[0] if ending else 'mine'}; data.train, data.validation and data.test may name files with any "
-        "ending"
+        f"like x-{ending[0] if ending else 'mine'}{advice}"
     )
 
 

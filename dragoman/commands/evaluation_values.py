@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
+from data.languages import check_code
 from dragoman.commands.options import section_overrides
 from dragoman.evaluation.command_metric import CommandMetric
 from dragoman.evaluation.metrics import METRICS
@@ -18,6 +20,8 @@ NOT_IN_SWEEPS = (
     *("output", "jsonl", "csv", "list_overlap", "baseline", "perturb", "mbr", "baselines"),
     *("hypotheses", "system", "ensemble"),
 )
+SELECTING = ("checkpoint", "checkpoints", "average")
+OF_A_RUN = (*SELECTING, "beam", "length_penalty", "mbr", "perturb", "list_overlap", "output")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -38,11 +42,28 @@ def check(options: argparse.Namespace) -> None:
         raise InputError("--baselines needs a run: the dictionary is learned from its training text")
     if options.language and not (options.source or options.test):
         raise InputError("--language needs the files of a test set: a run's own has the language of its recipe")
+    if options.language is not None:
+        check_code(options.language, what="--language")
     for name, least in (("samples", 0), ("trials", 0), ("seed", 1)):
         if getattr(options, name) < least:
             raise InputError(f"--{name} is {getattr(options, name)}: expected {least} or more")
     if options.baseline and not options.samples:
         raise InputError("--baseline with --samples 0: p-values need samples")
+    check_is_used(options)
+
+
+def check_is_used(options: argparse.Namespace) -> None:
+    """InputError for an option that would change nothing, because there is no run, or no checkpoint to choose."""
+    joins = bool(options.baseline) and Path(options.baseline).is_dir()
+    translates = bool(options.runs or options.system or options.ensemble or joins)
+    for name, value in vars(options).items():
+        if value is None or value is False or value in ("", []):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if not translates and (name in OF_A_RUN or name.startswith("decoding.")):
+            raise InputError(f"{option} needs a run: there are only --hypotheses, which are scored as they are")
+        if name in SELECTING and not (options.runs or options.system):
+            raise InputError(f"{option} needs a run: --ensemble and --baseline name their own checkpoints")
 
 
 def check_sweep(options: argparse.Namespace) -> None:

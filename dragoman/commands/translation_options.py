@@ -9,9 +9,12 @@ from typing import Any
 from data.errors import InputError
 from data.lines import find_file
 from data.storage.compression import reading
-from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options
+from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
 from dragoman.commands.paths import check_suffix
 from transformer.decoding.batches import IN_FLIGHT
+
+OF_A_SEARCH = ("ensemble", "mbr", "prefix", "terms", "banned", "alignments", "guard", "beam")
+OF_SCORES = tuple(f"decoding.{name}" for name in ("length_penalty", "penalty", "sentences", "capitals", "rows"))
 
 
 class TranslationParser(ArgumentParser):
@@ -227,7 +230,13 @@ def check(options: argparse.Namespace) -> None:
     if options.inflections and not options.terms:
         raise InputError("--inflections needs --terms FILE: it says what the further cells of its lines are")
     if options.score:
-        searching = ("ensemble", "mbr", "prefix", "terms", "banned", "alignments", "guard")
-        given = [name for name in searching if getattr(options, name)]
-        if given:
-            raise InputError(f"--score with --{given[0]}: nothing is searched when translations are given")
+        check_score(options)
+
+
+def check_score(options: argparse.Namespace) -> None:
+    """InputError for options that --score does not take, because it searches for nothing."""
+    given = [name for name in OF_A_SEARCH if getattr(options, name)]
+    given += ["n-best"] * (options.n_best > 1)
+    given += [knob for knob in overrides(options) if knob not in OF_SCORES]
+    if given:
+        raise InputError(f"--score with --{given[0]}: nothing is searched when translations are given")

@@ -1,7 +1,8 @@
 import pytest
 
+from data.config import DataConfig
 from data.errors import InputError
-from data.languages import are_same, check_code, language_of
+from data.languages import are_same, check_code, check_codes, language_of
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,12 @@ def test_a_wrong_code_is_rejected_with_the_right_one(code, meant):
 
 def test_a_code_that_nobody_can_guess_is_rejected_with_examples_and_a_private_code_is_accepted():
     with pytest.raises(
-        InputError, match=r"'simple', not a language code: expected one like de, .* private one like x-simple;"
+        InputError, match=r"'simple', not a language code: expected one like de, .* private one like x-simple$"
     ):
-        check_code("simple", what="data.source_language")
+        check_code("simple", what="--language")
+    with pytest.raises(InputError, match=r"like x-simple; data\.train, .* may name files with any ending$"):
+        check_codes(DataConfig(source_language="simple"))
+    check_codes(DataConfig(source_language="simple", corpus="toy"))
     for code in ("x-simple", "qaa", "de", "pt_BR", "zho_Hans", "DE", "kmr_Latn"):
         check_code(code, what="data.source_language")
 

@@ -153,10 +153,10 @@ def test_a_result_that_cannot_be_written_is_reported_in_one_line(run, files, tmp
 # --- many systems ------------------------------------------------------------------------------------------
 
 
-def scored(tmp_path, *arguments) -> dict:
+def scored(tmp_path, *arguments, search=("--beam", "1")) -> dict:
     """The JSON that the command writes, which follows its schema."""
     options = ["--json", tmp_path / "scores.json", "--no-perplexity", "--samples", "50", "--trials", "50"]
-    assert evaluate(*arguments, *options, "--beam", "1", "--metrics", "bleu,chrf") == 0
+    assert evaluate(*arguments, *options, *search, "--metrics", "bleu,chrf") == 0
     found = json.loads((tmp_path / "scores.json").read_text())
     Draft202012Validator(json.loads((ROOT / "docs/schemas/scores.json").read_text())).validate(found)
     return found
@@ -238,8 +238,30 @@ def test_chrf_of_outputs_that_chrf_chose_is_marked(run, files, tmp_path, capsys)
 def test_texts_alone_need_no_run(files, tmp_path):
     source, reference = files
     options = ["--source", source, "--reference", reference, "--hypotheses", f"same={reference}"]
-    found = scored(tmp_path, *options, "--hypotheses", f"source={source}", "--baseline", "same")
+    found = scored(tmp_path, *options, "--hypotheses", f"source={source}", "--baseline", "same", search=())
     assert [row["bleu"].get("verdict") for row in found["results"]] == [None, "worse"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--perturb", "typos"], ["--average", "last:0"], ["--checkpoints", "all"], ["--checkpoint", "10"]),
+        *(["--beam", "4"], ["--length-penalty", "0"], ["--mbr"], ["--decoding.unrepeated", "3"]),
+        *(["--list-overlap", "FILE"], ["--output", "FILE"]),
+    ],
+)
+def test_options_of_a_run_are_refused_for_texts_alone(files, tmp_path, options):
+    source, reference = files
+    given = ["--source", source, "--reference", reference, "--hypotheses", f"same={reference}", "--baseline", "same"]
+    with pytest.raises(InputError, match=f"^{options[0]} needs a run: there are only --hypotheses, which are"):
+        evaluate(*given, *(tmp_path / "file" if option == "FILE" else option for option in options))
+
+
+def test_checkpoints_are_not_chosen_for_an_ensemble_or_a_baseline(run, files):
+    source, reference = files
+    given = ["--source", source, "--reference", reference, "--hypotheses", f"same={reference}", "--baseline", run]
+    with pytest.raises(InputError, match="--average needs a run: --ensemble and --baseline name their own checkpoints"):
+        evaluate(*given, "--average", "best:2")
 
 
 @pytest.mark.parametrize(
@@ -269,6 +291,7 @@ def test_texts_alone_need_no_run(files, tmp_path):
         (["RUN", "--lower-is-better", "comet"], "--lower-is-better comet: no --metric has this name"),
         (["RUN", "--system", "a=b,c", "--system", "a=d,e"], "--system a: named twice"),
         (["RUN", "--beam", "2", "--decoding.beam", "3"], "beam is given twice, as decoding.beam too"),
+        (["RUN", "--source", "S", "--reference", "R", "--language", "jp"], "--language is 'jp', not a language code"),
         (["--hypotheses", "a=b", "--baselines", "--source", "S", "--reference", "R"], "--baselines needs a run"),
     ],
 )

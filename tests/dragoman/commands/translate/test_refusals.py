@@ -54,6 +54,9 @@ def test_bad_input_is_reported_in_one_line(run, command, arguments, stdin, messa
     [
         (["--alignments", "--json"], "--alignments with --json: the JSON already has the alignments"),
         (["--score", "x", "--mbr"], "--score with --mbr: nothing is searched when translations are given"),
+        (["--score", "x", "--beam", "3"], "--score with --beam: nothing is searched when translations are given"),
+        (["--score", "x", "--json", "--n-best", "3"], "--score with --n-best: nothing is searched when translations"),
+        (["--score", "x", "--decoding.unrepeated", "3"], r"--score with --decoding\.unrepeated: nothing is searched"),
         (["--decoding.temperature", "0.5"], "decoding.temperature is for sampling: set decoding.sampling too"),
         (["--decoding.groups", "3"], "decoding.beam is 4, which is not divisible by decoding.groups, 3"),
         (["--decoding.sampling", "true", "--decoding.groups", "2"], "decoding.sampling cannot be combined with"),
