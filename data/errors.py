@@ -11,12 +11,12 @@ class InputError(ValueError):
     """
 
 
-def check_is_text(text: str, name: str) -> None:
+def check_is_text(text: str, name: str, *, advice: str = "type it in UTF-8") -> None:
     """InputError for what no tokenizer can read: odd bytes of the command line, which Python keeps as surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"{name} is not UTF-8, from character {error.start + 1} on: type it in UTF-8") from None
+        raise InputError(f"{name} is not UTF-8, from character {error.start + 1} on: {advice}") from None
 
 
 def check_is_whole(text: str, name: str) -> None:

@@ -79,16 +79,18 @@ def write_text(path: Path, text: str) -> None:
     """Write a file that the user named, creating its directory. InputError says why it cannot be written.
 
     A file is replaced. A link stays one, and the file that it leads to is replaced. A pipe, a device or an open
-    descriptor such as /dev/stdout is written to, and stays what it is.
+    descriptor such as /dev/stdout is written to, and stays what it is. Lone surrogates, which stand for odd bytes of a
+    file's name, are written as escapes, which are those of JSON.
     """
+    content = text.encode(errors="backslashreplace")
     with writing(path):
         if is_stream(path):
             with open_stream(path) as stream:
-                stream.write(text.encode())
+                stream.write(content)
             return
         target = target_of(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, text.encode())
+        write_atomically(target, content)
 
 
 def check_writable(path: Path) -> None:
@@ -210,6 +212,11 @@ def file_hash(paths: Sequence[Path]) -> str:
         if not path.is_file():
             raise InputError(f"{path}: no such file")
     return hashlib.sha256("".join(sha256(path) for path in paths).encode()).hexdigest()
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether a path has no odd bytes, which Python keeps as lone surrogates."""
+    return str(path).encode(errors="ignore").decode() == str(path)
 
 
 def is_junk(name: str) -> bool:

@@ -23,7 +23,8 @@ def seal(directory: Path, **facts: Any) -> None:
         with path.open("rb") as file:
             files[path.name] = {"size": path.stat().st_size, "blocks": list(_block_checksums(file))}
             os.fsync(file.fileno())
-    with (directory / MANIFEST).open("w", encoding="utf-8") as file:
+    # The odd bytes of a file's name, in `facts`, are lone surrogates, and backslashreplace makes JSON escapes of them.
+    with (directory / MANIFEST).open("w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump({**facts, "files": files}, file, ensure_ascii=False)
         file.flush()
         os.fsync(file.fileno())

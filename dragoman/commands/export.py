@@ -22,7 +22,7 @@ from dragoman.commands.paths import check_outputs
 from dragoman.exchange import FORMATS, Trained
 from dragoman.exchange.ctranslate2_model import QUANTIZATIONS
 from dragoman.exchange.trained import require
-from dragoman.files import begin_directory, check_writable, finish_directory, target_of, write_json
+from dragoman.files import begin_directory, check_writable, finish_directory, is_utf8, target_of, write_json
 from dragoman.messages import tell
 from dragoman.runs.loading import find_checkpoint
 from dragoman.translation.translator import Translator
@@ -107,11 +107,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def check_files(options: argparse.Namespace) -> None:
-    """InputError if --json would overwrite a file that is read, be among the exported files, or be unwritable."""
+    """InputError if --json would overwrite a file that is read, be among the exported files, or be unwritable.
+
+    InputError too for a DIRECTORY that CTranslate2 could not open.
+    """
     check_outputs([("--json", options.json)], [("--lines", options.lines)], runs=[options.run])
+    directory = target_of(options.directory).resolve()
+    if options.format == "ctranslate2" and not is_utf8(directory):
+        raise InputError(f"{options.directory}: the path of a CTranslate2 model must be UTF-8: choose another")
     if options.json is None:
         return
-    directory = target_of(options.directory).resolve()
     for exported in (directory, Path(f"{directory}.partial")):
         if options.json.resolve().is_relative_to(exported):
             raise InputError(

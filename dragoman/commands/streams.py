@@ -52,7 +52,7 @@ def keep_reporting(*, output: bool) -> None:
     """Makes standard error a report, and standard output too if `output` holds: of commands that write files.
 
     A closed descriptor becomes the null device. Otherwise the next file to be opened would get its number, and would
-    receive the messages.
+    receive the messages. Characters that standard output cannot write are written as escapes.
     """
     for descriptor in (0, 1, 2):
         try:
@@ -62,3 +62,5 @@ def keep_reporting(*, output: bool) -> None:
     sys.stderr = report_to(2)
     if output:
         sys.stdout = report_to(1)
+    elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")

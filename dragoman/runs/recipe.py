@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from data.errors import InputError
+from data.errors import InputError, check_is_text
 from dragoman.files import read_text
 from transformer.config import Config
 
@@ -76,6 +76,7 @@ def build_config(
             note(f"--{option} is now called --{key}")
         if key != option and key in overrides:
             raise InputError(f"--{option} is the former name of --{key}: give one of them")
+        check_is_text(text, f"--{option}", advice="type it in UTF-8; of a file or directory, name a link to it")
         section, name = key.split(".")
         recipe.setdefault(section, {})[name] = parse_value(text, KNOBS[key])
     try:

@@ -20,17 +20,19 @@ from typing import Any
 from data.errors import InputError
 from data.text.statistics import SOURCE_TEXT, SourceStatistics
 from data.vocabulary.pieces import TOKENIZER_FILES
-from dragoman.files import is_junk, write_atomically
+from dragoman.files import is_junk, is_utf8, write_atomically
 from dragoman.runs.manifest import NAME as MANIFEST
 from dragoman.runs.recipe import NO_OVERRIDES, read_stored, toml_text
 from transformer.config import Config
 
 
 class Run:
-    """A run directory: its paths, its config, its lock and its metrics."""
+    """A run directory: its paths, its config, its lock and its metrics. InputError if its path is not UTF-8."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        if not is_utf8(self.path.absolute()):
+            raise InputError(f"{path}: the path of a run must be UTF-8: rename it, or name a link to it")
         self.config_path = self.path / "config.toml"
         self.checkpoints = self.path / "checkpoints"
         self.metrics_path = self.path / "metrics.jsonl"

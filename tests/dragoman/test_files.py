@@ -1,5 +1,6 @@
 """Files: a replacement is complete or absent, and a file that cannot be written is reported in one line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dragoman.files import (
     finish_directory,
     is_junk,
     is_stream,
+    is_utf8,
     walk_files,
     write_atomically,
     write_json,
@@ -103,6 +105,14 @@ def test_an_open_descriptor_is_continued_and_not_written_from_its_beginning(tmp_
         subprocess.run([sys.executable, "-c", program], stdout=out, stderr=error, check=True)
     assert (tmp_path / "out").read_text() == "before\ntext\nafter\n"
     assert (tmp_path / "error").read_text() == "error\n"
+
+
+def test_the_odd_bytes_of_a_name_are_written_as_escapes_which_json_reads_back(tmp_path):
+    name = os.fsdecode(b"gr\xc3\xb6\xff.txt")
+    write_json(tmp_path / name, {"name": name})
+    assert (tmp_path / name).read_text(encoding="utf-8") == '{\n  "name": "grö\\udcff.txt"\n}\n'
+    assert json.loads((tmp_path / name).read_bytes()) == {"name": name}
+    assert (is_utf8(tmp_path / "grö.txt"), is_utf8(tmp_path / name)) == (True, False)
 
 
 def test_a_link_stays_one_and_the_file_it_leads_to_is_new(tmp_path):

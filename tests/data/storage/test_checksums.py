@@ -1,6 +1,14 @@
+import os
 import random
 
-from data.storage.checksums import BLOCK, find_damage, seal
+from data.storage.checksums import BLOCK, find_damage, read_facts, seal
+
+
+def test_facts_are_read_back_also_with_the_odd_bytes_of_a_name(tmp_path):
+    about = os.fsdecode(b"lines of gr\xc3\xb6\xff.txt")
+    seal(tmp_path, about=about)
+    assert read_facts(tmp_path)["about"] == about
+    assert "lines of grö\\udcff.txt" in (tmp_path / "manifest.json").read_text(encoding="utf-8")
 
 
 def test_a_large_directory_is_checked_at_both_ends_and_in_places(tmp_path):

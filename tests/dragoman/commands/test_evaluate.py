@@ -242,6 +242,15 @@ def test_texts_alone_need_no_run(files, tmp_path):
     assert [row["bleu"].get("verdict") for row in found["results"]] == [None, "worse"]
 
 
+def test_files_whose_names_are_not_utf8_are_read_and_named(files, tmp_path):
+    names = [os.fsdecode(b"%s/%s\xff" % (bytes(tmp_path), name)) for name in (b"source", b"reference")]
+    for file, name in zip(files, names, strict=True):
+        Path(name).write_bytes(file.read_bytes())
+    options = ["--source", names[0], "--reference", names[1], "--hypotheses", f"same\udcff={names[1]}"]
+    [row] = scored(tmp_path, *options, "--report", tmp_path / "page.html", search=())["results"]
+    assert (row["system"], row["test_set"]) == ("same\udcff", "source\udcff")
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -54,6 +54,13 @@ def test_output_that_is_no_report_still_fails_when_its_reader_is_gone(tmp_path: 
     os.close(write)
 
 
+def test_output_that_is_no_report_has_escapes_for_what_cannot_be_written(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+        assert talk(tmp_path, output=False, stdout=out, stderr=subprocess.DEVNULL, env=environment) == (0, True)
+    assert (tmp_path / "out").read_text() == "".join(f"{number} gr\\xf6\\xdfer\n" for number in range(3))
+
+
 def test_a_report_is_readable_in_any_locale_and_closed_streams_harm_no_file(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
         environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}

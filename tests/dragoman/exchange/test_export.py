@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -513,6 +514,13 @@ def test_a_comparison_overwrites_nothing_and_is_not_written_among_the_exported_f
     (tmp_path / "v.tsv").write_text("a b\tb a\n")
     with pytest.raises(InputError, match=r"--json .*v\.tsv would overwrite the file of data\.validation"):
         export(moved, tmp_path / "model", "--format", "ctranslate2", "--json", tmp_path / "v.tsv")
+
+
+def test_a_directory_that_ctranslate2_could_not_open_is_refused(run, tmp_path):
+    pytest.importorskip("ctranslate2")
+    with pytest.raises(InputError, match="model\udcff: the path of a CTranslate2 model must be UTF-8: choose another"):
+        export(run, os.fsdecode(b"%s/model\xff" % bytes(tmp_path)), "--format", "ctranslate2")
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_input_ends_the_program_with_status_2(run, tmp_path):

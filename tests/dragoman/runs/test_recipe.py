@@ -150,6 +150,7 @@ def test_overrides_win_over_the_recipe_which_wins_over_the_defaults(recipe: Path
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
+        ("data.directory", "dir\udcff", "--data.directory is not UTF-8, from character 4 on: type it in UTF-8; of"),
         ("model.widht", "8", "--model.widht: unknown option; did you mean --model.width?"),
         ("model.width", "wide", "--model.width: model.width must be a whole number, at least 2, found 'wide'"),
         ("model.width", "1e3", "--model.width: model.width must be a whole number, at least 2, found 1000.0"),

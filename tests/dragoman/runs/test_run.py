@@ -34,6 +34,11 @@ def test_a_directory_without_a_config_is_not_a_run(tmp_path: Path) -> None:
         Run(tmp_path / "none").load_config()
 
 
+def test_a_path_with_odd_bytes_is_not_one_of_a_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run\udcff: the path of a run must be UTF-8: rename it, or name a link to it"):
+        Run(tmp_path / os.fsdecode(b"run\xff"))
+
+
 def test_the_tokenizer_has_one_file_for_a_vocabulary(tmp_path: Path) -> None:
     separate = config(data={"vocabulary": "separate"}, model={"tied": "none"})
     assert [path.name for path in Run(tmp_path).tokenizer_paths(config())] == ["tokenizer.model"]
