@@ -140,8 +140,9 @@ def heads_table(found: Sequence[Pruned], roles: Sequence[dict[Place, list[Descri
         at = {"largest": 0, "second": 1, "smallest": -1}
         columns = [Measured([one[min(n, len(one) - 1)] for one in rises]) for n in at.values()]
         together = Measured([one.sublayers[place] for one in found])
-        rows.append([name_of(place), *columns, together, role_counts(place, roles)])
-    columns = ["attention", "most important head", "second", "least important", "all heads", "what its heads look at"]
+        rows.append([name_of(place), *columns, together, *([role_counts(place, roles)] if roles else [])])
+    columns = ["attention", "most important head", "second", "least important", "all heads"]
+    columns += ["what its heads look at"] if roles else []
     return Table("Rise of the loss without one head of a trained model", columns, rows)
 
 
