@@ -6,6 +6,7 @@ New content is written under a temporary name in the same directory, flushed to 
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from data.errors import InputError
 
@@ -112,7 +113,7 @@ def is_stream(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def open_stream(path: Path) -> Iterator[BinaryIO]:
+def open_stream(path: Path) -> Iterator[io.BufferedWriter]:
     """A pipe, a device or an open descriptor, opened to write to. A named pipe waits for its reader."""
     if not (found := DESCRIPTOR.fullmatch(str(path))):
         with open(os.open(path, os.O_WRONLY), "wb") as stream:

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from data.errors import InputError
 from dragoman.files import flush, is_stream, open_stream, write_atomically, writing
@@ -47,7 +47,7 @@ class StreamOutput:
 
     partial = None
 
-    def __init__(self, stream: BinaryIO, name: str):
+    def __init__(self, stream: io.BufferedIOBase, name: str):
         self.done, self.name, self._stream = Done(), name, stream
 
     def write(self, content: bytes, done: Done) -> None:
