@@ -5,7 +5,7 @@
 
 A block depends only on its number and on the draws carried into it. So the state of the stream is that number, those
 draws, and the position among the block's batches. The tokens of a block are read at once, in the order of the files:
-from a large text, that is three times as fast as reading them batch by batch.
+from a large text, that is half as fast again as reading them batch by batch (docs/data.md).
 
 With subword sampling, sizes differ from draw to draw. Worker processes then draw the tokens of a block while batches
 are made of the one before; what they draw depends on the seed and the draw alone.
