@@ -13,7 +13,9 @@ tracing and of compiling, without a cache, and the processor seconds of compilin
 
 `--gpu FILE` compiles for the GPU that FILE describes, on a machine without one: XLA's repository has such files for
 common cards (xla/backends/gpu/target_config/specs). It needs the extra `cuda13`, and JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1.
-Kernels are not tried out then, which takes more time on the card itself.
+Kernels are not tried out then, which takes more time on the card itself. Instead of the speed of updates, it prints the
+gigabytes that XLA's kernels read and write in an update, matrix products and our attention kernel not included. By this
+one can compare two programs that a GPU's memory limits.
 """
 
 import argparse
@@ -29,6 +31,7 @@ import jax
 import numpy as np
 from flax import nnx
 from jax.experimental import topologies
+from jax.extend.backend import get_backend
 
 from data.batch import Batch
 from data.config import DataConfig
@@ -95,8 +98,13 @@ def time_updates(strategy: MeshStrategy, config: Config, vocabulary: int, update
     return {"milliseconds": 1e3 * (time.perf_counter() - start) / updates, "tokens": tokens}
 
 
-def measure(config: Config, vocabulary: int, *, stacks: bool, updates: int = 0) -> dict[str, Any]:
-    """Lines, operations and seconds for a recipe's update, and with `updates` its speed."""
+def measure(
+    config: Config, vocabulary: int, *, stacks: bool, updates: int = 0, is_described: bool = False
+) -> dict[str, Any]:
+    """Lines, operations and seconds for a recipe's update, and with `updates` its speed.
+
+    For a GPU that is only described, what its kernels read and write.
+    """
     graph, parameters = abstract(config.model, vocabulary, vocabulary)
     strategy = MeshStrategy(graph, config, stacks=stacks)
     start = time.perf_counter()
@@ -109,7 +117,21 @@ def measure(config: Config, vocabulary: int, *, stacks: bool, updates: int = 0) 
     lines = lowered.as_text().count("\n")
     found = {"lines": lines, "operations": operations, "tracing": traced - start, "compiling": ended - traced}
     found["compiling_processor"] = spent
+    if is_described:
+        return found | {"gigabytes": gigabytes_of_passes(compiled)}
     return found | (time_updates(strategy, config, vocabulary, updates) if updates else {})
+
+
+def gigabytes_of_passes(compiled: jax.stages.Compiled) -> float:
+    """What the kernels that XLA wrote read and write; it knows nothing of products and kernels of libraries.
+
+    The body of a loop counts once. `jax.stages.Compiled.cost_analysis` would be public, but it gives nothing for a
+    program that this machine cannot run.
+    """
+    from jax._src.lib import _jax
+
+    (module,) = compiled.runtime_executable().hlo_modules()
+    return _jax.hlo_module_cost_analysis(get_backend("cpu"), module)["bytes accessed"] / 1e9
 
 
 def use_described_gpu(file: str) -> None:
@@ -170,21 +192,22 @@ def main(arguments: list[str]) -> None:
         "CPU s",
         "update ms",
         "tok/s",
+        "GB",
     )
-    print("{:6} {:10} {:7} {:>15} {:>10} {:>9} {:>11} {:>6} {:>9} {:>9}".format(*columns))
+    print("{:6} {:10} {:7} {:>15} {:>10} {:>9} {:>11} {:>6} {:>9} {:>9} {:>6}".format(*columns))
     results = []
     for size, form, kernel in itertools.product(options.size, options.form, options.kernel):
         config = recipe(size, form, options.precision, kernel=kernel, row_length=options.row_length)
-        found = measure(config, options.vocabulary, stacks=form.endswith("stack"), updates=options.updates)
+        stacks, is_described = form.endswith("stack"), bool(options.gpu)
+        found = measure(config, options.vocabulary, stacks=stacks, updates=options.updates, is_described=is_described)
         results.append({"size": size, "form": form, "kernel": kernel, **found})
-        speed = (
-            f"{found['milliseconds']:9.2f} {1e3 * found['tokens'] / found['milliseconds']:9,.0f}"
-            if options.updates
-            else f"{'-':>9} {'-':>9}"
-        )
+        speed = f"{'-':>9} {'-':>9}"
+        if options.updates:
+            speed = f"{found['milliseconds']:9.2f} {1e3 * found['tokens'] / found['milliseconds']:9,.0f}"
+        traffic = f"{found['gigabytes']:6.1f}" if is_described else f"{'-':>6}"
         print(
             f"{size:6} {form:10} {kernel:7} {found['lines']:15,} {found['operations']:10,} "
-            f"{found['tracing']:9.1f} {found['compiling']:11.1f} {found['compiling_processor']:6.1f} {speed}"
+            f"{found['tracing']:9.1f} {found['compiling']:11.1f} {found['compiling_processor']:6.1f} {speed} {traffic}"
         )
     print(json.dumps(results))
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -34,11 +34,21 @@ def compiled(function: Callable[..., Any], *static: str) -> Any:
     return jax.jit(function, static_argnames=static, compiler_options=compiler_options())
 
 
+Tree = TypeVar("Tree")
+
+
+def opaque(x: Tree) -> Tree:
+    """`x`; on a GPU, XLA cannot see how it was computed, so that its value is stored and used as it is.
+
+    Elsewhere, XLA is free to compute it again where it is used, to merge it with the same computation elsewhere, and to
+    replace it by its inputs.
+    """
+    return jax.lax.optimization_barrier(x) if jax.default_backend() == "gpu" else x
+
+
 def member(stack: Array, index: Int[Array, ""] | int) -> Array:
     """`stack[index]`, for members that are used in the same way.
 
     On a GPU, XLA would compile one kernel for each index; it compiles one for all while it does not know the index.
     """
-    if jax.default_backend() == "gpu":
-        index = jax.lax.optimization_barrier(jnp.asarray(index, jnp.int32))
-    return jax.lax.dynamic_index_in_dim(stack, index, keepdims=False)
+    return jax.lax.dynamic_index_in_dim(stack, opaque(jnp.asarray(index, jnp.int32)), keepdims=False)

@@ -12,7 +12,7 @@ from transformer.config import ModelConfig
 from transformer.model.dense import Dense, resolve_precision
 from transformer.model.dropout import DropoutSite, dropout
 from transformer.model.layers import Residual, relu
-from transformer.model.masks import Mask, SegmentMask
+from transformer.model.masks import Mask, SelfMask
 from transformer.model.reading import Causal
 from transformer.model.tap import show
 
@@ -49,13 +49,13 @@ class Unmasked(Causal):
     @staticmethod
     def source_mask(segments: Int[Array, "B S"]) -> Mask:
         """The mask of sources alone."""
-        return SegmentMask(segments, segments)
+        return SelfMask(segments)
 
     @staticmethod
     def mask(source_segments: Int[Array, "B S"], target_segments: Int[Array, "B T"]) -> Mask:
         """The mask of rows of sources followed by rows of targets."""
         both = jnp.concatenate([source_segments, target_segments], axis=1)
-        return SegmentMask(both, both)
+        return SelfMask(both)
 
 
 def without_mask(model: Any, config: ModelConfig, rngs: nnx.Rngs) -> None:

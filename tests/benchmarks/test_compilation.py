@@ -2,6 +2,8 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from benchmarks import compilation
@@ -25,3 +27,8 @@ def test_a_gpu_that_cannot_be_compiled_for_is_an_error(tmp_path):
         compilation.use_described_gpu(str(tmp_path / "missing"))
     with pytest.raises(InputError, match="--updates needs the GPU itself"):
         compilation.main(["--gpu", "any", "--updates", "3"])
+
+
+def test_the_gigabytes_of_a_program_are_those_it_reads_and_writes():
+    x = jnp.ones(1000)
+    assert compilation.gigabytes_of_passes(jax.jit(lambda x: x + 1).lower(x).compile()) == 8000 / 1e9

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from transformer.compiler import compiler_options
 from transformer.model.attention import KeysValues, attend
 from transformer.model.kernels import KernelFunction
-from transformer.model.masks import CausalMask, SegmentMask
+from transformer.model.masks import CausalMask, CrossMask, RowsMask, SelfMask
 
 SLACK = 4.0
 TOLERANCE = 0.05
@@ -82,17 +82,17 @@ def build_side(size: Size, length: int, filled: list[float], *, seed: int) -> Si
     return Side(segments, *(jnp.asarray(x, jnp.bfloat16) for x in (query, key, value, gradient)))
 
 
-def xla(query: Array, key: Array, value: Array, mask: SegmentMask | CausalMask, bias: Array | None) -> Array:
+def xla(query: Array, key: Array, value: Array, mask: RowsMask, bias: Array | None) -> Array:
     """Our own attention, with the signature of a kernel."""
     return attend(query, KeysValues(key.swapaxes(2, 3), value), mask, bias=bias)
 
 
-def attentions(source: Side, target: Side) -> tuple[tuple[Side, Side, SegmentMask | CausalMask], ...]:
+def attentions(source: Side, target: Side) -> tuple[tuple[Side, Side, RowsMask], ...]:
     """For each of KINDS, the side of the queries, the side of the keys and values, and the mask."""
     return (
-        (source, source, SegmentMask(source.segments, source.segments)),
+        (source, source, SelfMask(source.segments)),
         (target, target, CausalMask(target.segments)),
-        (target, source, SegmentMask(target.segments, source.segments)),
+        (target, source, CrossMask(target.segments, source.segments)),
     )
 
 

@@ -101,12 +101,13 @@ class Dense(nnx.Module):
 @jax.named_scope("projection")
 def project(x: Float[Array, "*rows D"], *layers: Dense) -> list[Float[Array, "*rows F"]]:
     """The outputs of several layers for the same input, computed as one wide matrix product, which is faster."""
+    widths = [layer.kernel.shape[1] for layer in layers]
     kernel = jnp.concatenate([layer.kernel[...] for layer in layers], axis=1)
     flat = matrix_product(x.reshape(-1, x.shape[-1]), kernel, layers[0].precision)
-    widths = [layer.kernel.shape[1] for layer in layers]
+    biases = [None if layer.bias is None else layer.bias[...] for layer in layers]
+    if any(bias is not None for bias in biases):
+        zeros = map(jnp.zeros, widths)
+        wide = jnp.concatenate([zero if bias is None else bias for bias, zero in zip(biases, zeros, strict=True)])
+        flat = flat + wide.astype(flat.dtype)[None, :]
     outputs = jnp.split(flat, np.cumsum(widths[:-1]), axis=1)
-    biased = [
-        out if layer.bias is None else out + layer.bias[...].astype(out.dtype)[None, :]
-        for out, layer in zip(outputs, layers, strict=True)
-    ]
-    return [out.reshape(*x.shape[:-1], out.shape[1]) for out in biased]
+    return [out.reshape(*x.shape[:-1], out.shape[1]) for out in outputs]

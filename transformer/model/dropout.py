@@ -1,12 +1,13 @@
 """Dropout whose random bits depend on a feature's position in the batch, and not on the devices."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt32
 
-from transformer.compiler import member
+from transformer.compiler import member, opaque
 
 WITHIN = 4
 """The largest number of sites within a site: those of a layer."""
@@ -74,10 +75,25 @@ def dropout(x: Float[Array, "..."], rate: float, site: DropoutSite | None) -> Fl
 
     The random bits of a feature are its index in the whole batch, hashed twice, each time with one word of the site. So
     they are the same however devices divide the rows. Unlike numbers from `jax.random`, they fuse with their use.
+    The gradient is dropped like `x`. On a GPU its bits are computed again, which is faster than storing them.
     """
-    if site is None or rate == 0.0:
-        return x
+    return x if site is None or rate == 0.0 else _dropout(x, site, rate)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _dropout(x, site, rate):
     first, second = member(site.words, site.row)
     indices = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape) + jnp.uint32(x.size) * jnp.uint32(site.part)
     keep = scrambled(scrambled(indices ^ first) ^ second) >= jnp.uint32(round(rate * 2**32))
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
+
+
+def _forward(x, site, rate):
+    return _dropout(x, site, rate), site
+
+
+def _backward(rate, site, gradient):
+    return _dropout(gradient, opaque(site), rate), None
+
+
+_dropout.defvjp(_forward, _backward)

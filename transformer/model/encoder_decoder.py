@@ -17,7 +17,7 @@ from transformer.model.dropout import DropoutKey, dropout, dropout_sites, fold_s
 from transformer.model.embeddings import Embedding
 from transformer.model.layer_stack import resolve_layer_loop, run_layers
 from transformer.model.layers import NORMS, DecoderLayer, EncoderLayer
-from transformer.model.masks import AncestorMask, CausalMask, SegmentMask, with_newest
+from transformer.model.masks import AncestorMask, CausalMask, CrossMask, SelfMask, with_newest
 from transformer.model.positions import POSITIONS
 from transformer.model.tap import is_tapped, scope
 
@@ -86,7 +86,7 @@ class EncoderDecoder(nnx.Module):
         x = self.source_positions.embed(self.embeddings()[0](source), positions)
         sites = dropout_sites(dropout_key, 2 + 2 * len(self.encoder))
         x = dropout(x, self.dropout, fold_site(sites, 0))
-        mask = SegmentMask(segments, segments)
+        mask = SelfMask(segments)
 
         def apply(layer, x, number):
             site = fold_site(sites, 2 + 2 * number)
@@ -110,7 +110,7 @@ class EncoderDecoder(nnx.Module):
         x = self.target_positions.embed(self.target_embedding(target_inputs), target_positions)
         sites = dropout_sites(dropout_key, 2 + 2 * len(self.decoder))
         x = dropout(x, self.dropout, fold_site(sites, 1))
-        masks = CausalMask(target_segments), SegmentMask(target_segments, source_segments)
+        masks = CausalMask(target_segments), CrossMask(target_segments, source_segments)
 
         def apply(layer, x, number):
             def run(x, memory, site):
@@ -173,7 +173,7 @@ class EncoderDecoder(nnx.Module):
         """
         ancestors = with_newest(cache.ancestors, positions)
         segments = jnp.broadcast_to(cache.source_segments.max(axis=1, keepdims=True), tokens.shape)
-        masks = AncestorMask(ancestors, positions), SegmentMask(segments, cache.source_segments)
+        masks = AncestorMask(ancestors, positions), CrossMask(segments, cache.source_segments)
         each = jnp.broadcast_to(positions[:, None], tokens.shape)
         x = self.target_positions.embed(self.target_embedding(tokens), each)
         target = []

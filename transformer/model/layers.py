@@ -1,12 +1,14 @@
 """Encoder and decoder layers, and their parts: feed-forward networks, normalisation and residual connections."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from transformer.compiler import opaque
 from transformer.config import ModelConfig
 from transformer.model.attention import KeysValues, MultiHeadAttention
 from transformer.model.dense import Dense, Precision, project
@@ -28,9 +30,7 @@ def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def _relu_forward(x):
-    y = jnp.maximum(x, 0)
-    if jax.default_backend() == "gpu":
-        y = jax.lax.optimization_barrier(y)  # else XLA replaces `y > 0` by `x > 0`
+    y = opaque(jnp.maximum(x, 0))  # else XLA would replace `y > 0` by `x > 0`
     return y, y
 
 
@@ -75,6 +75,35 @@ FEED_FORWARDS = {"relu": FeedForward, "gelu": FeedForward, "swiglu": GatedFeedFo
 EPSILON = 1e-6
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def standardized(x: Float[Array, "B T D"], is_centered: bool) -> Float[Array, "B T D"]:
+    """`x` over its root mean square, sqrt(mean(x^2) + EPSILON), over features; if `is_centered`, x - mean(x) over that.
+
+    On a GPU, mean and root mean square are stored for the gradients. XLA would compute them again, and then needs three
+    passes for the gradients of scale and bias, one of which writes float32 values.
+    """
+    return _standardize(x, is_centered)[0]
+
+
+def _standardize(x, is_centered):
+    mean = x.mean(-1, keepdims=True) if is_centered else jnp.zeros((), x.dtype)
+    inverse = jax.lax.rsqrt(jnp.square(x - mean).mean(-1, keepdims=True) + EPSILON)
+    mean, inverse = opaque((mean, inverse))
+    return (x - mean) * inverse, (x, mean, inverse)
+
+
+def _standardize_backward(is_centered, saved, gradient):
+    x, mean, inverse = saved
+    y = (x - mean) * inverse
+    removed = y * (gradient * y).mean(-1, keepdims=True)
+    if is_centered:
+        removed = removed + gradient.mean(-1, keepdims=True)
+    return (inverse * (gradient - removed),)
+
+
+standardized.defvjp(_standardize, _standardize_backward)
+
+
 class LayerNorm(nnx.Module):
     """Layer normalisation (Ba et al. 2016, eq. 4): mean 0 and variance 1 over features, then scale and bias."""
 
@@ -85,10 +114,7 @@ class LayerNorm(nnx.Module):
 
     @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        wide = x.astype(jnp.float32)
-        mean = wide.mean(-1, keepdims=True)
-        variance = jnp.square(wide - mean).mean(-1, keepdims=True)
-        normal = (wide - mean) * jax.lax.rsqrt(variance + EPSILON)
+        normal = standardized(x.astype(jnp.float32), True)
         return (normal * self.scale[...][None, None] + self.bias[...][None, None]).astype(x.dtype)
 
 
@@ -101,8 +127,7 @@ class RMSNorm(nnx.Module):
 
     @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        wide = x.astype(jnp.float32)
-        normal = wide * jax.lax.rsqrt(jnp.square(wide).mean(-1, keepdims=True) + EPSILON)
+        normal = standardized(x.astype(jnp.float32), False)
         return (normal * self.scale[...][None, None]).astype(x.dtype)
 
 

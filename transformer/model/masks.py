@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 
-class SegmentMask(NamedTuple):
-    """A query attends to the keys of its own sentence. Padding, segment 0, attends to padding.
+class SelfMask(NamedTuple):
+    """Self-attention's mask: a token attends to its own sentence. Padding, segment 0, attends to padding.
 
     Two sentences of two tokens in a row, and one column of padding:
 
@@ -20,24 +20,17 @@ class SegmentMask(NamedTuple):
                                 . . x x .
                                 . . x x .
                                 . . . . x
-
-    If the keys of a row have no padding, its padded queries attend to the last key, because some kernels give NaN
-    results and gradients for a query without keys. The results at padding never affect a real token.
     """
 
-    query_segments: Int[Array, "B T"]
-    key_segments: Int[Array, "B S"]
+    segments: Int[Array, "B T"]
 
-    def visible(self) -> Bool[Array, "B 1 T S"]:
+    def visible(self) -> Bool[Array, "B 1 T T"]:
         """True where a query may attend to a key."""
-        same = self.query_segments[:, :, None] == self.key_segments[:, None, :]
-        is_last = jnp.arange(self.key_segments.shape[1]) == self.key_segments.shape[1] - 1
-        is_padding = (self.query_segments == 0)[:, :, None] & is_last[None, None]
-        return (same | is_padding)[:, None]
+        return CrossMask(self.segments, self.segments).visible()
 
 
 class CausalMask(NamedTuple):
-    """`SegmentMask` without the future: a target token attends to itself and to earlier tokens of its sentence.
+    """`SelfMask` without the future: a target token attends to itself and to earlier tokens of its sentence.
 
     The order of columns is the order in time:
 
@@ -54,7 +47,26 @@ class CausalMask(NamedTuple):
         """True where a query may attend to a key."""
         length = self.segments.shape[1]
         past = jnp.tril(jnp.ones((length, length), bool))
-        return SegmentMask(self.segments, self.segments).visible() & past[None, None]
+        return SelfMask(self.segments).visible() & past[None, None]
+
+
+class CrossMask(NamedTuple):
+    """The mask of encoder-decoder attention: a target token attends to the source of its own sentence.
+
+    Padding attends to padding. If the keys of a row have no padding, its padded queries attend to the last key, because
+    some kernels give NaN results and gradients for a query without keys. The results at padding never affect a real
+    token.
+    """
+
+    query_segments: Int[Array, "B T"]
+    key_segments: Int[Array, "B S"]
+
+    def visible(self) -> Bool[Array, "B 1 T S"]:
+        """True where a query may attend to a key."""
+        same = self.query_segments[:, :, None] == self.key_segments[:, None, :]
+        is_last = jnp.arange(self.key_segments.shape[1]) == self.key_segments.shape[1] - 1
+        is_padding = (self.query_segments == 0)[:, :, None] & is_last[None, None]
+        return (same | is_padding)[:, None]
 
 
 class AncestorMask(NamedTuple):
@@ -112,7 +124,7 @@ class PrefixMask(NamedTuple):
         """True where a query may attend to a key."""
         segments = jnp.concatenate(self, axis=1)
         is_source = jnp.arange(segments.shape[1]) < self.source_segments.shape[1]
-        same = SegmentMask(segments, segments).visible()
+        same = SelfMask(segments).visible()
         return CausalMask(segments).visible() | (same & is_source[None, None, None])
 
 
@@ -130,4 +142,7 @@ class PrefixAncestorMask(NamedTuple):
         return jnp.concatenate([target, source], axis=-1)
 
 
-Mask = SegmentMask | CausalMask | AncestorMask | PrefixMask | PrefixAncestorMask
+RowsMask = SelfMask | CausalMask | CrossMask
+"""The masks of an update of an encoder-decoder, which kernels take."""
+
+Mask = RowsMask | AncestorMask | PrefixMask | PrefixAncestorMask

@@ -2,7 +2,8 @@
 
 Rows of translation are short: one program of the kernel holds all keys of a head, or a few blocks of them. Scores never
 leave the chip, and the backward pass computes all three gradients in a single pass over its inputs. Queries, keys and
-values are read as the projections write them, [B, T, N, H], so nothing is transposed.
+values are read where the projection wrote them, side by side in one array [B, T, 3, N, H], and their gradients are
+written in the same way: nothing is transposed, split or concatenated.
 
 The kernel is written in Pallas and compiled by Triton. Elsewhere than on a GPU it runs in Pallas's interpreter, which
 is slow and meant for tests.
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jaxtyping import Array, Bool, Float
 
-from transformer.model.masks import CausalMask, SegmentMask
+from transformer.model.masks import CausalMask, CrossMask, RowsMask
 
 MASKED = -1e30
 LOG2_E = math.log2(math.e)
@@ -46,7 +47,7 @@ def packed_attention(
     query: Float[Array, "B N T H"],
     key: Float[Array, "B N S H"],
     value: Float[Array, "B N S H"],
-    mask: SegmentMask | CausalMask,
+    mask: RowsMask,
     bias: Float[Array, "B N T S"] | None,
 ) -> Float[Array, "B N T H"]:
     """Attention of packed rows, softmax(Q K^T / sqrt(H)) V, where a query sees the keys of its own segment.
@@ -61,17 +62,21 @@ def packed_attention(
         raise NotImplementedError(f"the kernel for packed rows has heads of 16, 32, 64 or 128 features, not {width}")
     if longest > MOST_KEYS:
         raise NotImplementedError(f"the kernel for packed rows takes up to {MOST_KEYS} tokens a row, not {longest}")
-    query_segments, key_segments = (mask[0], mask[-1])  # of a causal mask, both are the same
     is_causal = isinstance(mask, CausalMask)
     layout = Layout(block_length(query.shape[2]), block_length(key.shape[2]), is_causal, width**-0.5)
-    sides = ((query, layout.queries), (key, layout.keys), (value, layout.keys))
-    attended = _attention(
-        layout,
-        *(filled_up(x.swapaxes(1, 2), block, 0) for x, block in sides),
-        filled_up(query_segments, layout.queries, NO_QUERY),
-        filled_up(key_segments, layout.keys, NO_KEY),
-    )
-    return attended[:, : query.shape[2]].swapaxes(1, 2)
+    if isinstance(mask, CrossMask):
+        features = [filled_up(side_by_side(query), layout.queries), filled_up(side_by_side(key, value), layout.keys)]
+    else:
+        features = [filled_up(side_by_side(query, key, value), layout.queries)]
+    segments = filled_up(mask[0], layout.queries, NO_QUERY), filled_up(mask[-1], layout.keys, NO_KEY)
+    return _attention(layout, features, *segments)[:, : query.shape[2]].swapaxes(1, 2)
+
+
+def side_by_side(*sides: Float[Array, "B N T H"]) -> Float[Array, "B T P N H"]:
+    """P arrays as one array. If one product computed them, XLA finds that this is its result, and copies nothing."""
+    rows, heads, length, width = sides[0].shape
+    flat = [x.swapaxes(1, 2).reshape(rows * length, heads * width) for x in sides]
+    return jnp.concatenate(flat, axis=1).reshape(rows, length, len(sides), heads, width)
 
 
 def block_length(length: int) -> int:
@@ -84,15 +89,15 @@ def warps_of(layout: Layout, most: int) -> int:
     return max(most * layout.queries * layout.keys // BLOCK**2, 2)
 
 
-def filled_up(x: Array, block: int, value: int) -> Array:
+def filled_up(x: Array, block: int, value: int = 0) -> Array:
     """`x` with its second axis extended to a multiple of `block`."""
     missing = -x.shape[1] % block
     return jnp.pad(x, ((0, 0), (0, missing), *((0, 0),) * (x.ndim - 2)), constant_values=value) if missing else x
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attention(layout, query, key, value, query_segments, key_segments):
-    return _forward(layout, query, key, value, query_segments, key_segments)[0]
+def _attention(layout, features, query_segments, key_segments):
+    return _forward(layout, features, query_segments, key_segments)[0]
 
 
 # Both kernels have a program for each row, head and block: the forward pass for each block of queries, the backward
@@ -168,13 +173,15 @@ def _backward_kernel(
     result: Ref,
     log_partition: Ref,
     gradient: Ref,
-    to_query: Ref,
-    to_key: Ref,
-    to_value: Ref,
-    *,
+    *gradients: Ref,
     layout: Layout,
 ) -> None:
-    """The gradients of a block of keys and values, and the part of the queries' gradient that comes from these keys."""
+    """The gradients of a block of keys and values, and the part of the queries' gradient that comes from these keys.
+
+    These are parts of one array of gradients, or those of queries are in a first array, and the others in a second.
+    """
+    to_query, to_others = gradients[0], gradients[-1]
+    first_of_others = to_others.shape[1] - 2
     first = pl.program_id(2) * layout.keys
     here = pl.ds(first, layout.keys)
     keys, values, segments = key[here, :], value[here, :], key_segments[here]
@@ -188,7 +195,7 @@ def _backward_kernel(
         weighted = jnp.sum(grads.astype(jnp.float32) * result[there, :].astype(jnp.float32), axis=1)
         of_scores = weights * (_contract(grads, values, 1, 1) - weighted[:, None]) * layout.scale
         of_scores = of_scores.astype(query.dtype)
-        to_query[there, :] = _contract(of_scores, keys, 1, 0).astype(to_query.dtype)
+        to_query[there, 0, :] = _contract(of_scores, keys, 1, 0).astype(to_query.dtype)
         return (
             sums[0] + _contract(of_scores, queries, 0, 0),
             sums[1] + _contract(weights.astype(value.dtype), grads, 0, 0),
@@ -196,40 +203,67 @@ def _backward_kernel(
 
     zeros = jnp.zeros(keys.shape, jnp.float32)
     of_keys, of_values = _loop(query.shape[0] // layout.queries, add, (zeros, zeros))
-    to_key[here, :] = of_keys.astype(to_key.dtype)
-    to_value[here, :] = of_values.astype(to_value.dtype)
+    to_others[here, first_of_others, :] = of_keys.astype(to_others.dtype)
+    to_others[here, first_of_others + 1, :] = of_values.astype(to_others.dtype)
+
+
+class Part(NamedTuple):
+    """Queries, keys or values: one of the P parts of an array [B, T, P, N, H]."""
+
+    features: Array
+    number: int
+
+
+def _parts(features: Sequence[Array]) -> list[Part]:
+    """Queries, keys and values, which are in one array, or in one of queries and another of keys and values."""
+    return [Part(x, number) for x in features for number in range(x.shape[2])]
 
 
 def _call(
     kernel: Callable[..., None],
     layout: Layout,
-    blocks: int,
-    inputs: Sequence[Array],
+    grid: tuple[int, int, int],
+    inputs: Sequence[Array | Part],
     outputs: Sequence[jax.ShapeDtypeStruct],
     *,
     warps: int,
 ) -> Sequence[Array]:
-    """The outputs of a kernel. The number of an array's axes says what it holds.
-
-    Two: the segments [B, T] of rows. Three: a number [B, N, T] of each query. Four: features [B, T, N, H]. Five: such
-    features for each block.
-    """
-    rows, _, heads, _ = inputs[0].shape
-    views = {
-        2: lambda shape: pl.BlockSpec((None, shape[1]), lambda b, n, i: (b, 0)),
-        3: lambda shape: pl.BlockSpec((None, None, shape[2]), lambda b, n, i: (b, n, 0)),
-        4: lambda shape: pl.BlockSpec((None, shape[1], None, shape[3]), lambda b, n, i: (b, 0, n, 0)),
-        5: lambda shape: pl.BlockSpec((None, None, shape[2], None, shape[4]), lambda b, n, i: (i, b, 0, n, 0)),
-    }
+    """The outputs of a kernel whose programs are numbered by row, head and block."""
+    arrays = [x.features if isinstance(x, Part) else x for x in inputs]
     return pl.pallas_call(
         partial(kernel, layout=layout),
-        grid=(rows, heads, blocks),
-        in_specs=[views[x.ndim](x.shape) for x in inputs],
-        out_specs=[views[len(x.shape)](x.shape) for x in outputs],
+        grid=grid,
+        in_specs=[_view_of_part(x) if isinstance(x, Part) else _view(x.shape) for x in inputs],
+        out_specs=[_view(x.shape) for x in outputs],
         out_shape=outputs,
         compiler_params=_for_triton(warps),
         interpret=jax.default_backend() != "gpu",
-    )(*inputs)
+    )(*arrays)
+
+
+def _view_of_part(part: Part) -> pl.BlockSpec:
+    """What a program sees of this part: [T, H]."""
+    _, length, _, _, width = part.features.shape
+    return pl.BlockSpec((None, length, None, None, width), lambda b, n, i: (b, 0, part.number, n, 0))
+
+
+def _view(shape: tuple[int, ...]) -> pl.BlockSpec:
+    """What a program sees of an array. The number of axes says what the array holds.
+
+    Two: the segments [B, T] of rows. Three: a number [B, N, T] of each query. Four: features [B, T, N, H]. Five: parts
+    of features [B, T, P, N, H]. Six: such parts for each block.
+    """
+    match len(shape):
+        case 2:
+            return pl.BlockSpec((None, shape[1]), lambda b, n, i: (b, 0))
+        case 3:
+            return pl.BlockSpec((None, None, shape[2]), lambda b, n, i: (b, n, 0))
+        case 4:
+            return pl.BlockSpec((None, shape[1], None, shape[3]), lambda b, n, i: (b, 0, n, 0))
+        case 5:
+            return pl.BlockSpec((None, shape[1], shape[2], None, shape[4]), lambda b, n, i: (b, 0, 0, n, 0))
+        case _:
+            return pl.BlockSpec((None, None, *shape[2:4], None, shape[5]), lambda b, n, i: (i, b, 0, 0, n, 0))
 
 
 def _for_triton(warps: int) -> Any:
@@ -241,30 +275,35 @@ def _for_triton(warps: int) -> Any:
     return triton.CompilerParams(num_warps=warps, num_stages=1)
 
 
-def _forward(layout, query, key, value, query_segments, key_segments):
-    rows, length, heads, _ = query.shape
+def _forward(layout, features, query_segments, key_segments):
+    rows, length, _, heads, width = features[0].shape
     outputs = [
-        jax.ShapeDtypeStruct(query.shape, query.dtype),
+        jax.ShapeDtypeStruct((rows, length, heads, width), features[0].dtype),
         jax.ShapeDtypeStruct((rows, heads, length), jnp.float32),
     ]
-    inputs = (query, key, value, query_segments, key_segments)
-    result, log_partition = _call(
-        _forward_kernel, layout, length // layout.queries, inputs, outputs, warps=warps_of(layout, FORWARD_WARPS)
-    )
-    return result, (*inputs, result, log_partition)
+    grid, warps = (rows, heads, length // layout.queries), warps_of(layout, FORWARD_WARPS)
+    inputs = (*_parts(features), query_segments, key_segments)
+    result, log_partition = _call(_forward_kernel, layout, grid, inputs, outputs, warps=warps)
+    return result, (features, query_segments, key_segments, result, log_partition)
 
 
 def _backward(layout, saved, gradient):
-    query, key, value, *_ = saved
-    blocks = key.shape[1] // layout.keys
-    of_query = jax.ShapeDtypeStruct((blocks, *query.shape), query.dtype if blocks == 1 else jnp.float32)
-    outputs = [of_query, *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (key, value))]
-    inputs = (*saved, gradient.astype(query.dtype))
-    parts, to_key, to_value = _call(
-        _backward_kernel, layout, blocks, inputs, outputs, warps=warps_of(layout, BACKWARD_WARPS)
-    )
-    to_query = parts[0] if blocks == 1 else parts.sum(0).astype(query.dtype)
-    return to_query, to_key, to_value, None, None
+    features, *others = saved
+    rows, length, _, heads, width = features[0].shape
+    dtype, blocks = features[0].dtype, features[-1].shape[1] // layout.keys
+    grid, warps = (rows, heads, blocks), warps_of(layout, BACKWARD_WARPS)
+    inputs = (*_parts(features), *others, gradient.astype(dtype))
+    if len(features) == 1 and blocks == 1:
+        outputs = [jax.ShapeDtypeStruct(features[0].shape, dtype)]
+        return list(_call(_backward_kernel, layout, grid, inputs, outputs, warps=warps)), None, None
+    outputs = [
+        jax.ShapeDtypeStruct((blocks, rows, length, 1, heads, width), dtype if blocks == 1 else jnp.float32),
+        jax.ShapeDtypeStruct((rows, features[-1].shape[1], 2, heads, width), dtype),
+    ]
+    query_sums, to_others = _call(_backward_kernel, layout, grid, inputs, outputs, warps=warps)
+    to_query = query_sums[0] if blocks == 1 else query_sums.sum(0).astype(dtype)
+    to_features = [to_query, to_others]
+    return to_features if len(features) == 2 else [jnp.concatenate(to_features, axis=2)], None, None
 
 
 _attention.defvjp(_forward, _backward)

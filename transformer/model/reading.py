@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from data.batch import BOS
-from transformer.model.masks import CausalMask, Mask, PrefixMask, SegmentMask
+from transformer.model.masks import CausalMask, Mask, PrefixMask, SelfMask
 
 
 class Bidirectional:
@@ -28,7 +28,7 @@ class Bidirectional:
     @staticmethod
     def source_mask(segments: Int[Array, "B S"]) -> Mask:
         """The mask of sources alone."""
-        return SegmentMask(segments, segments)
+        return SelfMask(segments)
 
     @staticmethod
     def mask(source_segments: Int[Array, "B S"], target_segments: Int[Array, "B T"]) -> Mask:

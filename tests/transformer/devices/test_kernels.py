@@ -23,7 +23,7 @@ from transformer.devices.agreement import (
 )
 from transformer.devices.kernels import build_trials, candidates, choose, first_that_agrees, refusal
 from transformer.model.kernels import KERNELS, PLATFORMS
-from transformer.model.masks import CausalMask, SegmentMask
+from transformer.model.masks import CausalMask, CrossMask, SelfMask
 
 SHAPES = [(2, 16, 24), (3, 16, 16)]
 OFF = r"^{} is off by [\d.e+]+ where scores are \w+; rounding allows [\d.e+-]+$"
@@ -39,12 +39,12 @@ def trial():
 
 
 def without_mask(query, key, value, mask, bias):
-    everywhere = SegmentMask(*(jnp.ones((x.shape[0], x.shape[2]), jnp.int32) for x in (query, key)))
+    everywhere = CrossMask(*(jnp.ones((x.shape[0], x.shape[2]), jnp.int32) for x in (query, key)))
     return xla(query, key, value, everywhere, bias)
 
 
 def without_the_future_hidden(query, key, value, mask, bias):
-    mask = SegmentMask(mask.segments, mask.segments) if isinstance(mask, CausalMask) else mask
+    mask = SelfMask(mask.segments) if isinstance(mask, CausalMask) else mask
     return xla(query, key, value, mask, bias)
 
 

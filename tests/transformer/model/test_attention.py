@@ -7,7 +7,7 @@ import pytest
 
 from transformer.model.attention import KeysValues, attend
 from transformer.model.dropout import WITHIN, DropoutKey, dropout, dropout_sites, fold_site, site_within
-from transformer.model.masks import AncestorMask, CausalMask, SegmentMask
+from transformer.model.masks import AncestorMask, CausalMask, CrossMask, SelfMask
 
 SEGMENTS = jnp.array([[1, 1, 2, 2, 2, 0], [1, 1, 1, 1, 1, 1]])
 
@@ -16,7 +16,7 @@ def tensors(*shapes: tuple[int, ...]) -> list[jax.Array]:
     return [jax.random.normal(jax.random.key(n), shape) for n, shape in enumerate(shapes)]
 
 
-@pytest.mark.parametrize("mask", [CausalMask(SEGMENTS), SegmentMask(SEGMENTS, SEGMENTS)], ids=["causal", "all"])
+@pytest.mark.parametrize("mask", [CausalMask(SEGMENTS), SelfMask(SEGMENTS)], ids=["causal", "all"])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_attention_and_its_gradients_are_those_of_the_library(mask, with_bias):
     query, key, value, weight = tensors(*[(2, 4, 6, 8)] * 4)
@@ -40,7 +40,7 @@ def test_attention_and_its_gradients_in_bfloat16_are_close_to_float32():
     query, key, value, weight = tensors(*[(2, 4, 6, 8)] * 4)
 
     def loss(query, key, value):
-        attended = attend(query, KeysValues(key.swapaxes(2, 3), value), SegmentMask(SEGMENTS, SEGMENTS))
+        attended = attend(query, KeysValues(key.swapaxes(2, 3), value), SelfMask(SEGMENTS))
         assert attended.dtype == query.dtype
         return jnp.sum(attended.astype(jnp.float32) * weight)
 
@@ -88,7 +88,7 @@ def drawn(mask) -> list[str]:
 
 def test_masks_are_those_drawn_in_their_docstrings():
     segments = jnp.array([[1, 1, 2, 2, 0]])
-    assert drawn(SegmentMask(segments, segments)) == ["xx...", "xx...", "..xx.", "..xx.", "....x"]
+    assert drawn(SelfMask(segments)) == ["xx...", "xx...", "..xx.", "..xx.", "....x"]
     assert drawn(CausalMask(segments)) == ["x....", "xx...", "..x..", "..xx.", "....x"]
 
 
@@ -107,7 +107,7 @@ def rows_of_segments(rows: int, length: int, seed: int) -> np.ndarray:
 def test_no_query_is_without_a_key_and_real_tokens_see_their_own_sentence_only(lengths):
     query, key = (jnp.asarray(rows_of_segments(6, length, seed=length)) for length in lengths)
     query = jnp.minimum(query, key.max(1, keepdims=True))  # no sentence has a target without a source
-    masks = [SegmentMask(query, key), SegmentMask(key, key), CausalMask(key)]
+    masks = [CrossMask(query, key), SelfMask(key), CausalMask(key)]
     for mask in masks:
         visible, segments = np.asarray(mask.visible()[:, 0]), np.asarray(mask[0])
         assert visible.any(-1).all()

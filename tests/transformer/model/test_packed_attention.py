@@ -1,13 +1,15 @@
 """The kernel for packed rows, in an interpreter, agrees with our own attention, in rows of one block and of several."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from transformer.devices.agreement import Size, build_trial, disagreement
 from transformer.model import packed_attention as packed
-from transformer.model.masks import CausalMask, SegmentMask
-from transformer.model.packed_attention import block_length, filled_up, packed_attention
+from transformer.model.masks import CausalMask, CrossMask, SelfMask
+from transformer.model.packed_attention import block_length, filled_up, packed_attention, side_by_side
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_a_block_is_a_power_of_two_and_rows_are_filled_up_to_it():
 def test_what_the_kernel_does_not_compute_is_refused_by_name(width, length, bias, message):
     x, segments = jnp.ones((1, 1, length, width), jnp.bfloat16), jnp.ones((1, length), jnp.int32)
     with pytest.raises(NotImplementedError, match=message):
-        packed_attention(x, x, x, SegmentMask(segments, segments), bias)
+        packed_attention(x, x, x, SelfMask(segments), bias)
 
 
 def test_a_query_without_keys_has_finite_results_and_gives_no_gradient():
@@ -61,7 +63,7 @@ def test_a_query_without_keys_has_finite_results_and_gives_no_gradient():
     x = jax.random.normal(jax.random.key(0), (1, 1, 4, 16), jnp.bfloat16)
 
     def at_padding(key, value):
-        return packed_attention(x, key, value, SegmentMask(queries, keys), None)[:, :, 2:].astype(jnp.float32).sum()
+        return packed_attention(x, key, value, CrossMask(queries, keys), None)[:, :, 2:].astype(jnp.float32).sum()
 
     result, gradients = jax.value_and_grad(at_padding, (0, 1))(x, x)
     assert jnp.isfinite(result)
@@ -74,3 +76,25 @@ def test_the_future_changes_nothing():
     changed = x.at[:, :, 5:].add(1)
     results = [packed_attention(y, y, y, CausalMask(segments), None)[:, :, :5] for y in (x, changed)]
     assert (results[0] == results[1]).all()
+
+
+def test_the_outputs_of_one_product_are_put_side_by_side_without_a_copy():
+    """Neither are their gradients."""
+
+    def joined(product):
+        return side_by_side(*(x.reshape(4, 8, 2, 16).swapaxes(1, 2) for x in jnp.split(product, 3, axis=1)))
+
+    def gradient(product, of_joined):
+        return jax.vjp(joined, product)[1](of_joined)
+
+    product = jnp.arange(32.0 * 96).reshape(32, 96)
+    assert (joined(product) == product.reshape(4, 8, 3, 2, 16)).all()
+    programs = (jax.jit(joined).lower(product), jax.jit(gradient).lower(product, joined(product)))
+    for program in programs:
+        assert "concatenate" in program.as_text()
+        assert not re.search("concatenate|slice|pad|transpose|fusion", operations(program.compile().as_text()))
+
+
+def operations(program: str) -> str:
+    """The lines of an optimised program's only computation, without what they say of their source."""
+    return re.sub("metadata=.*", "", program[program.index("ENTRY") :])
