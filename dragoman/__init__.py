@@ -3,14 +3,18 @@
     from dragoman import Translator
     Translator.load("runs/mine").translate(["A man is sleeping."])
 
-commands     train, translate, generate, fill, explain, evaluate, export
+commands     train, translate, generate, fill, explain, evaluate, prepare, cache, export
 runs         the run directory: recipe, config, checkpoints
+preparation  the text of a recipe prepared ahead of training, and surveyed
 training     the course of a run
 translation  lines of text to translations
 explanation  one sentence followed through a model
 evaluation   metrics and baselines
 reports      HTML pages of training and evaluation
 exchange     export to other programs
+
+`files` writes files that survive a crash, `messages` prints lines and progress, and `signals` stops a program at a
+point where nothing is lost. `own_packages` makes sure that `data` and `transformer` are ours.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -6,6 +6,7 @@ Nothing points back. Within dragoman, commands/ imports everything else and is i
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,6 +131,17 @@ def test_every_import_of_our_own_leads_to_a_module_that_exists():
 def test_every_folder_of_a_room_is_a_package():
     """Installation finds packages by their `__init__.py`."""
     assert not [path for path in modules(*ROOMS) if not (path.parent / "__init__.py").is_file()]
+
+
+def test_the_docstring_of_a_package_names_each_of_its_files():
+    """Those of the three rooms themselves name their folders."""
+    for path in modules(*ROOMS):
+        if path.name == "__init__.py":
+            named = set(re.findall(r"\w+", ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""))
+            own = {file.parent.name for file in path.parent.glob("*/__init__.py")}
+            if path.parent.parent != ROOT:
+                own |= {file.stem for file in path.parent.glob("*.py")} - {"__init__"}
+            assert own <= named, path
 
 
 def subject(path: Path) -> Path | None:

@@ -1,5 +1,7 @@
 """The array side: model, loss, update, devices and search.
 
+    config -> model -> training (loss, update) -> decoding (search)      devices: where the arrays are
+
 Axis letters, each with one meaning in the whole repository:
 
     B rows          S source or key length    T target or query length    L longest output

@@ -1,4 +1,10 @@
-"""Sources of sentence pairs. To add one, write a loader in a new file, and add its line to SOURCES."""
+"""Sources of sentence pairs. To add one, write a loader in a new file, and add its line to SOURCES.
+
+corpus                the form that every source yields, with random access to pairs
+files tfds bible toy  the sources
+identity              the key of everything that is computed from a text and kept in the cache
+statistics            what a run remembers of its source text, measured once
+"""
 
 from collections.abc import Callable
 

@@ -3,6 +3,7 @@
 pieces         how SentencePiece spells text
 tokenizer      text to ids and back
 merges         the merges that made a piece
+spelling       which pieces may come next while a given text is being written
 learning_text  the lines that a vocabulary is learned from
 symbols        texts that a recipe reserves as pieces
 given          an existing vocabulary instead of a learned one

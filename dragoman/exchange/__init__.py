@@ -2,6 +2,12 @@
 
     dragoman export RUN DIRECTORY --format ctranslate2
 
+trained                            what every format is given: a trained model with its vocabularies
+ctranslate2_model standalone       CTranslate2, and the translate.py that an export carries
+safetensors_file                   the parameters for any program
+readme                             the README.md of an export
+reference parity                   the run's own translations, and the comparison of an export with them
+
 To add a format, write a function like `write_safetensors` in a separate file and add a line to FORMATS. The function
 must raise an InputError that names any option of the architecture, or of the search if it exports one, that the format
 cannot express.

@@ -8,6 +8,7 @@ greedy beam diverse terminology sampling
                   strategies; `hypotheses`, `slots` and `largest` are what they share
 terms             the terms of rows, and how much of them hypotheses contain
 rules attending   restrictions on the next token, and attention to the source, around any stepper
+spelling utf8     rules of the vocabulary: how an output begins, and which bytes may follow each other
 batches searcher  sentences to batches, and batches through encoder and search
 scoring           the probability of translations that are given
 """
