@@ -11,24 +11,22 @@ class InputError(ValueError):
     """
 
 
+def lone_surrogate(text: str) -> int | None:
+    """The index of the first character that UTF-8 cannot hold: half of a surrogate pair. None if there is none.
+
+    Python keeps bytes of the command line and of file names that are not UTF-8 in this form, and JSON can escape it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
 def check_is_text(text: str, name: str, *, advice: str = "type it in UTF-8") -> None:
-    """InputError for what no tokenizer can read: odd bytes of the command line, which Python keeps as surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{name} is not UTF-8, from character {error.start + 1} on: {advice}") from None
-
-
-def check_is_whole(text: str, name: str) -> None:
-    """InputError for half a character, which JSON can hold: the escape of one UTF-16 surrogate without its other."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(text[error.start]):04x}"
-        raise InputError(
-            f"{name} has half a character, {half}, as character {error.start + 1}: give both halves, as in "
-            "\\ud83d\\ude00, or leave it out"
-        ) from None
+    """InputError for an argument of the command line that is not UTF-8, which no tokenizer can read."""
+    if (place := lone_surrogate(text)) is not None:
+        raise InputError(f"{name} is not UTF-8, from character {place + 1} on: {advice}")
 
 
 def pip_install(package: str) -> str:

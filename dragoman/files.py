@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import InputError
+from data.errors import InputError, lone_surrogate
 
 DESCRIPTOR = re.compile(r"/dev/std(?P<name>out|err)|/(?:dev|proc/self)/fd/(?P<number>\d+)")
 JUNK = frozenset(
@@ -216,8 +216,8 @@ def file_hash(paths: Sequence[Path]) -> str:
 
 
 def is_utf8(path: Path) -> bool:
-    """Whether a path has no odd bytes, which Python keeps as lone surrogates."""
-    return str(path).encode(errors="ignore").decode() == str(path)
+    """Whether the bytes of a path are UTF-8."""
+    return lone_surrogate(str(path)) is None
 
 
 def is_junk(name: str) -> bool:
