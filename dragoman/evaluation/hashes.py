@@ -10,8 +10,9 @@ from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt64
+from jaxtyping import Bool, Int, Integer, UInt64
 
+from data.random_numbers import STEP, mixed
 from data.text.scripts import ANY_UNSPACED
 
 GRAM = 13  # words, as in Brown et al. 2020 (arXiv:2005.14165), appendix C
@@ -71,10 +72,8 @@ def _grams(words: Hashes, owners: Int[np.ndarray, " _"], chosen: Bool[np.ndarray
     count = max(0, len(words) - size + 1)
     hashes = np.zeros(count, np.uint64)
     for place in range(size):
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + words[place : place + count]
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64 (Steele et al. 2014)
-        hashes = (hashes ^ (hashes >> np.uint64(shift))) * np.uint64(factor)
-    hashes ^= hashes >> np.uint64(31)
+        hashes = hashes * np.uint64(STEP) + words[place : place + count]
+    hashes = mixed(hashes)
     is_within = owners[:count] == owners[len(owners) - count :]
     return Grams(hashes[is_within], owners[:count][is_within])
 
@@ -109,10 +108,10 @@ class Sample:
         return hashes
 
 
-def distinct(hashes: Hashes) -> Hashes:
-    """The different hashes, ascending."""
-    hashes = np.sort(hashes)
-    return hashes[np.concatenate([[True], hashes[1:] != hashes[:-1]])] if len(hashes) else hashes
+def distinct(numbers: Integer[np.ndarray, " _"]) -> Integer[np.ndarray, " _"]:
+    """The different numbers, ascending. NumPy's `unique` uses a hash table, which takes many times as long here."""
+    numbers = np.sort(numbers)
+    return numbers[np.concatenate([[True], numbers[1:] != numbers[:-1]])] if len(numbers) else numbers
 
 
 class Counts:
@@ -144,4 +143,19 @@ def is_in(hashes: Hashes, known: Hashes) -> Bool[np.ndarray, " _"]:
     """Whether each hash is among others, which are ascending."""
     if not len(known):
         return np.zeros(len(hashes), np.bool_)
-    return known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
+    return known[_places(hashes, known)] == hashes
+
+
+def look_up(
+    hashes: Integer[np.ndarray, " _"], known: Integer[np.ndarray, " _"], counts: Int[np.ndarray, " _"]
+) -> Int[np.ndarray, " _"]:
+    """The count of each hash, given those of known hashes, which are ascending; 0 for one that is not known."""
+    if not len(known):
+        return np.zeros(len(hashes), np.int64)
+    places = _places(hashes, known)
+    return np.where(known[places] == hashes, counts[places], 0)
+
+
+def _places(hashes: Integer[np.ndarray, " _"], known: Integer[np.ndarray, " _"]) -> Int[np.ndarray, " _"]:
+    """Where each hash is among known ones if it is there, of which there is at least one."""
+    return np.minimum(np.searchsorted(known, hashes), len(known) - 1)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from dragoman.evaluation.hashes import distinct
+
 ITERATIONS = 5
 BLOCK = 1 << 20  # pairs of words that are handled at once, or those of one pair of lines
 
@@ -53,12 +55,6 @@ def find_word_pairs(sources: Sequence[Int[np.ndarray, " _"]], targets: Sequence[
         own, places = np.unique(block, return_inverse=True)
         blocks.append(Block(np.searchsorted(keys, own).astype(np.int32)[places], starts))
     return WordPairs(keys, base, blocks)
-
-
-def distinct(keys: Int[np.ndarray, " keys"]) -> Int[np.ndarray, " couples"]:
-    """The different keys, ascending. NumPy's `unique` uses a hash table, which takes many times as long here."""
-    keys = np.sort(keys)
-    return keys[np.flatnonzero(np.diff(keys, prepend=-1))]
 
 
 def key_blocks(

@@ -33,6 +33,7 @@ from dragoman.evaluation.hashes import (
     gram_hashes,
     is_in,
     line_hashes,
+    look_up,
     word_hash,
 )
 from dragoman.translation.guard import words_of
@@ -68,11 +69,7 @@ class TrainingText(NamedTuple):
 
     def times(self, words: Sequence[str]) -> Int[np.ndarray, " _"]:
         """How often each word, as `words_of` writes it, occurs on the target side."""
-        hashes = np.fromiter(map(word_hash, words), np.uint64, len(words))
-        if not len(self.words):
-            return np.zeros(len(hashes), np.int64)
-        places = np.minimum(np.searchsorted(self.words, hashes), len(self.words) - 1)
-        return np.where(self.words[places] == hashes, self.counts[places], 0)
+        return look_up(np.fromiter(map(word_hash, words), np.uint64, len(words)), self.words, self.counts)
 
     def save(self, path: Path) -> None:
         """Writes the file."""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data.batch import Pair
-from dragoman.evaluation.hashes import plain
+from dragoman.evaluation.hashes import look_up, plain
 
 MOST = 20_000_000  # hashes that are kept; of a larger corpus, a share of them
 EXAMPLES = 3
@@ -49,10 +49,7 @@ class Counted(NamedTuple):
 
     def times(self, hashes: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         """How often the text with each hash occurs; 0 if only once."""
-        if not len(self.hashes):
-            return np.zeros(len(hashes), np.int64)
-        places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        return np.where(self.hashes[places] == hashes, self.counts[places], 0)
+        return look_up(hashes, self.hashes, self.counts)
 
 
 class HeldOut:
