@@ -20,6 +20,7 @@ BINS = 10
 POOR = 0.6  # a translation is to be done again if its expected chrF is below this share of the mean
 FEWEST = 40  # sentences to learn from
 USEFUL = 0.1  # rank correlation: below it, confidence says nothing about chrF
+TOO_LITTLE = "Confidence says too little here to mark translations by it"
 
 Values: TypeAlias = Float[np.ndarray, " n"]
 
@@ -49,7 +50,7 @@ class Calibration(NamedTuple):
     words: list[Bin]
     rank_correlation: float  # Spearman's, of confidence and chrF of sentences
     score_correlation: float  # the same of the score, by which hypotheses are ranked: it depends on the length
-    word_auc: float | None  # how often a word that the reference has is surer than one it has not; None without either
+    word_auc: float | None  # see `area_under_curve`; None if all words are right, or all wrong
     marks: Marks | None  # None if confidence says too little
     marked: list[Marked]
 
@@ -104,27 +105,26 @@ def bins_of(sure: Values, truth: Values) -> list[Bin]:
     return [Bin(float(sure[part].mean()), float(truth[part].mean()), len(part)) for part in parts]
 
 
-def ranks(values: Values) -> Values:
-    """The rank of each value; equal ones share the mean of theirs: 5, 2, 2 -> 2, 0.5, 0.5."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return ((ends - counts + ends - 1) / 2)[places]
-
-
 def rank_correlation(one: Values, other: Values) -> float:
     """Spearman's rank correlation; 0 if either side does not vary."""
-    first, second = ranks(one), ranks(other)
-    if len(one) < 2 or not first.std() or not second.std():
+    from scipy.stats import spearmanr  # slow to import
+
+    if len({*one.tolist()}) < 2 or len({*other.tolist()}) < 2:
         return 0.0
-    return float(np.mean((first - first.mean()) * (second - second.mean())) / (first.std() * second.std()))
+    return float(spearmanr(one, other).statistic)
 
 
 def area_under_curve(sure: Values, is_right: Bool[np.ndarray, " n"]) -> float | None:
-    """The probability that a right word is surer than a wrong one (the area under the ROC curve); 0.5 is chance."""
+    """The probability that a right word has a higher confidence than a wrong one; 0.5 is chance.
+
+    This is the area under the ROC curve, or Mann and Whitney's U divided by the number of pairs.
+    """
+    from scipy.stats import rankdata  # slow to import
+
     right, wrong = int(is_right.sum()), int((~is_right).sum())
     if not right or not wrong:
         return None
-    return float((ranks(sure)[is_right].sum() - right * (right - 1) / 2) / (right * wrong))
+    return float((rankdata(sure)[is_right].sum() - right * (right + 1) / 2) / (right * wrong))
 
 
 def rising(sure: Values, truth: Values) -> tuple[Values, Values]:
@@ -133,15 +133,10 @@ def rising(sure: Values, truth: Values) -> tuple[Values, Values]:
     Neighbours that would fall are pooled (Ayer et al. 1955): truths 1, 3, 2, 5 in the order of confidence -> 1, 2.5,
     2.5, 5.
     """
-    order = np.lexsort((-truth, sure))
-    pools: list[list[float]] = []  # sum and count
-    for value in truth[order].tolist():
-        pools.append([value, 1])
-        while len(pools) > 1 and pools[-2][0] * pools[-1][1] >= pools[-1][0] * pools[-2][1]:
-            total, count = pools.pop()
-            pools[-1] = [pools[-1][0] + total, pools[-1][1] + count]
-    means, counts = np.array([total / count for total, count in pools]), [int(count) for _, count in pools]
-    return sure[order], np.repeat(means, counts)
+    from scipy.optimize import isotonic_regression  # slow to import
+
+    order = np.lexsort((-truth, sure))  # of equal confidences the best first, so that they are pooled
+    return sure[order], isotonic_regression(truth[order]).x
 
 
 def learn_marks(sure: Values, truth: Values, parameters_sha256: str) -> Marks:
@@ -167,17 +162,25 @@ def marked_by_halves(outputs: Outputs, sure: Values, truth: Values) -> list[Mark
     return [Marked(mark, len(own), float(np.mean(own)) if own else None) for mark, own in by_mark.items()]
 
 
+def words_in_words(found: Calibration) -> list[str]:
+    """What the confidence of words is worth, in a sentence; none if that is not known."""
+    if found.word_auc is None:
+        return []
+    return [
+        "The model is more confident of a word that the reference has than of one that it lacks in "
+        f"{found.word_auc:.0%} of pairs (50%: chance)."
+    ]
+
+
 def calibration_lines(found: Calibration) -> list[str]:
     """The calibration in words."""
     correlation = (
         f"rank correlation with chrF: confidence {found.rank_correlation:.2f}, score {found.score_correlation:.2f}"
     )
     lines = [f"{found.system} on {found.test_set}: {correlation}."]
-    if found.word_auc is not None:
-        share = f"{found.word_auc:.0%} of cases (50%: chance)"
-        lines.append(f"A word that the reference has is surer than one that it has not in {share}.")
+    lines += words_in_words(found)
     if found.marks is None:
-        return [*lines, "Confidence says too little here to mark translations by it."]
+        return [*lines, f"{TOO_LITTLE}."]
     total = sum(one.size for one in found.marked)
     for one in found.marked:
         chrf = "" if one.chrf is None else f", mean chrF {one.chrf:.1f}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dragoman.evaluation.calibration import Bin, Calibration
+from dragoman.evaluation.calibration import TOO_LITTLE, Bin, Calibration, words_in_words
 from dragoman.reports.charts import Line, line_chart
 from dragoman.reports.curves import Curve
 from dragoman.reports.page import render
@@ -30,11 +30,7 @@ def calibration_report(found: Calibration) -> str:
         )
     score = f"{found.score_correlation:.2f}"
     facts = [f"The score of the search, which also depends on the length, has a rank correlation of {score}."]
-    if found.word_auc is not None:
-        facts.append(
-            "A word that the reference has is surer than one that it has not in "
-            f"{found.word_auc:.0%} of cases (50%: chance)."
-        )
+    facts += words_in_words(found)
     return render(
         "calibration.html",
         name=found.system,
@@ -52,7 +48,7 @@ def verdict_of(found: Calibration) -> str:
         f"its rank correlation with their chrF is {found.rank_correlation:.2f} (0: chance, 1: the same order)."
     )
     if found.marks is None:
-        return f"Confidence says too little here to mark translations by it: {correlation}"
+        return f"{TOO_LITTLE}: {correlation}"
     return f"Confidence tells better translations from worse ones: {correlation}"
 
 

@@ -9,7 +9,7 @@ def test_sentences_and_words_have_a_curve_each_and_text_is_escaped():
     page = calibration_report(Calibration("runs/<b>", "validation", bins, words, 0.5, 0.4, 0.8, None, []))
     assert page.count("<svg") == 2
     assert "runs/&lt;b&gt;" in page
-    assert "80% of cases" in page
+    assert "80% of pairs" in page
     assert "confidence 0.8, 80" in page  # a word's point is a percentage
 
 
