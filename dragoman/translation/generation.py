@@ -3,12 +3,11 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-from data.batch import EOS, UNK
+from data.batch import EOS
 from data.errors import InputError
-from data.languages import language_of
 from data.text.cleaning import one_line
 from data.vocabulary.spelling import Beginning
-from dragoman.translation.line_search import search_within_memory
+from dragoman.translation.line_search import search_within_memory, spell_beginning
 from dragoman.translation.loaded import LoadedModel
 from transformer.decoding.request import make_request
 
@@ -61,14 +60,8 @@ def language_written(model: LoadedModel) -> str:
 
 def begin_with(model: LoadedModel, text: str, *, length: int) -> Beginning:
     """How a text begins. InputError if the vocabulary cannot write it, or if it leaves no room for EOS."""
-    if not language_of(language_written(model)).has_spaces:
-        text = text.rstrip(" \t")  # a space does not end a word there
-    encode = model.tokenizer.encode_target
-    begin = model.speller.beginning(text, encode)
-    if begin is None:
-        unknown = next(one for one in text if not one.isspace() and UNK in encode([one])[0])
-        raise InputError(f"the text has {unknown!r}, which is not in the vocabulary: leave this character out")
-    if (size := len(encode([text.strip()])[0])) >= length:
+    begin, size = spell_beginning(model, text, language=language_written(model), name="the text")
+    if size >= length:
         raise InputError(
             f"the text has {size} tokens, and --length allows {length} with its end: shorten it, or raise --length"
         )

@@ -161,19 +161,28 @@ def sentences_of(
 
 def begin_with(model: LoadedModel, prefix: str, *, limit: int) -> Beginning:
     """How an output begins with a prefix. InputError if it cannot be written, or leaves no room for EOS."""
-    if not language_of(model.config.data.target_language).has_spaces:
-        prefix = prefix.rstrip(" \t")  # a space does not end a word there
-    encode = model.tokenizer.encode_target
-    begin = model.speller.beginning(prefix, encode)
-    if begin is None:
-        unknown = next(one for one in prefix if not one.isspace() and UNK in encode([one])[0])
-        raise InputError(f"its prefix has {unknown!r}, which is not in the vocabulary: leave this character out")
-    if (size := len(encode([prefix.strip()])[0])) >= limit:
+    begin, size = spell_beginning(model, prefix, language=model.config.data.target_language, name="its prefix")
+    if size >= limit:
         raise InputError(
             f"its prefix has {size} tokens, and its translation at most {limit}, EOS counted: "
             "shorten the prefix, or raise decoding.maximum_extra or decoding.maximum_ratio"
         )
     return begin
+
+
+def spell_beginning(model: LoadedModel, text: str, *, language: str, name: str) -> tuple[Beginning, int]:
+    """How an output begins with a text in a language, and the number of the text's tokens.
+
+    InputError, in which the text is called `name`, if the vocabulary cannot write it.
+    """
+    if not language_of(language).has_spaces:
+        text = text.rstrip(" \t")  # a space does not end a word there
+    encode = model.tokenizer.encode_target
+    begin = model.speller.beginning(text, encode)
+    if begin is None:
+        unknown = next(one for one in text if not one.isspace() and UNK in encode([one])[0])
+        raise InputError(f"{name} has {unknown!r}, which is not in the vocabulary: leave this character out")
+    return begin, len(encode([text.strip()])[0])
 
 
 def plan_with_terms(model: LoadedModel, plan: SearchPlan) -> SearchPlan:
@@ -205,12 +214,15 @@ def lacks_terms(translation: Translation, sentence: Sentence) -> bool:
 
 
 def better(line: str, plain: list[Translation], with_terms: list[Translation]) -> list[Translation]:
-    """The translations that were searched with terms, if the best one has more of them and went not astray for it."""
+    """The translations that were searched with terms, if the best of them has more terms, and is not worse otherwise.
+
+    It is worse if it met the length limit, or is a loop or too long where the translation without terms is not.
+    """
     if not with_terms:
         return plain
     before, after = plain[0], with_terms[0]
-    is_astray = any(check(line, after.text) and not check(line, before.text) for check in (is_loop, is_long))
-    return with_terms if after.terms_met > before.terms_met and after.is_finished and not is_astray else plain
+    is_worse = any(check(line, after.text) and not check(line, before.text) for check in (is_loop, is_long))
+    return with_terms if after.terms_met > before.terms_met and after.is_finished and not is_worse else plain
 
 
 def read(model: LoadedModel, sentence: Sentence, hypotheses: Sequence[Hypothesis]) -> list[Translation]:
