@@ -14,6 +14,7 @@ from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.results import Outputs, ReferenceProbability
 from dragoman.evaluation.systems import Candidate
+from dragoman.training.compilations import listener
 from dragoman.translation.loaded import NO_DEMANDS, Demands
 from dragoman.translation.members import Member, restore
 from dragoman.translation.output.resumable_output import FORMAT
@@ -164,7 +165,7 @@ def together(parts: Sequence[Outputs], test_set: TestSet) -> Outputs:
 
 @contextlib.contextmanager
 def timed() -> Iterator[Callable[[], float]]:
-    """A function that tells the seconds in the context so far, without those in which JAX compiled."""
+    """A function that returns the seconds in the context so far, without those in which JAX compiled."""
     begin, spans = time.monotonic(), []
 
     def listen(event: str, duration_secs: float, **about: Any) -> None:
@@ -175,11 +176,8 @@ def timed() -> Iterator[Callable[[], float]]:
     def seconds() -> float:
         return time.monotonic() - begin - covered(spans)
 
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
+    with listener(listen):
         yield seconds
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:
