@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from data.batch import BOS, EOS, PAD, UNK
 from data.errors import InputError
@@ -44,14 +45,7 @@ def write_safetensors(trained: Trained, directory: Path) -> None:
 
 def read_safetensors(directory: Path) -> Parameters:
     """The parameters of an exported directory, nested as `split` gives them."""
-    flat = require("safetensors.numpy").load_file(directory / FILE)
-    nested: Parameters = {}
-    for name, array in flat.items():
-        *parents, last = name.split(".")
-        branch = nested
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-        branch[last] = array
+    nested: Parameters = unflatten_dict(require("safetensors.numpy").load_file(directory / FILE), sep=".")
     return nested
 
 

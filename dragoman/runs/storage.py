@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 from jax.experimental import multihost_utils
 
 from data.errors import InputError
@@ -32,14 +33,7 @@ def name_leaves(tree: Tree) -> dict[str, Any]:
 
 def nest(leaves: dict[str, Any]) -> dict[str, Any]:
     """The nested dict of named leaves: {"a/b": x, "c/0": y} gives {"a": {"b": x}, "c": {"0": y}}."""
-    tree: dict[str, Any] = {}
-    for name, leaf in leaves.items():
-        *parents, last = name.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = leaf
-    return tree
+    return unflatten_dict(leaves, sep="/")
 
 
 def to_host(tree: Tree) -> Arrays:
