@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from data.errors import InputError
-from dragoman.commands.options import ArgumentParser
+from dragoman.commands.options import ArgumentParser, add_run_options
 from dragoman.commands.paths import check_outputs
 from dragoman.explanation.explanation import Explanation
 from dragoman.explanation.lens import landing
@@ -63,7 +63,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "head looks at,\nwhat each layer adds, when the prediction settles, what the search pruned, and what the cache "
         "saves.",
     )
-    parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
+    add_run_options(parser)
     parser.add_argument("sentence", metavar="SENTENCE", help="one sentence of the source language")
     parser.add_argument(
         "--reference",
@@ -77,9 +77,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="write a page that shows all of it: one HTML file, which needs no network and no JavaScript",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all numbers as JSON")
-    parser.add_argument(
-        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best by validation score"
-    )
     parser.add_argument(
         "--beam", metavar="N", type=int, help="hypotheses that the search keeps at each step (default: the run's)"
     )

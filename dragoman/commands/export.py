@@ -17,7 +17,7 @@ from data.errors import InputError
 from data.lines import read_lines
 from data.sources import load_corpora
 from data.sources.files import text_files
-from dragoman.commands.options import ArgumentParser, add_config_options, section_overrides
+from dragoman.commands.options import ArgumentParser, add_config_options, add_run_options, section_overrides
 from dragoman.commands.paths import check_outputs
 from dragoman.exchange import FORMATS, Trained
 from dragoman.exchange.ctranslate2_model import QUANTIZATIONS
@@ -69,12 +69,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "penalty and\nlength limits. Any other decoding option must have its default value. safetensors contains no "
         "search.",
     )
-    parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
+    add_run_options(parser)
     parser.add_argument("directory", metavar="DIRECTORY", type=Path, help="where to write; new, or empty")
     parser.add_argument("--format", choices=list(FORMATS), required=True, help="what to write")
-    parser.add_argument(
-        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best by validation score"
-    )
     only = "(ctranslate2)"
     parser.add_argument(
         "--quantization", choices=QUANTIZATIONS, help=f"type of the stored weights; default: float32 {only}"

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from data.errors import InputError, check_is_text
-from dragoman.commands.options import ArgumentParser
+from dragoman.commands.options import ArgumentParser, add_run_options
 from dragoman.commands.paths import check_outputs
 from dragoman.files import check_writable, write_json
 from dragoman.translation.filling import MARK, fill_text, load_filler
@@ -41,11 +41,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "their\nprobabilities. A place is filled with one piece of the vocabulary; ## stands before a piece that "
         "continues a word."
     )
-    parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
+    add_run_options(parser)
     parser.add_argument("text", metavar="TEXT", help=f"the text, with {MARK} at each place to fill")
-    parser.add_argument(
-        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best by validation score"
-    )
     parser.add_argument("--top", metavar="N", type=int, default=5, help="words for each place; 0: all (default: 5)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the words and probabilities as JSON")
     options = parser.parse_args(arguments)

@@ -8,7 +8,7 @@ import json
 
 from data.errors import InputError, check_is_text
 from dragoman.commands.compiling import announcing_compilation
-from dragoman.commands.options import ArgumentParser, add_config_options, section_overrides
+from dragoman.commands.options import ArgumentParser, add_config_options, add_run_options, section_overrides
 from dragoman.messages import tell
 from dragoman.translation.generation import language_written
 from dragoman.translation.translator import Translator
@@ -41,16 +41,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description="Write text with a decoder-only run (model.assembly), without a source. Each text is a sample, "
         "unless\n--decoding.sampling false asks for the likeliest ones.",
     )
-    parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
+    add_run_options(parser)
     parser.add_argument(
         "text",
         metavar="TEXT",
         nargs="?",
         default="",
         help="how the text begins, perhaps within a word (default: empty)",
-    )
-    parser.add_argument(
-        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best by validation score"
     )
     parser.add_argument("--number", metavar="N", type=int, default=1, help="texts to write (default: 1)")
     parser.add_argument(

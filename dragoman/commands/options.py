@@ -92,6 +92,14 @@ def add_config_options(
                 )
 
 
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The run that a command takes as its first argument, and which of its checkpoints."""
+    parser.add_argument("run", metavar="RUN", help="run directory, or a checkpoint in one: runs/NAME/checkpoints/STEP")
+    parser.add_argument(
+        "--checkpoint", metavar="STEP|average|PATH", default="best", help="default: best by validation score"
+    )
+
+
 def add_process_options(parser: argparse.ArgumentParser) -> None:
     """Options that say which process of a job this is. They differ between processes, so they are not in a recipe."""
     group = parser.add_argument_group(
