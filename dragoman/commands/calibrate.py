@@ -7,7 +7,7 @@ from pathlib import Path
 from data.errors import InputError
 from dragoman.evaluation.calibration import calibrate, calibration_lines
 from dragoman.evaluation.decoding import Model
-from dragoman.evaluation.held_out import own_test_sets, together
+from dragoman.evaluation.held_out import own_test_set
 from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.scoring import Referee
@@ -26,8 +26,7 @@ def run_calibration(options: argparse.Namespace, candidates: Sequence[Candidate]
     if len(candidates) != 1 or len(candidates[0].members) != 1:
         raise InputError(f"--calibrate: {len(candidates)} systems are named: expected one checkpoint of one run")
     member = candidates[0].members[0]
-    own = own_test_sets(member.config, "validation")
-    test_set = own[0] if len(own) == 1 else together(own, "all of validation")
+    test_set = own_test_set(member.config, "validation")
     kept = Kept(is_fresh=options.fresh)
     with StopRequest() as stop:
         try:

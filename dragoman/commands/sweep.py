@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from data.errors import InputError
-from dragoman.evaluation.held_out import HeldOut, TestSet, own_test_sets, together
+from dragoman.evaluation.held_out import HeldOut, TestSet, own_test_set
 from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.sweep import conclusion, read_grid, sweep, sweep_table, write_back
 from dragoman.evaluation.systems import Candidate
@@ -23,8 +23,7 @@ def run_sweep(options: argparse.Namespace, candidates: Sequence[Candidate], test
     if len(test_sets) > 1:
         raise InputError(f"--sweep: {len(test_sets)} test sets are named: expected one")
     split: HeldOut = "test" if options.sweep_on_test else "validation"
-    own = test_sets or own_test_sets(candidates[0].members[0].config, split)
-    test_set = own[0] if len(own) == 1 else together(own, f"all of {split}")
+    test_set = test_sets[0] if test_sets else own_test_set(candidates[0].members[0].config, split)
     kept, grid = Kept(is_fresh=options.fresh), read_grid(options.sweep)
     with StopRequest() as stop:
         try:

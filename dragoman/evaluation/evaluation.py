@@ -8,7 +8,7 @@ from dragoman.evaluation.baselines import copy_source, learn_dictionary, spread,
 from dragoman.evaluation.checks import notes_about
 from dragoman.evaluation.comparisons import with_comparisons
 from dragoman.evaluation.decoding import Admitted, Model, together
-from dragoman.evaluation.held_out import HeldOut, TestSet, own_test_sets
+from dragoman.evaluation.held_out import HeldOut, TestSet, all_of, own_test_sets
 from dragoman.evaluation.held_out import together as joined_test_set
 from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import METRICS
@@ -134,7 +134,7 @@ class TestSets:
 
     def all_of(self, test_sets: Sequence[TestSet], split: HeldOut, run: str) -> TestSet:
         """Several sets as one: "all of test"."""
-        return self.known(joined_test_set(test_sets, f"all of {split}"), run)
+        return self.known(joined_test_set(test_sets, all_of(split)), run)
 
 
 def translate(

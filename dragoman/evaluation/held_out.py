@@ -63,6 +63,17 @@ def own_test_sets(config: Config, split: HeldOut) -> list[TestSet]:
     ]
 
 
+def own_test_set(config: Config, split: HeldOut) -> TestSet:
+    """The validation or test set of a run's recipe, all its corpora as one."""
+    sets = own_test_sets(config, split)
+    return sets[0] if len(sets) == 1 else together(sets, all_of(split))
+
+
+def all_of(split: HeldOut) -> str:
+    """The name of several sets of a split as one: "all of test"."""
+    return f"all of {split}"
+
+
 def held_out_pairs(config: Config, split: HeldOut) -> list[tuple[str, list[Pair]]]:
     """The name and the pairs of each corpus of a held-out split, in order. InputError if there are no pairs.
 

@@ -3,11 +3,11 @@
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from data.sources.corpus import fingerprint_of
 from dragoman import __version__
-from dragoman.evaluation.held_out import TestSet
+from dragoman.evaluation.held_out import HeldOut, TestSet, all_of
 from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
 from dragoman.evaluation.significance import LEVEL, show_p
@@ -27,7 +27,7 @@ SHOWN = 6
 CURVES = ("loss",)  # of what training logs; the scores of validation are shown in any case
 
 
-TOGETHER = ("all of test", "all of validation")
+TOGETHER = tuple(map(all_of, get_args(HeldOut)))
 """Test sets that are several others together."""
 
 
