@@ -8,9 +8,12 @@ training     the report of a run, which training keeps up to date
 evaluation   the report of an evaluation; its parts:
   runs       what the runs themselves say: metrics, and words of the training text
   verdict    which system is better, in a sentence
+  score_cards
+             the scores on a number line for each metric
   breakdown  scores by the length of the source, and by its rarest word
   confidence what the confidence of each system is worth on a test set
-  sentences  sentences to look at, with marked and linked words
+  examples sentences
+             which sentences are shown, and their marked and linked words
   supplements
              words by frequency, disturbed text, overlap with the training text
 sweep        settings of the search

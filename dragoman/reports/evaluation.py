@@ -9,64 +9,22 @@ from data.sources.corpus import fingerprint_of
 from dragoman import __version__
 from dragoman.evaluation.held_out import HeldOut, TestSet, all_of
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.results import Evaluation, MetricResult, Result, System
-from dragoman.evaluation.significance import LEVEL, show_p
+from dragoman.evaluation.results import Evaluation, Result, System
 from dragoman.reports.breakdown import Scored, by_length, by_rarest_word
 from dragoman.reports.charts import Line, category_chart
 from dragoman.reports.confidence import by_confidence
-from dragoman.reports.curves import Curve, curves, direction
+from dragoman.reports.curves import Curve, curves
+from dragoman.reports.examples import Pair, Worst, pair, worst
 from dragoman.reports.page import render
 from dragoman.reports.runs import NOTHING, AboutRuns, Rarest
-from dragoman.reports.sentences import Sentence, lowest, most_different, sentence
+from dragoman.reports.score_cards import Card, cards, interval_of
 from dragoman.reports.supplements import by_word_frequency, tables
 from dragoman.reports.verdict import Verdict, verdict
 
-SHOWN = 6
-"""Sentences of each list: enough to see a pattern, few enough to read."""
-
 CURVES = ("loss",)  # of what training logs; the scores of validation are shown in any case
-
 
 TOGETHER = tuple(map(all_of, get_args(HeldOut)))
 """Test sets that are several others together."""
-
-
-class Row(NamedTuple):
-    """A system on the number line of a metric; lengths are in percent of the line."""
-
-    system: System
-    color: int
-    found: MetricResult
-    at: float | None  # None off the line
-    low: float
-    high: float
-    verdict: str
-    is_baseline: bool
-
-
-class Card(NamedTuple):
-    """The scores of all systems on a test set by one metric."""
-
-    label: str
-    meaning: str
-    rows: list[Row]
-
-
-class Pair(NamedTuple):
-    """Two systems, and the sentences at which the second gains most over the first, and loses most."""
-
-    first: System
-    second: System
-    gains: list[Sentence]
-    losses: list[Sentence]
-
-
-class Worst(NamedTuple):
-    """A system and its sentences with the lowest scores."""
-
-    system: System
-    color: int
-    sentences: list[Sentence]
 
 
 class Part(NamedTuple):
@@ -159,57 +117,6 @@ def languages_of(test_sets: Sequence[TestSet]) -> tuple[str, str]:
     return found[0] if found else ("", "")
 
 
-def cards(results: Sequence[Result], baseline: str, colors: Mapping[str, int]) -> list[Card]:
-    """A number line for each metric."""
-    names = dict.fromkeys(name for result in results for name in result.metrics)
-    return [card([result for result in results if name in result.metrics], name, baseline, colors) for name in names]
-
-
-def card(results: Sequence[Result], name: str, baseline: str, colors: Mapping[str, int]) -> Card:
-    """The number line of a metric: as long as the scores and intervals need, and a little longer.
-
-    Systems that need no model would make it so long that the others could not be told apart: they may be off the line.
-    """
-    models = [result for result in results if result.system.kind != "baseline" or result.system.name == baseline]
-    models = models if len(models) > 1 else list(results)
-    ends = [end for result in models for end in ends_of(result.metrics[name])]
-    margin = 0.08 * (max(ends) - min(ends)) or 1.0
-    start, length = min(ends) - margin, max(ends) - min(ends) + 2 * margin
-    rows = []
-    for result in results:
-        found = result.metrics[name]
-        low, at, high = (round(100 * (end - start) / length, 2) for end in ends_of(found))
-        rows.append(
-            Row(
-                system=result.system,
-                color=colors[result.system.name],
-                found=found,
-                at=at if low >= 0 and high <= 100 else None,
-                low=low,
-                high=high,
-                verdict=verdict_of(found),
-                is_baseline=result.system.name == baseline,
-            )
-        )
-    found = results[0].metrics[name]
-    return Card(found.label or name, direction(found.larger_is_better), rows)
-
-
-def verdict_of(found: MetricResult) -> str:
-    """The verdict on a score with its p-value. Where all samples of the bootstrap are equal, its p says nothing."""
-    if found.verdict is None or found.p is None:
-        return found.verdict or ""
-    if found.verdict == "no evidence" and found.p < LEVEL:
-        return "no difference"
-    return f"{found.verdict}, {show_p(found.p)}"
-
-
-def ends_of(found: MetricResult) -> tuple[float, float, float]:
-    """The low end of the interval of a score, the score, and the high end; three times the score without interval."""
-    low, high = interval_of(found) or (found.score, found.score)
-    return low, found.score, high
-
-
 def by_test_set(evaluation: Evaluation, colors: Mapping[str, int]) -> Curve | None:
     """A chart of the first metric by test set; None for a single one."""
     names = list(dict.fromkeys(result.test_set for result in evaluation.results))
@@ -225,51 +132,6 @@ def by_test_set(evaluation: Evaluation, colors: Mapping[str, int]) -> Curve | No
     label = evaluation.results[0].metrics[metric].label or metric
     meaning = "Scores on different test sets cannot be compared; the order of the systems can."
     return Curve(f"{label} by test set", meaning, category_chart(names, lines, joined=False))
-
-
-def interval_of(found: MetricResult) -> tuple[float, float] | None:
-    """The interval of a score, if it has one."""
-    return None if found.low is None or found.high is None else (found.low, found.high)
-
-
-def pair(evaluation: Evaluation, results: Sequence[Result], scored: Sequence[Scored]) -> Pair | None:
-    """The baseline and the best other system, or the two best if there is no baseline; None without two outputs."""
-    ranked = ranking(results, scored)
-    first = next((one for one in ranked if is_or_seeds(one.outputs.system, evaluation.baseline)), None)
-    if first is None and len(ranked) > 1:
-        first = ranked[1]
-    second = next((one for one in ranked if one is not first), None)
-    if first is None or second is None:
-        return None
-    gains, losses = most_different(first.scores, second.scores, SHOWN)
-    return Pair(
-        first.outputs.system,
-        second.outputs.system,
-        [sentence(number, [first, second]) for number in gains],
-        [sentence(number, [first, second]) for number in losses],
-    )
-
-
-def ranking(results: Sequence[Result], scored: Sequence[Scored]) -> list[Scored]:
-    """The outputs by their score in the first metric, best first. Those that need no model come last."""
-    found = {result.system.name: next(iter(result.metrics.values())) for result in results if result.metrics}
-
-    def key(one: Scored) -> tuple[bool, float]:
-        own = found.get(one.outputs.system.name)
-        goodness = 0.0 if own is None else own.score if own.larger_is_better else -own.score
-        return one.outputs.system.kind == "baseline", -goodness
-
-    return sorted(scored, key=key)
-
-
-def is_or_seeds(system: System, name: str) -> bool:
-    """Whether a system has this name, or is one seed of the system that has it."""
-    return bool(name) and name in (system.name, system.seed_of)
-
-
-def worst(one: Scored) -> Worst:
-    """The sentences of a system with the lowest scores."""
-    return Worst(one.outputs.system, one.color, [sentence(number, [one]) for number in lowest(one.scores, SHOWN)])
 
 
 def signatures(evaluation: Evaluation) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from dragoman.evaluation.results import Evaluation, System
-from dragoman.reports.evaluation import card, colors_of_runs, evaluation_report, verdict_of
+from dragoman.reports.evaluation import colors_of_runs, evaluation_report
 from dragoman.reports.runs import AboutRuns, Rarest
 from tests.support.hand_made_evaluation import HOSTILE, hand_made_evaluation, metrics_of_a_run
 
@@ -74,35 +74,6 @@ def test_several_test_sets_have_a_verdict_and_scores_each_and_a_chart_together()
     assert "Where narrow and wide differ most: two" in page
     assert "differ most: all of test" not in page  # each of its sentences is one of another test set
     assert "Learning curves" not in page
-
-
-def test_systems_without_a_model_do_not_stretch_the_number_line():
-    evaluation = hand_made_evaluation()
-    rows = card(evaluation.results, "bleu", "narrow", {"narrow": 0, "wide": 1, "source copied": 2}).rows
-    assert [row.at is None for row in rows] == [False, False, True]
-    assert rows[0].low < rows[0].at < rows[0].high < rows[1].low < rows[1].high < 100
-
-
-def test_systems_without_a_model_are_on_the_number_line_beside_a_single_model():
-    evaluation = hand_made_evaluation()
-    rows = card(evaluation.results[1:], "bleu", "", {"wide": 1, "source copied": 2}).rows
-    assert rows[1].at < rows[0].at
-
-
-def test_equal_scores_are_no_difference_whatever_p_says():
-    found = hand_made_evaluation().results[1].metrics["bleu"]
-    assert verdict_of(found) == "better, p = 0.012"
-    assert verdict_of(found._replace(verdict="no evidence", p=0.3)) == "no evidence, p = 0.300"
-    assert verdict_of(found._replace(verdict="no evidence", p=0.001)) == "no difference"
-    assert verdict_of(found._replace(verdict=None, p=None)) == ""
-
-
-def test_a_score_without_an_interval_or_of_a_single_system_has_its_place_on_the_line():
-    evaluation = hand_made_evaluation()
-    result = evaluation.results[0]
-    bleu = result.metrics["bleu"]._replace(low=None, high=None)
-    [row] = card([result._replace(metrics={"bleu": bleu})], "bleu", "", {"narrow": 0}).rows
-    assert (row.low, row.at, row.high) == (50, 50, 50)
 
 
 def test_outputs_without_details_and_results_without_checks_are_shown():
