@@ -141,7 +141,7 @@ def add_text_options(parser: ArgumentParser) -> None:
 
 
 def add_honesty_options(parser: ArgumentParser) -> None:
-    """Options for what scores are worth: disturbed text, and lines that stand in the training text."""
+    """Options for what scores are worth: disturbed text, and lines that occur in the training text."""
     group = parser.add_argument_group("what scores are worth")
     kinds = "; ".join(f"{name}: {about}" for name, about in KINDS.items())
     group.add_argument(
@@ -154,7 +154,7 @@ def add_honesty_options(parser: ArgumentParser) -> None:
         "--list-overlap",
         metavar="FILE",
         type=Path,
-        help="write the test lines that stand in the training text, exactly or nearly: run, test set, line, kind, "
+        help="write the test lines that occur in the training text, exactly or nearly: run, test set, line, kind, "
         "sides, source and reference, with tabs between them; the training text of a run that keeps no hashes of it is "
         "read, however large it is",
     )

@@ -17,7 +17,7 @@ sweep                      settings of the search, compared on the validation se
 calibration                how well confidence predicts chrF, and thresholds from that
 supplements                what an evaluation says besides scores, from all that follows
 word_f1                    words by their frequency in the training text
-overlap                    lines of a test set that stand in it, and scores without them
+overlap                    lines of a test set that occur in it, and scores without them
 plausibility line_order    warnings about texts that would be scored wrongly; lines that are shifted or shuffled
 robustness                 scores of disturbed text beside those of the clean one, from three kinds of test sets:
   perturbations            the same lines, disturbed as people disturb text

@@ -1,4 +1,4 @@
-"""Lines of a test set that stand in the training text of a run, and scores with and without them."""
+"""Lines of a test set that occur in the training text of a run, and scores with and without them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ PARTS = ("with", "without", "only")
 
 
 class OverlapLine(NamedTuple):
-    """A line of a test set that stands in the training text."""
+    """A line of a test set that occurs in the training text."""
 
     number: int  # from 0 on
     kind: Literal["exact", "near"]
@@ -33,7 +33,7 @@ class OverlapLine(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """What of a test set stands in a training text.
+    """The lines of a test set that occur in a training text.
 
     exact   the source, or a reference, is a line of the same side of the training text, apart from case and white space
     near    it is not, but it shares 13 consecutive words with one: apart from case and punctuation; in scripts without
@@ -54,10 +54,10 @@ class Overlap(NamedTuple):
     def summary(self) -> str:
         """The counts in words."""
         exact, near = len(self.numbers("exact")), len(self.numbers("near"))
-        text = f"{exact} of {self.total} lines stand in the training text, and {near} more nearly"
-        return (
-            text if self.every == 1 else f"{text}; one in {self.every} lines or runs of words is known, so look twice"
-        )
+        text = f"{exact} of {self.total} lines occur in the training text, and {near} more nearly do"
+        if self.every == 1:
+            return text
+        return f"{text}; only one in {self.every} lines or runs of words is known, so there may be more"
 
     def as_json(self) -> dict[str, Any]:
         """The record for JSON; its lines are counted from 1."""
@@ -66,7 +66,7 @@ class Overlap(NamedTuple):
 
 
 def find_overlap(test_set: TestSet, training: TrainingText) -> Overlap:
-    """What of a test set stands in a training text."""
+    """The lines of a test set that occur in a training text."""
     sides = [(0, test_set.sources), *((1, lines) for lines in test_set.references)]
     total = len(test_set.sources)
     exact, near = np.zeros((2, total), np.bool_), np.zeros((2, total), np.bool_)
@@ -113,7 +113,7 @@ def overlap_lines(found: Sequence["OverlapScores"]) -> list[str]:
 
 
 class OverlapScores(NamedTuple):
-    """The scores of a system with and without the lines that stand in its training text."""
+    """The scores of a system with and without the lines that occur in its training text."""
 
     system: str
     run: str  # whose training text it is
@@ -158,25 +158,25 @@ def overlap_table(found: Sequence[OverlapScores]) -> list[list[str]]:
 
 
 def training_text_of(run: Run, checkpoint: Path, *, most: int | None = None) -> TrainingText:
-    """What is known of the training text of a run: what it keeps, else what its text still says.
+    """The hashes of the training text of a run: those that it keeps, or else those of its text as it is now.
 
-    InputError, which says that nothing can be told and why, if the run keeps nothing (earlier versions did not) and its
-    training text is gone, has changed since the checkpoint, or has more than `most` pairs.
+    InputError says why nothing is known, if the run keeps no hashes (earlier versions did not) and its training text is
+    gone, has changed since the checkpoint, or has more than `most` pairs.
     """
     if (kept := run.path / FILE).is_file():
         return TrainingText.load(kept)
     unknown = (
-        f"{run.path}: what of a test set stands in its training text cannot be told: it keeps no hashes of it, and"
+        f"{run.path}: the overlap of test sets with its training text is unknown: it keeps no hashes of the text, and"
     )
     config = run.load_config()
     try:
         corpora = load_corpora(config.data, "train")
     except InputError as error:
-        raise InputError(f"{unknown} its text cannot be read: {error}") from None
+        raise InputError(f"{unknown} the text cannot be read: {error}") from None
     if " ".join(corpus.fingerprint for corpus in corpora) != read_manifest(checkpoint).hashes.get("data"):
-        raise InputError(f"{unknown} its text is another one now")
+        raise InputError(f"{unknown} the text has changed since")
     total = sum(len(corpus.pairs) for corpus in corpora)
     if most is not None and total > most:
-        raise InputError(f"{unknown} its text has {total:,} pairs, which --list-overlap FILE reads all the same")
+        raise InputError(f"{unknown} the text has {total:,} pairs: --list-overlap FILE reads it all the same")
     with progress("training text", total=total) as report:
         return TrainingText.load(prepared_training_text(config.data, corpora, report=report))

@@ -1,9 +1,9 @@
 """What an evaluation says besides scores: whether they can be trusted, and which words they come from.
 
-overlap   test lines that stand in the training text      word_f1   words by their frequency in the training text
+overlap   test lines that occur in the training text      word_f1   words by their frequency in the training text
 notes     warnings about texts that would be scored wrongly
 
-What cannot be told becomes a note, and never ends an evaluation.
+If something cannot be computed, a note says so, and the evaluation goes on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,8 +49,8 @@ def with_supplements(
 ) -> Evaluation:
     """The evaluation with its warnings, its overlap with training texts, and its words by their frequency there.
 
-    A run without hashes of its training text is answered by the text itself, if it is there and, unless `reads_text`,
-    not too large.
+    For a run without hashes of its training text, the text itself is read, if it is there and, unless `reads_text`, not
+    too large.
     """
     trained = training_texts(candidates, reads_text=reads_text)
     notes = [*evaluation.notes, *(one.note for one in trained.values() if one.note), *warnings(evaluation, trained)]
@@ -108,7 +108,7 @@ def warnings(evaluation: Evaluation, trained: Mapping[str, Trained]) -> list[str
 def overlaps(
     evaluation: Evaluation, trained: Mapping[str, Trained], referees: Mapping[str, Referee]
 ) -> list[OverlapScores]:
-    """What of each test set stands in the training text of each system, and its scores without that."""
+    """The lines of each test set that occur in the training text of each system, and its scores without them."""
     found = []
     known: dict[tuple[str, str], Overlap] = {}
     for one in evaluation.outputs:

@@ -56,7 +56,7 @@ def short_name(bucket: Bucket) -> str:
 
 
 def overlap_table(found: Sequence[OverlapScores], colors: Mapping[str, int]) -> Table | None:
-    """What of each test set stands in the training text, and if anything does, the scores without it."""
+    """How many lines of each test set occur in the training text, and if any do, the scores without them."""
     if not found:
         return None
     summaries = dict.fromkeys(f"{one.test_set.name}, {one.run}: {one.overlap.summary()}." for one in found)

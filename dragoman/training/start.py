@@ -79,7 +79,7 @@ def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:
 
 
 def keep_training_text(config: Config, run: Run, train: Sequence[Corpus]) -> None:
-    """Saves hashes of the training text in the run, so that evaluation can tell what of a test set stands in it."""
+    """Saves hashes of the training text in the run, so that evaluation can find test lines in it."""
     with progress("hash", total=sum(len(corpus.pairs) for corpus in train)) as report:
         path = prepared_training_text(config.data, train, report=report)
     copy_atomically(path, run.path / FILE)

@@ -106,7 +106,7 @@ def hand_made_evaluation(
         samples=1000,
         trials=10_000,
         seed=12345,
-        notes=["3 of 6 lines of flickr 2016 stand in the training text."],
+        notes=["3 of 6 lines of flickr 2016 occur in the training text."],
     )
 
 

@@ -356,7 +356,7 @@ def test_disturbed_copies_and_overlap_are_in_the_table_and_in_the_files(run, fil
     assert [line.split("\t")[:5] for line in lines.read_text().split("\n")[:-1]] == [
         [str(run), "test.en", str(number), "exact", "source"] for number in range(1, 13)
     ]
-    assert "12 of 12 lines stand in the training text" in capsys.readouterr().out
+    assert "12 of 12 lines occur in the training text" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"--perturb: 'case': unknown; known are upper, title, typos, .*, paragraphs"):
         evaluate(run, *options, "--perturb", "case")
 

@@ -49,7 +49,7 @@ def test_every_planted_line_is_found_and_nothing_else():
         (9, "near", ("source",)),
         (11, "near", ("target",)),
     ]
-    assert found.summary() == "3 of 20 lines stand in the training text, and 2 more nearly"
+    assert found.summary() == "3 of 20 lines occur in the training text, and 2 more nearly do"
 
 
 @pytest.mark.parametrize("shared", [12, 13])
@@ -100,17 +100,17 @@ def test_a_run_without_hashes_is_answered_by_its_training_text_if_that_is_the_sa
 
 def test_a_large_training_text_is_read_only_if_that_is_asked_for(tmp_path):
     copy = Run(shutil.copytree(ROOT / "tests/golden/run", tmp_path / "run"))
-    with pytest.raises(InputError, match="its text has 2,000 pairs, which --list-overlap FILE reads all the same"):
+    with pytest.raises(InputError, match="the text has 2,000 pairs: --list-overlap FILE reads it all the same"):
         training_text_of(copy, copy.checkpoints / "600", most=1999)
     training_text_of(copy, copy.checkpoints / "600", most=2000)
 
 
 def test_what_cannot_be_told_is_said_in_one_line(tmp_path):
     run = Run(make_run(tmp_path / "run"))
-    told = "run: what of a test set stands in its training text cannot be told: it keeps no hashes of it, and "
-    with pytest.raises(InputError, match=f"{told}its text is another one now"):
+    told = "run: the overlap of test sets with its training text is unknown: it keeps no hashes of the text, and "
+    with pytest.raises(InputError, match=f"{told}the text has changed since"):
         training_text_of(run, run.checkpoints / "10")
     gone = CONFIG.data.model_copy(update={"corpus": "files", "directory": "/nowhere"})
     run.save_config(CONFIG.model_copy(update={"data": gone}))
-    with pytest.raises(InputError, match=f"{told}its text cannot be read: data.directory /nowhere: no train.en"):
+    with pytest.raises(InputError, match=f"{told}the text cannot be read: data.directory /nowhere: no train.en"):
         training_text_of(run, run.checkpoints / "10")

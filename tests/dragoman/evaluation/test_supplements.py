@@ -21,7 +21,7 @@ GOLDEN = ROOT / "tests/golden/run"
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """An evaluation of a run and of a shuffled text on a test set of which 5 lines stand in the training text."""
+    """An evaluation of a run and of a shuffled text on a test set of which 5 lines occur in the training text."""
     directory = tmp_path_factory.mktemp("supplements")
     run = Run(shutil.copytree(GOLDEN, directory / "run"))
     data = run.load_config().data
@@ -57,7 +57,7 @@ def test_a_text_that_looks_tokenised_is_told(found):
 
 def test_all_of_it_is_shown_and_written(found):
     shown = show(found)
-    for words in ("disturbed by", "test, ", "5 of 40 lines stand in the training text", "word F1", "looks tokenised"):
+    for words in ("disturbed by", "test, ", "5 of 40 lines occur in the training text", "word F1", "looks tokenised"):
         assert words in shown
 
 

@@ -28,7 +28,7 @@ def test_scores_have_intervals_verdicts_and_warnings(page):
     assert "<b>41.87</b> <small>39.87 to 43.87</small>" in page
     assert 'class="chip better">better, p = 0.012<' in page
     assert 'class="chip worse">worse, p &lt; 0.001<' in page
-    assert "3 of 6 lines of flickr 2016 stand in the training text." in page
+    assert "3 of 6 lines of flickr 2016 occur in the training text." in page
     assert "Some of what runs/late remembers is not shown." in page
 
 

@@ -48,7 +48,7 @@ def test_no_overlap_is_said_without_a_table(evaluation):
     [found] = evaluation.supplements["overlap"]
     table = overlap_table([found._replace(overlap=Overlap(6, [], 1))], COLORS)
     assert table.rows == []
-    assert "0 of 6 lines stand in the training text" in table.meaning
+    assert "0 of 6 lines occur in the training text" in table.meaning
     assert overlap_table([], COLORS) is None
 
 
