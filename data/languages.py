@@ -100,7 +100,7 @@ def check_code(code: str, *, what: str, advice: str = "") -> None:
 
 
 def nearest_code(code: str) -> str:
-    """The code that was probably meant: "german" -> de, "jp" -> ja, "en.tok" -> en; "" if none comes to mind."""
+    """The code that was probably meant: "german" -> de, "jp" -> ja, "en.tok" -> en; "" if there is no likely one."""
     parts = [part for part in re.split(r"[^A-Za-z0-9]+", code) if part]
     for part in (code, *parts):
         if part.lower() in NAMES:

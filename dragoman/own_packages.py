@@ -1,4 +1,4 @@
-"""Sees to it that `data` and `transformer` are our packages: their names are common, and other files may have them."""
+"""Makes sure that `data` and `transformer` are our packages: their names are common, and other files may have them."""
 
 import importlib
 import importlib.machinery

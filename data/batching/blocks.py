@@ -5,7 +5,7 @@
 
 A block depends only on its number and on the draws carried into it. So the state of the stream is that number, those
 draws, and the position among the block's batches. The tokens of a block are read at once, in the order of the files:
-from a large text, that is half as fast again as reading them batch by batch (docs/data.md).
+from a large text, that is 1.5 times as fast as reading them batch by batch (docs/data.md).
 
 With subword sampling, sizes differ from draw to draw. Worker processes then draw the tokens of a block while batches
 are made of the one before; what they draw depends on the seed and the draw alone.
@@ -39,8 +39,8 @@ CHUNK = 8192  # draws, at most, that a worker is given at once
 FEW = 20_000  # pairs for which worker processes are not worth their start
 MOST_WORKERS = 8
 SUBWORD_DRAWS = AUGMENTATION_DRAWS = 2
-"""The ways in which subword samples are drawn and text is disturbed. A position that was saved under another does not
-fit; the first ones had no number."""
+"""Versions of how subword samples are drawn and text is disturbed. A position that was saved under another version is
+rejected; the first version had no number."""
 
 
 class Requested(NamedTuple):
@@ -222,8 +222,8 @@ class BatchIterator(grain.DatasetIterator[Batch]):
             if set(differing) <= {"subword_draws", "augmentation_draws"}:
                 raise InputError(
                     "the saved position in the data does not fit: this version of Dragoman draws subword samples "
-                    "(data.subword_sampling) or disturbs text (data.augment_...) otherwise than the one that the run "
-                    "began with: resume with that one, or start a new run"
+                    "(data.subword_sampling) or disturbs text (data.augment_...) differently from the version that the "
+                    "run began with: resume with that version, or start a new run"
                 )
             key = differing[0]
             raise InputError(

@@ -54,7 +54,7 @@ class LearningText:
                 yield line
 
     def notes(self) -> list[str]:
-        """What is to be told about the lines, once they were read."""
+        """Notes for the user about the lines, once they have been read."""
         notes = [f"vocabulary: {count} lines left out, {reason}" for reason, count in self._skipped.items()]
         if self.chosen is not None:
             notes = [f"vocabulary: learned from {len(self.chosen)} of {self.total} pairs, drawn at random", *notes]

@@ -29,8 +29,8 @@ Side = Literal["source", "target"]
 SILENT = 10
 
 FEW_LINES = 64
-"""Up to so many lines are given to SentencePiece one by one, since a batch first starts threads, for 100 microseconds
-(two cores of an AMD EPYC, November 2026)."""
+"""Up to this many lines are given to SentencePiece one by one: for a batch it first starts threads, which takes 100
+microseconds (two cores of an AMD EPYC, November 2026)."""
 
 
 def each(convert: Callable[[Any], Any], rows: list[Any]) -> list[Any]:

@@ -27,7 +27,7 @@ def parse_evaluation_options(arguments: Sequence[str]) -> argparse.Namespace:
     add_system_options(parser)
     add_text_options(parser)
     add_score_options(parser)
-    add_honesty_options(parser)
+    add_check_options(parser)
     add_sweep_options(parser)
     add_output_options(parser)
     add_config_options(parser, ["decoding"], default="the run's")
@@ -140,8 +140,8 @@ def add_text_options(parser: ArgumentParser) -> None:
     )
 
 
-def add_honesty_options(parser: ArgumentParser) -> None:
-    """Options for what scores are worth: disturbed text, and lines that occur in the training text."""
+def add_check_options(parser: ArgumentParser) -> None:
+    """Options for checking what scores are worth: disturbed text, and lines that occur in the training text."""
     group = parser.add_argument_group("what scores are worth")
     kinds = "; ".join(f"{name}: {about}" for name, about in KINDS.items())
     group.add_argument(

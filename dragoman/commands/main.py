@@ -24,7 +24,7 @@ class Command(NamedTuple):
     summary: str
     allocator: Sequence[str] = HUGE_PAGES
     has_device_per_core: bool = False  # makes each CPU core a separate device, which is faster for search
-    prints_reports: bool = False  # what it prints reports on its work, which goes on when nobody can read it any more
+    prints_reports: bool = False  # its output only reports on its work, which goes on if nobody can read the output
 
 
 COMMANDS = {

@@ -49,7 +49,7 @@ def report_to(descriptor: int) -> io.TextIOWrapper:
 
 
 def keep_reporting(*, output: bool) -> None:
-    """Makes standard error a report, and standard output too if `output` holds: of commands that write files.
+    """Makes standard error a `Report`, and standard output too if `output` is true: for commands that write files.
 
     A closed descriptor becomes the null device. Otherwise the next file to be opened would get its number, and would
     receive the messages. Characters that standard output cannot write are written as escapes.

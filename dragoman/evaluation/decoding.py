@@ -89,7 +89,7 @@ class Model:
         )
 
     def search(self) -> dict[str, Any]:
-        """The knobs of the search that are always told, and under "decoding" the others that are not the run's own."""
+        """The knobs of the search that are always reported; under "decoding", the others that are not the run's own."""
         decoding = self.config.decoding
         usual = {"beam": decoding.beam, "length_penalty": decoding.length_penalty}
         others = {name: getattr(decoding, name) for name in self._changed if name not in usual}

@@ -20,7 +20,7 @@ class TestSet(NamedTuple):
     name: str
     sources: Sequence[str]
     references: Sequence[Sequence[str]]  # each has a line for each source; there is at least one
-    language: str = ""  # the code of the language of the references; "" if nobody has said it
+    language: str = ""  # the code of the language of the references; "" if it is not known
     source_language: str = ""  # of the sources, likewise
     split: HeldOut | None = None  # of a run's recipe; None for files that a user named
 

@@ -1,4 +1,4 @@
-"""Keeps what an evaluation computed, in the cache that `dragoman cache` lists and clears, so that it is asked once.
+"""Keeps what evaluations compute, in the cache that `dragoman cache` lists and clears, so that it is computed once.
 
     outputs-...      translations of a text by a model     statistics-...    of each sentence, what a metric counts
     references-...   a model's probability of references   intervals-...     by bootstrap

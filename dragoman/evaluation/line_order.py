@@ -14,9 +14,7 @@ FEWEST = 10  # lines: of fewer, nothing is said
 SHIFTS = tuple(shift for distance in (1, 2, 3) for shift in (distance, -distance))
 OTHERS = range(5, 15)  # lines that far away have nothing to do with a line
 SURE = 5.0  # standard errors by which shifted lines must fit better
-ALIKE = (
-    3.0  # standard errors: if lines do not fit their own references better than others by this, they may be shuffled
-)
+ALIKE = 3.0  # standard errors by which lines must fit their own references better than others, or they may be shuffled
 RELATED = 0.3  # correlation of lengths: that of a translation, even of a bad one, is above 0.7
 
 

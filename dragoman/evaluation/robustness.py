@@ -101,11 +101,11 @@ def robustness(
 
 
 class Disturbed:
-    """What systems make of disturbed test sets, as far as they were asked. `kinds` are keys of KINDS."""
+    """Collects how systems translate disturbed copies of test sets. `kinds` are keys of KINDS."""
 
     def __init__(self, kinds: Sequence[str]):
         self.found: list[Robustness] = []
-        self.notes: list[str] = []  # of what no test set could be made, such as paragraphs of lines without full stops
+        self.notes: list[str] = []  # why a copy could not be made, such as paragraphs of lines without full stops
         self._kinds = kinds
         self._sets: dict[tuple[str, str], DisturbedSet | None] = {}
 

@@ -14,7 +14,7 @@ from dragoman.translation.guard import words_of
 WORD = re.compile(rf"[{UNSPACED}]+|(?:(?![{UNSPACED}])[^\W\d_])+(?:['’-](?:(?![{UNSPACED}])[^\W\d_])+)*")
 MOST = 500  # words of the test set, the most frequent ones
 FEWEST = 5  # times that a word is in the test set: of rarer ones, the dictionary is often wrong
-EXTRA = 2  # words more than the reference: from there on, a translation says more than it was asked
+EXTRA = 2  # words more than the reference, from which on a translation is too long
 
 
 class SingleWords(NamedTuple):

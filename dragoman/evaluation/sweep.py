@@ -115,7 +115,7 @@ def translations(
 ) -> Iterator[Outputs]:
     """The outputs under each config. Parameters are loaded once, and each program is compiled once.
 
-    Greedy search asks for no length penalty, so that all its settings have the same outputs.
+    Greedy search ignores the length penalty, so that all its settings have the same outputs.
     """
     load = functools.cache(lambda directories: restore(candidate.members[0]))
     admitted: Admitted = {}

@@ -85,7 +85,7 @@ def checkpoints_of(run: str, name: str) -> list[str]:
     if name not in ("last", "all"):
         return [name]
     if run_of_checkpoint(Path(run)) is not None:
-        raise InputError(f"{run} is a checkpoint, and --checkpoints {name} is requested too: name the run, or leave it")
+        raise InputError(f"{run} is a checkpoint, and --checkpoints {name} is requested too: name the run instead")
     home = Run(run)
     saved = [str(step) for step in steps(home.checkpoints)]
     if not saved:

@@ -7,7 +7,7 @@ from data.text.scripts import count_words
 from dragoman.messages import warn_once
 
 CHINESE = frozenset({"Hani", "Hans", "Hant", "Bopo"})  # scripts
-UNKNOWN = ("", "und")  # codes of a language that nobody has named
+UNKNOWN = ("", "und")  # codes of an unknown language
 FEW = 0.05  # with a smaller share of words in scripts without spaces, a text is in no language without spaces
 
 
@@ -40,7 +40,7 @@ def unspaced_tokenizer(code: str, references: Sequence[str]) -> str:
     if not words.are_unspaced:
         return ""
     tokenizer = "zh" if 2 * words.ideographs > words.unspaced and words.kana < FEW * words.unspaced else "char"
-    known = f"the target language is {code}, but" if code not in UNKNOWN else "nobody has named the language, and"
+    known = f"the target language is {code}, but" if code not in UNKNOWN else "the target language is not known, and"
     warn_once(
         f"{known} the references are in a script without spaces: BLEU uses the "
         f'tokenizer "{tokenizer}", and TER counts characters; see data.target_language, or --language for files'

@@ -1,6 +1,6 @@
 """Scores of parts of a test set, by chrF: by the length of the source, and by how rare the rarest word is.
 
-chrF it is because it says something of few and short sentences, where BLEU often finds no run of four words.
+They are in chrF because BLEU says little of few and short sentences, where it often finds no run of four words.
 """
 
 import bisect

@@ -5,7 +5,7 @@ tokenizer.model  or tokenizer.source.model      metrics.jsonl  one JSON object a
                  and tokenizer.target.model     report.html    learning curves, to look at
 lock             held while a process trains here
 
-Besides, it has what it remembers of its text: source_text.json, and training_text.npz, for evaluation alone.
+It also holds statistics of its text: source_text.json, and training_text.npz, which only evaluation reads.
 """
 
 import contextlib

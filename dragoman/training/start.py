@@ -61,7 +61,7 @@ def check_tokenizer(config: Config, tokenizer: Tokenizer) -> None:
     given = given_tokenizer(config.data)
     if given is not None and given.sha256 != tokenizer.sha256:
         raise InputError(
-            f"data.tokenizer {named}: another vocabulary than the run's own, which it keeps: go on with "
+            f"data.tokenizer {named}: another vocabulary than the run's own, which it keeps: resume with "
             "--data.tokenizer '', or start a new run"
         )
 

@@ -40,7 +40,7 @@ class Glossary:
 
     def __init__(self, terms: Iterable[Term] = ()):
         self._root: Node = {}
-        self.repeated: list[Term] = []  # whose source term, spelled in the same way, stands earlier with another target
+        self.repeated: list[Term] = []  # an earlier term has the same source and another target
         for term in terms:
             node = self._root
             for word in words_in(term.source):

@@ -349,7 +349,7 @@ def test_a_position_among_subword_samples_that_were_drawn_otherwise_is_rejected(
     next(iterator)
     state = iterator.get_state()
     former = {**state, "signature": {k: v for k, v in state["signature"].items() if k != "subword_draws"}}
-    with pytest.raises(InputError, match=r"draws subword samples .* otherwise than .*: resume with"):
+    with pytest.raises(InputError, match=r"draws subword samples .* differently from .*: resume with"):
         iterator.set_state(former)
     iterator.set_state(state)
     iterator.close()
