@@ -12,8 +12,7 @@ from data.config import DataConfig
 from data.sources.corpus import Corpus
 from data.sources.identity import text_key
 from data.storage.cache import Cache
-
-NUMBER = np.dtype("<i8")
+from data.storage.stored import NUMBER
 
 
 class Consecutive:

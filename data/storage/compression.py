@@ -36,7 +36,8 @@ class ZstdFile(io.RawIOBase):
         self._begin()
 
     def _begin(self) -> None:
-        self._file.seek(0) if self._file.seekable() else None
+        if self._file.seekable():
+            self._file.seek(0)
         self._frame: Any = None
         self._input = self._output = b""
         self._position = 0

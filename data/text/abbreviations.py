@@ -4,6 +4,8 @@ Left out: letters such as "J." and runs of them such as "z.B.", which no list is
 and "Inc.", after which a capital usually begins a sentence. Written in lower case and without the full stop.
 """
 
+import functools
+
 ANY = "dr prof mr mrs ms st mt ft jr sr no nr vs cf vol fig figs tab al ca approx dept ed eds gen col maj capt lt sgt"
 
 LISTED = {
@@ -48,6 +50,7 @@ ORDINAL_STOP = "de da nb nn no fi et lv is fo cs sk sl hr bs sr hu pl tr lb eu m
 VOWELLESS_WORDS = "cs sk sl hr bs sr mk bg cy"
 
 
+@functools.cache
 def abbreviations(language: str) -> frozenset[str]:
     """The abbreviations of a language, with those that many languages share: "de" -> {"dr", "bzw", ...}."""
     return frozenset((ANY + " " + LISTED.get(SAME.get(language, language), "")).split())

@@ -4,7 +4,6 @@ The terminators and what may follow them are those of Unicode's sentence boundar
 initials, ordinal numbers, and quotations, within which a line is never split.
 """
 
-import functools
 import re
 from bisect import bisect_left
 
@@ -102,18 +101,12 @@ def is_abbreviation(word: str, language: str, *, is_first: bool) -> bool:
     if ROMAN.fullmatch(word) and language in ORDINAL_STOP.split():
         return True
     lower = word.lower()
-    if lower in known(language) or lower.rpartition("-")[2] in known(language):
+    if not {lower, lower.rpartition("-")[2]}.isdisjoint(abbreviations(language)):
         return True
     if language == "de" and lower.endswith("str"):  # Bahnhofstr.
         return True
     is_plain = word.isalpha() and word.isascii() and word[1:].islower()
     return is_plain and language not in VOWELLESS_WORDS.split() and not VOWEL.search(lower)
-
-
-@functools.cache
-def known(language: str) -> frozenset[str]:
-    """The abbreviations of a language."""
-    return abbreviations(language)
 
 
 def quotations(line: str) -> list[tuple[int, int]]:

@@ -22,12 +22,12 @@ from data.config import DataConfig
 from data.sources.corpus import Corpus
 from data.sources.identity import text_key
 from data.storage.cache import Cache
+from data.storage.stored import NUMBER
 from data.tokens.ragged import PairTokens, Ragged, join
 from data.vocabulary.tokenizer import Tokenizer
 
 VERSION = 1
 CHUNK = 20000  # pairs tokenised at once
-START = np.dtype("<i8")
 SIDES = ("source", "target")
 
 Report = Callable[[int, int], None]
@@ -47,7 +47,7 @@ class TokenStore:
         self._touched = 0
         dtype = np.dtype((directory / "type").read_text())
         sides = [
-            Ragged(self._map(directory / f"{side}.ids", dtype), self._map(directory / f"{side}.starts", START))
+            Ragged(self._map(directory / f"{side}.ids", dtype), self._map(directory / f"{side}.starts", NUMBER))
             for side in SIDES
         ]
         self.tokens = PairTokens(*sides)
@@ -160,7 +160,7 @@ class Writer:
         """Appends the ids of some lines, and returns their number."""
         ids = Ragged.of(lines, self._dtype)
         self._ids.write(ids.values.tobytes())
-        self._starts.write((self._end + ids.starts[:-1]).astype(START).tobytes())
+        self._starts.write((self._end + ids.starts[:-1]).astype(NUMBER).tobytes())
         self._end += len(ids.values)
         return len(ids.values)
 
@@ -168,6 +168,6 @@ class Writer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._starts.write(np.array([self._end], START).tobytes())
+        self._starts.write(np.array([self._end], NUMBER).tobytes())
         self._ids.close()
         self._starts.close()

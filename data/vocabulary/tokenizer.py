@@ -115,13 +115,15 @@ class Tokenizer:
 
     def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
         """The text of target ids. Padding, BOS and EOS are skipped anywhere."""
-        clean = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
-        return [unescape(text) for text in each(self._target.decode, clean)]
+        return self._decode(self._target, rows)
 
     def decode_source(self, rows: Iterable[Sequence[int]]) -> list[str]:
         """The text of source ids; otherwise as `decode`."""
-        clean = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
-        return [unescape(text) for text in each(self._source.decode, clean)]
+        return self._decode(self._source, rows)
+
+    def _decode(self, processor: Any, rows: Iterable[Sequence[int]]) -> list[str]:
+        texts = [[int(id_) for id_ in row if id_ not in (PAD, BOS, EOS)] for row in rows]
+        return [unescape(text) for text in each(processor.decode, texts)]
 
     def source_words(self, line: str) -> list[str]:
         """The words of a source line, by `split_words`, as the pieces spell them: escaped and normalised."""

@@ -1,7 +1,6 @@
 """The command-line options of `dragoman translate`."""
 
 import argparse
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from data.lines import find_file
 from data.storage.compression import reading
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
 from dragoman.commands.paths import check_suffix
+from dragoman.files import sha256
 from transformer.decoding.batches import IN_FLIGHT
 
 OF_A_SEARCH = ("ensemble", "mbr", "prefix", "terms", "banned", "alignments", "guard", "beam")
@@ -49,8 +49,8 @@ def by_content(path: str | None) -> str | None:
     found = find_file(path)
     if not found.is_file():
         return path
-    with reading(str(found)), found.open("rb") as file:
-        return f"SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    with reading(str(found)):
+        return f"SHA-256 {sha256(found)}"
 
 
 def parse_translation_options(arguments: Sequence[str], *, chunk: int) -> argparse.Namespace:
