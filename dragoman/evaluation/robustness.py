@@ -59,7 +59,7 @@ class Robustness(NamedTuple):
         return known | numbers
 
 
-def disturbed_set(clean: TestSet, kind: str, languages: tuple[str, str], *, seed: int = 1) -> DisturbedSet:
+def disturbed_set(clean: TestSet, kind: str, languages: tuple[str, str]) -> DisturbedSet:
     """A test set disturbed in one way. `languages` are the codes of both sides. InputError for an unknown kind."""
     if kind not in KINDS:
         raise InputError(f"--perturb: unknown kind {kind!r}; known are {', '.join(KINDS)}")
@@ -71,7 +71,7 @@ def disturbed_set(clean: TestSet, kind: str, languages: tuple[str, str], *, seed
     elif kind == "paragraphs":
         sources, references, members = paragraphs_of(sources, references, languages)
     else:
-        sources = perturb(sources, kind, languages[0], seed=seed)
+        sources = perturb(sources, kind, languages[0])
     return DisturbedSet(kind, clean._replace(name=name, sources=sources, references=references), members)
 
 

@@ -62,16 +62,14 @@ def line_chart(lines: Sequence[Line], *, x: str = "step", show: Callable[[Number
     return _render(chart, [line.color for line in lines])
 
 
-def category_chart(
-    categories: Sequence[str], lines: Sequence[Line], *, joined: bool = True, show: Callable[[Number], str] = number
-) -> Markup:
+def category_chart(categories: Sequence[str], lines: Sequence[Line], *, joined: bool = True) -> Markup:
     """A chart of y by category, whose points have intervals; x is the number of the category, from 0 on."""
     ends = [y for line in lines for _, y in line.points if y is not None]
     ends += [end for line in lines for interval in line.intervals if interval for end in interval]
     margin = 0.06 * (max(ends) - min(ends)) if ends else 0.0
     half = SPREAD / 2 if len(lines) > 1 else 0.0
     chart = _chart(
-        show,
+        number,
         dots_size=4,
         stroke=joined,
         range=(min(ends) - margin, max(ends) + margin) if ends else None,
@@ -83,7 +81,7 @@ def category_chart(
     for order, line in enumerate(lines):
         shift = half * (2 * order / max(len(lines) - 1, 1) - 1)
         points = [(at + 1 + shift, y) for at, y in line.points]  # pygal draws an axis through 0
-        show_point = partial(_show_point, line.name, lambda x: categories[round(x) - 1], show)
+        show_point = partial(_show_point, line.name, lambda x: categories[round(x) - 1], number)
         chart.add("", points, formatter=show_point)
         intervals = [(x, ends) for (x, _), ends in zip(points, line.intervals, strict=False) if ends]
         for x, (low, high) in intervals:

@@ -160,14 +160,13 @@ class Translator(LoadedModel):
         *,
         prefixes: Sequence[str] = (),
         label: str = "",
-        is_stopping: Callable[[], bool] = never,
     ) -> list[str]:
         """The best translation of each line, with the beginnings given in `prefixes`, if any.
 
         `label` names the progress bar; without a label there is no bar. InputError for a line that cannot be
         translated; `search` would return the others.
         """
-        found = self.search(lines, prefixes=prefixes, label=label, is_stopping=is_stopping)
+        found = self.search(lines, prefixes=prefixes, label=label)
         for number, ranks in enumerate(found, 1):
             if ranks[0].problem:
                 raise InputError(f"line {number}: {ranks[0].problem}")
