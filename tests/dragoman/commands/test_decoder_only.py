@@ -13,14 +13,8 @@ from dragoman.commands import generate as generate_command
 from dragoman.exchange.safetensors_file import flatten, read_safetensors
 from dragoman.runs.run import Run
 from dragoman.translation.translator import Translator
-from tests.dragoman.commands.test_train import (  # noqa: F401  # `recipe` is a fixture
-    fingerprints,
-    program,
-    recipe,
-    start,
-    wait_for,
-)
 from tests.support.tiny_run import CONFIG, make_run
+from tests.support.tiny_training import fingerprints, program, start, wait_for
 
 KNOBS = {"model.assembly": "decoder_only", "model.source_attention": "causal", "training.objective": "both_sides"}
 OPTIONS = [text for name, value in KNOBS.items() for text in (f"--{name}", value)]
@@ -28,7 +22,7 @@ LINES = ["a b c d", "x y", "", "q w e r t y u i o p a s d f"]
 
 
 @pytest.fixture(scope="module")
-def trained(recipe, tmp_path_factory) -> Run:  # noqa: F811
+def trained(recipe, tmp_path_factory) -> Run:
     path = tmp_path_factory.mktemp("decoder_only") / "run"
     done = program("train.py", recipe, "--run", path, *OPTIONS)
     assert done.returncode == 0, done.stderr
@@ -57,7 +51,7 @@ def test_the_loss_of_the_source_is_logged_and_falls(trained):
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_with_the_same_parameters(trained, recipe, tmp_path):  # noqa: F811
+def test_a_killed_run_ends_with_the_same_parameters(trained, recipe, tmp_path):
     run = Run(tmp_path / "killed")
     process = start(recipe, run.path, *OPTIONS)
     wait_for(run.checkpoints / "8", process)
@@ -96,7 +90,7 @@ def test_generate_writes_texts_that_begin_as_told_and_notes_that_they_were_never
 
 
 def test_ctranslate2_takes_a_causal_run(run, tmp_path):
-    """Whether it translates as we do is tested in tests/dragoman/exchange/test_export.py."""
+    """Whether it translates as we do is tested in tests/dragoman/exchange/test_ctranslate2_model.py."""
     pytest.importorskip("ctranslate2")
     assert export_command.main([str(run), str(tmp_path / "c"), "--format", "ctranslate2", "--report", "0"]) == 0
     assert (tmp_path / "c" / "model.bin").stat().st_size > 0

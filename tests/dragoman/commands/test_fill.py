@@ -8,13 +8,13 @@ from data.errors import InputError
 from dragoman.commands import fill as fill_command
 from dragoman.runs.run import Run
 from dragoman.translation.translator import Translator
-from tests.dragoman.commands.test_train import fingerprints, program, recipe  # noqa: F401  # `recipe` is a fixture
+from tests.support.tiny_training import fingerprints, program
 
 OPTIONS = ["--model.assembly", "denoising_encoder", "--data.denoise_whole_words", "true"]
 
 
 @pytest.fixture(scope="module")
-def trained(recipe, tmp_path_factory) -> Run:  # noqa: F811
+def trained(recipe, tmp_path_factory) -> Run:
     path = tmp_path_factory.mktemp("denoising") / "run"
     done = program("train.py", recipe, "--run", path, *OPTIONS)
     assert done.returncode == 0, done.stderr
@@ -30,7 +30,7 @@ def test_it_is_validated_by_what_it_restores(trained):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_resumed_ends_with_the_same_parameters(trained, recipe, tmp_path):  # noqa: F811
+def test_a_run_that_is_resumed_ends_with_the_same_parameters(trained, recipe, tmp_path):
     run = Run(tmp_path / "resumed")
     assert program("train.py", recipe, "--run", run.path, *OPTIONS, "--training.steps", "8").returncode == 0
     assert program("train.py", recipe, "--run", run.path, *OPTIONS).returncode == 0
@@ -66,7 +66,7 @@ def test_it_is_refused_where_a_translation_is_wanted(trained):
 
 
 @pytest.mark.slow
-def test_an_encoder_decoder_starts_with_it(trained, recipe, tmp_path):  # noqa: F811
+def test_an_encoder_decoder_starts_with_it(trained, recipe, tmp_path):
     done = program(
         "train.py", recipe, "--run", tmp_path / "run", "--model.start_encoder", trained.path, "--training.steps", "4"
     )

@@ -12,9 +12,8 @@ import pytest
 from dragoman.runs.checkpoint import restore_parameters
 from dragoman.runs.run import Run
 from dragoman.runs.storage import name_leaves
-from tests.dragoman.commands.test_train import ROOT, recipe, steps_of, wait_for
-
-__all__ = ["recipe"]  # the fixture
+from tests.support.paths import ROOT
+from tests.support.tiny_training import steps_of, wait_for
 
 pytestmark = pytest.mark.slow
 
