@@ -28,7 +28,7 @@ WITHOUT_A_MODULE = {
     "tests/benchmarks/test_benchmarks.py": "the scripts in benchmarks/, each through its command line",
     "tests/dragoman/commands/test_decoder_only.py": "decoder-only runs, through the commands",
     "tests/dragoman/commands/test_processes.py": "jobs of several processes, through the commands",
-    "tests/dragoman/exchange/test_export.py": "both export formats, through the command",
+    "tests/dragoman/exchange/test_export.py": "the export command, for both formats",
 }
 """Tests that belong to no single module, and their subjects. Tests directly in tests/ cover the whole repository."""
 
