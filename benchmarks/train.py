@@ -60,6 +60,7 @@ from transformer.devices.kernels import choose
 from transformer.devices.mesh import MeshStrategy
 from transformer.model import BatchSize, build, split
 from transformer.model.dense import resolve_precision
+from transformer.training.step import TrainState
 
 PEER = Path(__file__).with_name("marian_peer.py")
 JOEY = Path(__file__).with_name("joey_peer.py")
@@ -140,17 +141,11 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
                 seen.add(batch.target_inputs.shape)
                 compiling += took
     if profile:
-        with jax.profiler.trace(profile, create_perfetto_trace=True):
-            for batch in islice((batch for batch in batches if batch.target_inputs.shape in seen), PROFILED):
-                state, metrics = strategy.train_step(state, batch, jax.random.key(0))
-            jax.block_until_ready(metrics)
-        print(f"{name}: a trace of {PROFILED} updates is in {profile}", file=sys.stderr)
+        compiled = (batch for batch in batches if batch.target_inputs.shape in seen)
+        trace_updates(strategy, state, compiled, profile, label=name)
         if len(seen) == 1:
             shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), parameters)
-            program = strategy.compile(shapes, *batch.target_inputs.shape).as_text()
-            trace = read_trace(Path(profile))
-            print(f"{name}: {table_of_parts(milliseconds(trace, program, PROFILED))}", file=sys.stderr)
-            print(longest(trace, program, PROFILED), file=sys.stderr)
+            print_parts(strategy.compile(shapes, *batch.target_inputs.shape).as_text(), profile, label=name)
     batches.close()
     teraflops = statistics.median(rates) / TERA / strategy.device_count
     peak = known_peak(jax.devices()[0].device_kind)
@@ -167,6 +162,24 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
         "device_teraflops": teraflops,
         "utilisation": teraflops / peak if peak else None,
     }
+
+
+def trace_updates(
+    strategy: MeshStrategy, state: TrainState, batches: Iterator[Batch], directory: str, *, label: str
+) -> None:
+    """Writes a trace of PROFILED updates, whose programs are compiled, into a directory."""
+    with jax.profiler.trace(directory, create_perfetto_trace=True):
+        for batch in islice(batches, PROFILED):
+            state, metrics = strategy.train_step(state, batch, jax.random.key(0))
+        jax.block_until_ready(metrics)
+    print(f"{label}: a trace of {PROFILED} updates is in {directory}", file=sys.stderr)
+
+
+def print_parts(program: str, directory: str, *, label: str) -> None:
+    """Prints the time that the traced updates, all by one program, spent in each part of the model."""
+    trace = read_trace(Path(directory))
+    print(f"{label}: {table_of_parts(milliseconds(trace, program, PROFILED))}", file=sys.stderr)
+    print(longest(trace, program, PROFILED), file=sys.stderr)
 
 
 def batch_flops(model: ModelConfig, vocabulary: int, batch: Batch) -> float:
