@@ -94,10 +94,7 @@ def largest_update(config: Config, *, source_vocabulary: int, target_vocabulary:
         )
     rows = fewest * 2 ** ((limit // (fewest * length)).bit_length() - 1)
     while rows >= fewest:
-        with (
-            contextlib.suppress(OutOfMemory),
-            raising_out_of_memory(),
-        ):  # some compilers reject a program that does not fit
+        with contextlib.suppress(OutOfMemory), raising_out_of_memory():  # some compilers reject what does not fit
             needed = planned_memory(strategy.compile(parameters, rows, length))
             if needed <= (1 - RESERVE) * available:
                 return Fit(rows * length, needed, available)
@@ -116,11 +113,8 @@ def check_update(config: Config, *, source_vocabulary: int, target_vocabulary: i
     """
     graph, parameters = abstract(config.model, source_vocabulary, target_vocabulary)
     strategy = STRATEGIES[config.devices.strategy](graph, config)
-    fewest, length, tokens = (
-        strategy.row_devices * config.training.accumulation,
-        config.data.row_length,
-        batch_tokens(config),
-    )
+    fewest, length = strategy.row_devices * config.training.accumulation, config.data.row_length
+    tokens = batch_tokens(config)
     rows = max(1, tokens // length // fewest) * fewest
     rough = rough_activations(config) * (rows // fewest) * length
     if rough <= CERTAIN * available:
@@ -136,17 +130,20 @@ def check_update(config: Config, *, source_vocabulary: int, target_vocabulary: i
     if needed <= available:
         return
     fitting = int(((1 - RESERVE) * available - fixed) * rows / max(1, needed - fixed)) // fewest * fewest
-    if fitting < fewest:
-        advice = ADVICE
-    else:
-        parts = config.training.accumulation * -(-rows // fitting)
-        advice = (
-            f"set training.batch_tokens to {fitting * length} or less, or training.accumulation to {parts} or more for "
-            "the same update in more parts"
-        )
     raise InputError(
         f"training.batch_tokens is {tokens}: an update needs about {needed / GIB:.1f} GiB on each device, and "
-        f"{device_kind()} has {available / GIB:.1f} GiB free: {advice}"
+        f"{device_kind()} has {available / GIB:.1f} GiB free: {what_to_set(config, rows=rows, fitting=fitting)}"
+    )
+
+
+def what_to_set(config: Config, *, rows: int, fitting: int) -> str:
+    """What to set if only `fitting` of the `rows` rows of an update fit."""
+    if fitting < 1:
+        return ADVICE
+    parts = config.training.accumulation * -(-rows // fitting)
+    return (
+        f"set training.batch_tokens to {fitting * config.data.row_length} or less, or training.accumulation to {parts} "
+        "or more for the same update in more parts"
     )
 
 
