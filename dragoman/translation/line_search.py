@@ -56,12 +56,7 @@ def search_lines(
     the number of the first line; line numbers and `decoding.seed` determine samples. `prefixes`, if given, are the
     beginnings of the translations. A line that cannot be translated has one blank translation with a `problem`.
     """
-    sources = [prepare(line, model.rules) for line in lines]
-    plan = model.plan
-    if prefixes:
-        begun = [with_prefix(*pair, model.rules) for pair in zip(sources, prefixes, strict=True)]
-        sources, prefixes = [source for source, _ in begun], [prefix for _, prefix in begun]
-        plan = replace(plan, capacities=plan.capacities._replace(prefixes=True), ranks=model.speller.ranks)
+    sources, prefixes, plan = prepared(model, lines, prefixes)
     parts = source_parts(model, sources)
     sentences, problems = sentences_of(model, plan, sources, parts, prefixes=prefixes)
     parts = [[] if line in problems else rows for line, rows in enumerate(parts)]
@@ -90,12 +85,23 @@ def search_lines(
         line = sources[sentences[index].line].text
         found[index] = better(line, found[index], translations)
     in_order = (found[index] for index in range(len(sentences)))
-    language = model.config.data.target_language
-    joined = [join([next(in_order) for _ in rows], language) for rows in parts]
+    joined = [join([next(in_order) for _ in rows], model.config.data.target_language) for rows in parts]
     return [
         without_translation(problems[line]) if line in problems else finish(model, source, ranks)
         for line, (source, ranks) in enumerate(zip(sources, joined, strict=True))
     ]
+
+
+def prepared(
+    model: LoadedModel, lines: Sequence[str], prefixes: Sequence[str]
+) -> tuple[list[SourceLine], Sequence[str], SearchPlan]:
+    """The lines and prefixes as they are searched, and the plan of that search, which has room for prefixes if any."""
+    sources = [prepare(line, model.rules) for line in lines]
+    if not prefixes:
+        return sources, (), model.plan
+    begun = [with_prefix(*pair, model.rules) for pair in zip(sources, prefixes, strict=True)]
+    plan = replace(model.plan, capacities=model.plan.capacities._replace(prefixes=True), ranks=model.speller.ranks)
+    return [source for source, _ in begun], [prefix for _, prefix in begun], plan
 
 
 def search_within_memory(
