@@ -18,32 +18,32 @@ from data.vocabulary.lattice import UnigramLattice
 from data.vocabulary.model_file import KIND, TRAINER
 from data.vocabulary.pieces import SPACE
 
-LONGEST = 16  # pieces of a word that are cut together: in scripts without spaces, a line is one word
+LONGEST = 16  # pieces of a word that are drawn together: in scripts without spaces, a line is one word
 
 
-class Cutter(Protocol):
+class Segmenter(Protocol):
     """A distribution of the segmentations of a word."""
 
     def draw(self, words: Ragged, keys: Keys) -> tuple[Int[np.ndarray, " changed"], Ragged]:
-        """Which words are cut otherwise than they are, and their ids then. Each word has its key."""
+        """The indices of the words that are now segmented differently, and their new ids. Each word has its key."""
 
 
-CUTTERS: dict[int, Callable[[Sequence[str | None], Sequence[float], float], Cutter]] = {
+SEGMENTERS: dict[int, Callable[[Sequence[str | None], Sequence[float], float], Segmenter]] = {
     TRAINER.UNIGRAM: UnigramLattice,
     TRAINER.BPE: MergeDropout,
 }
 
 
-def cutter_for(model: Any) -> Callable[[Sequence[str | None], Sequence[float], float], Cutter]:
-    """Makes the cutter of a model from pieces, scores and rate. InputError for a model that has none."""
+def segmenter_for(model: Any) -> Callable[[Sequence[str | None], Sequence[float], float], Segmenter]:
+    """Makes the segmenter of a model from pieces, scores and rate. InputError for one that has no segmenter."""
     kind = model.trainer_spec.model_type
-    if kind not in CUTTERS:
+    if kind not in SEGMENTERS:
         name = TRAINER.ModelType.Name(kind).lower()
         raise InputError(
             f"data.subword_sampling: the vocabulary is a SentencePiece model of type {name}, and only those of type "
             "bpe and unigram can be sampled from: set it to 0, or take another vocabulary"
         )
-    return CUTTERS[kind]
+    return SEGMENTERS[kind]
 
 
 class SubwordSampler:
@@ -54,12 +54,12 @@ class SubwordSampler:
     """
 
     def __init__(self, model: Any, rate: float):
-        cutter = cutter_for(model)
+        make = segmenter_for(model)
         pieces = [piece.piece if piece.type == KIND.NORMAL else None for piece in model.pieces]
         scores = [piece.score for piece in model.pieces]
         self._is_normal = np.array([piece is not None for piece in pieces])
         self._is_start = np.array([piece is None or piece.startswith(SPACE) for piece in pieces])
-        self._cutter = cutter(pieces, scores, rate)
+        self._segmenter = make(pieces, scores, rate)
 
     def draw(self, lines: Ragged, keys: Keys) -> Ragged:
         """Other ids for the same text. Those of a line depend only on its key and its ids."""
@@ -70,14 +70,14 @@ class SubwordSampler:
         line_keys = np.repeat(keys, counts)
         places = np.arange(len(words)) - np.repeat(first[:-1], counts)
         drawable = np.flatnonzero(self._is_normal[lines.values[starts]])
-        changed, drawn = self._cutter.draw(words.take(drawable), keys_of(line_keys, places)[drawable])
+        changed, drawn = self._segmenter.draw(words.take(drawable), keys_of(line_keys, places)[drawable])
         source = np.arange(len(words))
         source[drawable[changed]] = len(words) + np.arange(len(changed))
         result = concatenate([words, drawn]).take(source)
         return Ragged(result.values.astype(lines.values.dtype), result.starts[first])
 
     def _word_starts(self, lines: Ragged) -> Int[np.ndarray, " words"]:
-        """Where the parts of words begin that are cut together. A piece that is left as it is is a part of its own."""
+        """Where the parts of words begin that are drawn together. A piece that stays unchanged is a part by itself."""
         is_start: Bool[np.ndarray, " tokens"] = self._is_start[lines.values]
         is_start[1:] |= ~self._is_normal[lines.values[:-1]]
         is_start[lines.starts[:-1][np.diff(lines.starts) > 0]] = True

@@ -21,7 +21,7 @@ from data.vocabulary.learning_text import LONGEST_LINE, LearningText, check_memo
 from data.vocabulary.merges import Merge, merges_of
 from data.vocabulary.model_file import model_of
 from data.vocabulary.pieces import SPACE, TOKENIZER_FILES, escape, unescape
-from data.vocabulary.sampling import SubwordSampler, cutter_for
+from data.vocabulary.sampling import SubwordSampler, segmenter_for
 from data.vocabulary.symbols import check_symbols
 
 Side = Literal["source", "target"]
@@ -98,7 +98,7 @@ class Tokenizer:
     def check_sampling(self) -> None:
         """InputError if there is no way to sample from a vocabulary of this type."""
         for processor in (self._source, self._target):
-            cutter_for(model_of(processor))
+            segmenter_for(model_of(processor))
 
     def _sampler(self, side: Side, rate: float) -> SubwordSampler:
         side = "target" if self.is_joint else side
@@ -164,7 +164,7 @@ def learn_tokenizer(
     """The tokenizer learned from the training pairs, or a sample of them: one vocabulary, or one for each side.
 
     It is deterministic. `note` gets a line about a sample, and one about each reason why lines were left out.
-    InputError if there is too little memory for so many lines.
+    InputError if there is too little memory for this many lines.
     """
     text = LearningText(corpora, most_lines=config.vocabulary_lines, is_joint=config.vocabulary == "joint")
     check_memory(config, text, available=available_memory())
