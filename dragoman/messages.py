@@ -103,7 +103,7 @@ class ProgressBar:
             self._due = now + self._wait
 
     def _line(self, seconds: float) -> str:
-        """The progress in a line, so many seconds after the first lines."""
+        """The progress in a line, this many seconds after the first lines were done."""
         total, left = "", ""
         if self._total is not None:
             total = f" of {self._total:,}"

@@ -134,7 +134,7 @@ class Cache:
         return sorted(found, key=lambda entry: -entry.used)
 
     def clear(self, *, unused_days: float = 0.0) -> list[Entry]:
-        """Removes the entries that were not used for so many days, and returns them. Also removes abandoned builds.
+        """Removes the entries that were not used for `unused_days`, and returns them. Also removes abandoned builds.
 
         A process that has opened the files of an entry can still read them.
         """

@@ -1,4 +1,4 @@
-"""Abbreviations after whose full stop a sentence goes on, by language. Where it may also end, it goes on here too.
+"""Abbreviations, by language, whose full stop does not end a sentence. If it might, it is taken not to.
 
 Left out: letters such as "J." and runs of them such as "z.B.", which no list is needed for, and words such as "etc."
 and "Inc.", after which a capital usually begins a sentence. Written in lower case and without the full stop.

@@ -94,8 +94,8 @@ class TokenStore:
     def _release_after(self, pairs: int, among: int) -> None:
         """Lets the system take back the memory of pages that were read, once it may be large.
 
-        Notes that so many pairs were read among this many neighbours. Pages stay in the system's cache of files, and
-        reading them again is fast.
+        `pairs` pairs have just been read, of `among` neighbours. Pages stay in the system's cache of files, so they are
+        read again quickly.
         """
         for one in self._maps:
             self._touched += min(pairs * WINDOW, len(one) * among // max(1, len(self.tokens.source)) + WINDOW)

@@ -19,7 +19,7 @@ from data.tokens.ragged import Ragged, by_length, concatenate, nested, ranges, s
 from data.vocabulary.pair_table import ABSENT, PairTable
 
 MOST = 1 << 14  # merges in a row before one is skipped; more than a word has
-FEW = 0.6  # the share of unfinished words from which on finished ones are put aside
+FEW = 0.6  # finished words are put aside once the share of unfinished ones falls below this
 
 
 class MergeDropout:
@@ -49,7 +49,7 @@ class MergeDropout:
         self._limits = gap_limits(rate)
 
     def draw(self, words: Ragged, keys: Keys) -> tuple[Int[np.ndarray, " changed"], Ragged]:
-        """The words, of ids, in which a merge is skipped, as indices, and their ids then. Each word has its key."""
+        """The indices of the words in which a merge is skipped, and their new ids. Words are ids; each has its key."""
         letters = np.diff(starts_of(np.diff(self._spelling.starts)[words.values])[words.starts])
         merges = np.minimum(letters - np.diff(words.starts), MOST)
         first = numbers(keys, 0)
@@ -76,7 +76,7 @@ class MergeDropout:
 
 
 def gap_limits(rate: float) -> Int[np.ndarray, " merges"]:
-    """The probability that one of so many merges is skipped, from 0 merges on, times 2 ** 53: 0.5 -> 0, 2 ** 52, ..."""
+    """For 0, 1, 2, ... merges, the probability that one of them is skipped, times 2 ** 53: 0.5 -> 0, 2 ** 52, ..."""
     made = np.cumprod(np.full(MOST, 1 - rate))
     return np.concatenate([np.zeros(1, np.int64), ((1 - made) * 2**BITS).astype(np.int64)])
 

@@ -37,7 +37,7 @@ class UnigramLattice:
         self._longest = max(map(len, drawn), default=1)
 
     def draw(self, words: Ragged, keys: Keys) -> tuple[Int[np.ndarray, " changed"], Ragged]:
-        """The words, of ids, that have more than one letter, as indices, and their drawn ids. Each word has its key."""
+        """The indices of the words of more than one letter, and their drawn ids. Words are ids; each has its key."""
         letters = np.diff(starts_of(np.diff(self._spelling.starts)[words.values])[words.starts])
         long = np.flatnonzero(letters > 1)
         groups = [long[own] for own in by_length(letters[long])]

@@ -182,7 +182,7 @@ def translate_file(
 
 
 def tell_progress(output: Output) -> None:
-    """Say how much of an output is written when it stops early, and how to go on."""
+    """Say how much of an output is written when it stops early, and how to resume."""
     if output.partial and output.done.lines:
         tell(f"stopped: {output.partial} has {output.done.lines} lines; run the same command to resume")
     elif isinstance(output, StreamOutput):

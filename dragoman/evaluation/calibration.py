@@ -28,7 +28,7 @@ Values: TypeAlias = Float[np.ndarray, " n"]
 class Bin(NamedTuple):
     """Some sentences or words of similar confidence."""
 
-    confidence: float  # the mean of theirs
+    confidence: float  # their mean confidence
     truth: float  # their mean chrF, or the share of words that the reference has
     size: int
 

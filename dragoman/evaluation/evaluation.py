@@ -112,7 +112,7 @@ def translate_all(task: Task, kept: Kept, is_stopping: Callable[[], bool]) -> tu
 
 
 class TestSets:
-    """The runs' own test sets. Those with the same lines are one; others of the same name are told apart by the run."""
+    """The runs' own test sets. Sets with the same lines are one; others of the same name get that of the run, too."""
 
     __test__ = False  # pytest takes the name for a test
 

@@ -60,7 +60,7 @@ def find_word_pairs(sources: Sequence[Int[np.ndarray, " _"]], targets: Sequence[
 def key_blocks(
     sources: Sequence[Int[np.ndarray, " _"]], targets: Sequence[Int[np.ndarray, " _"]], base: int
 ) -> Iterator[tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " targets"]]]:
-    """The keys of `WordPairs`, and where those of each target word begin, of so many lines that have about BLOCK."""
+    """The keys of `WordPairs` in blocks of about BLOCK, from whole lines, and where those of each target word begin."""
     keys: list[np.ndarray] = []
     widths: list[np.ndarray] = []
     size = 0

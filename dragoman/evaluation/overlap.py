@@ -45,7 +45,7 @@ class Overlap(NamedTuple):
     total: int
     found: list[OverlapLine]
     short: int
-    every: int = 1  # of a very large training text, one in so many runs of 13 words is known, or one in so many lines
+    every: int = 1  # of a very large training text, only one in this many lines or runs of 13 words is known
 
     def numbers(self, kind: str = "") -> list[int]:
         """The numbers of the lines found, from 0 on: all, or those of a kind."""

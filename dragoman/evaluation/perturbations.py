@@ -28,7 +28,7 @@ COMPOSED = str.maketrans(
 )
 """Latin letters that Unicode does not decompose into a plain letter and an accent."""
 
-SHORT_I = re.compile("[Йй]")  # a letter of its own, which nobody leaves its accent out of
+SHORT_I = re.compile("[Йй]")  # a letter of its own, which is never written without its accent
 
 
 def in_capitals(line: str, language: str, random: Random) -> str:

@@ -25,7 +25,7 @@ SCORES = ("bleu", "chrf")  # those in the table, besides the metric that decides
 
 
 class Setting(NamedTuple):
-    """A combination of knobs and what came of it."""
+    """A combination of knobs, and its results."""
 
     knobs: dict[str, Any]  # of the decoding section; empty: as the run has them
     scores: dict[str, float]

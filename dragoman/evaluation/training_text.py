@@ -6,7 +6,7 @@ text, and copied into each run as `training_text.npz` (NumPy's format, without p
     source_lines target_lines    64-bit hashes of the lines as `plain` writes them, ascending, each once
     source_grams target_grams    the same of all runs of GRAM words: see hashes.py
     target_words target_counts   of the words of the target side, and how often each occurs
-    every                        one in so many hashes is kept, for the first four: see `Sample`
+    every                        one in this many hashes is kept, for the first four: see `Sample`
 """
 
 import io

@@ -75,7 +75,7 @@ class EncoderDecoder:
 
 
 class DecoderOnly:
-    """CTranslate2's engine of a decoder-only model, which goes on from the prompt `<s> source <s>`."""
+    """CTranslate2's engine of a decoder-only model, which continues the prompt `<s> source <s>`."""
 
     def __init__(self, directory: str, **options: Any):
         self.engine = ctranslate2.Generator(directory, **options)

@@ -64,7 +64,7 @@ def _of_many(compared: Sequence[Comparison], scores: dict[str, MetricResult]) ->
 
 
 def _untested(scores: dict[str, MetricResult]) -> Verdict:
-    """The best score, and that nobody has tested whether it means anything."""
+    """The best score, and that it was not tested against chance."""
     (best, found), (second, other), *_ = ranked(scores)
     claim = f"{best} scores best; whether that is more than noise was not tested."
     figures = f"{label(found)} {found.score:.2f}, before {second} with {other.score:.2f}. --baseline NAME tests it."
