@@ -67,6 +67,19 @@ def knob(
     return Field(default, description=description, json_schema_extra=declared, **limits)
 
 
+def share_of_pairs(change: str) -> Any:
+    """The knob of an augmentation: to which share of the training pairs it is done, from 0 to 1."""
+    return knob(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description=f"share of training pairs {change}",
+        orders_batches=True,
+        keeps_text=True,
+        before=0.0,
+    )
+
+
 class DataConfig(Knobs):
     """Where the text comes from, and how it becomes rows of tokens."""
 
@@ -189,42 +202,10 @@ class DataConfig(Knobs):
     )
 
     # Lines to translate are brought out of capitals anyway: see decoding.capitals.
-    augment_capitals: float = knob(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        description="share of training pairs put in capitals",
-        orders_batches=True,
-        keeps_text=True,
-        before=0.0,
-    )
-    augment_titles: float = knob(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        description="share of training pairs put in Title Case",
-        orders_batches=True,
-        keeps_text=True,
-        before=0.0,
-    )
-    augment_typos: float = knob(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        description="share of training pairs whose source gets typing errors",
-        orders_batches=True,
-        keeps_text=True,
-        before=0.0,
-    )
-    augment_joined: float = knob(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        description="share of training pairs to which another pair is joined, as a second sentence",
-        orders_batches=True,
-        keeps_text=True,
-        before=0.0,
-    )
+    augment_capitals: float = share_of_pairs("put in capitals")
+    augment_titles: float = share_of_pairs("put in Title Case")
+    augment_typos: float = share_of_pairs("whose source gets typing errors")
+    augment_joined: float = share_of_pairs("to which another pair is joined, as a second sentence")
 
     denoise_share: float = knob(
         0.15,
