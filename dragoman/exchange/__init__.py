@@ -3,7 +3,8 @@
     dragoman export RUN DIRECTORY --format ctranslate2
 
 trained                            what every format is given: a trained model with its vocabularies
-ctranslate2_model standalone       CTranslate2, and the translate.py that an export carries
+ctranslate2_model ctranslate2_spec CTranslate2: the directory, and the model in it
+standalone                         the translate.py that an export to CTranslate2 carries
 safetensors_file                   the parameters for any program
 readme                             the README.md of an export
 reference parity                   the run's own translations, and the comparison of an export with them

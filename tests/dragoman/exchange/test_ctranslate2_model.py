@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import InputError
 from data.vocabulary.tokenizer import Tokenizer
-from dragoman.exchange import Trained, ctranslate2_model
+from dragoman.exchange import Trained, ctranslate2_spec
 from dragoman.exchange.ctranslate2_model import QUANTIZATIONS, write_ctranslate2
 from tests.support.tiny_export import LINES, config_with, export, random_model
 
@@ -81,7 +81,7 @@ def test_ctranslate2_gives_the_scores_and_translations_of_the_run_under(name, to
 def test_the_comparison_finds_a_model_that_is_a_little_different(
     table, changed, model, tokenizers, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(ctranslate2_model, table, changed)
+    monkeypatch.setattr(ctranslate2_spec, table, changed)
     found = parity_of(*random_model(tokenizers["joint"], config_with(**model)), tmp_path)
     assert re.match(r"a token's score differs by \S+, more than 1e-04", found.problems()[0])
 

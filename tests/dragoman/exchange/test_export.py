@@ -10,7 +10,7 @@ import tomllib
 import pytest
 
 from data.errors import InputError
-from dragoman.exchange import FORMATS, ctranslate2_model
+from dragoman.exchange import FORMATS, ctranslate2_spec
 from dragoman.files import begin_directory, write_json
 from tests.support.paths import ROOT
 from tests.support.tiny_export import LINES, export
@@ -42,7 +42,7 @@ def test_the_report_is_a_table_and_json(run, tmp_path, capsys):
 @pytest.mark.slow
 def test_an_export_that_differs_is_not_published_and_exits_with_status_1(run, tmp_path, capsys, monkeypatch):
     pytest.importorskip("ctranslate2")
-    monkeypatch.setattr(ctranslate2_model, "EPSILON", 1e-1)
+    monkeypatch.setattr(ctranslate2_spec, "EPSILON", 1e-1)
     assert export(run, tmp_path / "model", "--format", "ctranslate2", "--report", "4") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model.partial"]
     errors = capsys.readouterr().err
