@@ -20,6 +20,7 @@ MAPPINGS = {
     "one": DevicesConfig(data=1),
     "data": DevicesConfig(data=8),
     "fsdp": DevicesConfig(data=1, fsdp=8),
+    "tensor": DevicesConfig(data=1, tensor=8),
     "mixed": DevicesConfig(data=2, fsdp=2, tensor=2),
     "pmap": DevicesConfig(strategy="pmap", data=8),
 }

@@ -19,6 +19,7 @@ from transformer.config import Config, DevicesConfig
 from transformer.devices.padding import on_true_sizes, padded_shapes, replicated_rows, resized, true_shapes
 from transformer.devices.sharding import (
     ROW_AXES,
+    divided,
     parameter_shardings,
     parameter_spec,
     specs_over_rows,
@@ -100,7 +101,7 @@ class MeshPlacement:
         """The sum of the function's results over the devices that share rows."""
 
         def of_device(parameters, rows):
-            return jax.lax.psum(function(parameters, rows), ROW_AXES)
+            return jax.lax.psum(function(parameters, rows), divided(self.mesh, ROW_AXES))
 
         specs = specs_over_rows(self.mesh, parameters), BY_ROW
         return self._on_rows(of_device, in_specs=specs, out_specs=EVERYWHERE)(parameters, batch)
@@ -112,7 +113,7 @@ class MeshPlacement:
 
         def of_device(parameters, rows, key, number):
             sums, gradients = function(parameters, rows, DropoutKey(key, number[0]))
-            return jax.lax.psum(sums, ROW_AXES), sum_gradients(self.mesh, gradients)
+            return jax.lax.psum(sums, divided(self.mesh, ROW_AXES)), sum_gradients(self.mesh, gradients)
 
         held = specs_over_rows(self.mesh, parameters)
         mapped = self._on_rows(of_device, in_specs=(held, BY_ROW, EVERYWHERE, BY_ROW), out_specs=(EVERYWHERE, held))

@@ -26,6 +26,11 @@ ROW_AXES = ("data", "fsdp")
 """The mesh axes that divide the rows of a batch."""
 
 
+def divided(mesh: Mesh, axes: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the axes that have several devices: XLA rejects a sum over single ones beside a tensor axis."""
+    return tuple(axis for axis in axes if mesh.shape[axis] > 1)
+
+
 def parameter_spec(path: str) -> PartitionSpec:
     """The mesh axes that divide the parameter at `path`, such as decoder/0/feed_forward/up/kernel."""
     return next(spec for pattern, spec in PARTITION_RULES if re.search(pattern, path))
@@ -78,7 +83,8 @@ def sum_gradients(mesh: Mesh, gradients: Parameters) -> Parameters:
     """The sums over all rows of each device's values; those that `unsharded` scattered are already summed over fsdp."""
 
     def total(path, gradient):
-        return jax.lax.psum(gradient, ROW_AXES if fsdp_dimension(mesh, path) is None else "data")
+        axes = ROW_AXES if fsdp_dimension(mesh, path) is None else ("data",)
+        return jax.lax.psum(gradient, divided(mesh, axes))
 
     return map_parameters(total, gradients)
 

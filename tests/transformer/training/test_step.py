@@ -79,7 +79,7 @@ def test_evaluation_is_the_cross_entropy_of_the_labels_whatever_training_smooths
     assert float(sums.loss) == pytest.approx(-scores[is_real].sum(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["data", "fsdp", "mixed", "pmap"])
+@pytest.mark.parametrize("name", ["data", "fsdp", "tensor", "mixed", "pmap"])
 def test_eight_devices_give_the_update_of_one_and_repeat_it_bit_for_bit(name, one_device):
     state, losses = fit(recipe(devices=MAPPINGS[name]))
     np.testing.assert_allclose(losses, one_device[1], rtol=1e-5)
