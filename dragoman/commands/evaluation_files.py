@@ -26,7 +26,8 @@ def check_files(options: argparse.Namespace) -> None:
         inputs += [(option, file) for text in texts for file in named(option, text)[1]]
     written = [(f"--{kind.replace('_', '-')}", getattr(options, kind)) for kind in WRITTEN]
     grouped = [run for text in [*options.system, *options.ensemble] for run in named("--system", text)[1]]
-    check_outputs([*written, ("--output", options.output)], inputs, runs=[*options.runs, *grouped])
+    joining = [options.baseline] if options.baseline and Path(options.baseline).is_dir() else []
+    check_outputs([*written, ("--output", options.output)], inputs, runs=[*options.runs, *grouped, *joining])
     for _, path in written:
         if path:
             check_writable(path)

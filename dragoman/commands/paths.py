@@ -14,7 +14,7 @@ from data.storage.compression import OPENERS
 from data.text.statistics import SOURCE_TEXT
 from dragoman.evaluation.training_text import FILE as TRAINING_TEXT
 from dragoman.files import is_stream, read_text
-from dragoman.runs.recipe import RESOLVED
+from dragoman.runs.recipe import RESOLVED, read_stored
 from dragoman.runs.run import Run
 from dragoman.translation.marks import FILE as CALIBRATION
 from transformer.config import Config
@@ -31,15 +31,18 @@ Named = tuple[str, Path | str | None]  # an option and its value; without a valu
 def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named], *, runs: Sequence[Path | str] = ()) -> None:
     """InputError if an output is an input, another output, or part of a run, directly or through a link.
 
+    The text that the recipe of a run names is an input too, if it is there.
+
     InputError too for a name that reading would decompress: see `check_suffix`.
 
     Standard input and output count as files if they are redirected from or to one.
     """
     given = [(option, Path(path)) for option, path in outputs if path is not None]
     read = [(option, Path(path)) for option, path in [*inputs, standard_input()] if path is not None]
+    texts = [(option, Path(path)) for run in runs for option, path in files_of_run(home_of(Path(run)))]
     for number, (option, path) in enumerate(given):
         for written in (Path(f"{path}{suffix}") for suffix in BESIDE):
-            for other, found in [*read, *given[:number]]:
+            for other, found in [*read, *texts, *given[:number]]:
                 if any(is_same(written, name) for name in names_of(found)):
                     raise InputError(f"{option} {path} would overwrite the file of {other}: choose another file")
             for run in runs:
@@ -60,12 +63,18 @@ def check_suffix(option: str, path: Path) -> None:
         )
 
 
-def files_of_recipe(config: Config) -> list[Named]:
+def files_of_recipe(config: Config) -> list[tuple[str, Path | str]]:
     """The files that are read to prepare the text of a recipe, each with the knob that names it."""
     data = config.data
     texts = [(f"data.{split}", file) for split in get_args(Split) for file in text_files(data, split)]
     models = [data.tokenizer] if isinstance(data.tokenizer, str) else data.tokenizer
     return [*texts, *(("data.tokenizer", name) for name in models if name)]
+
+
+def files_of_run(run: Path) -> list[tuple[str, Path | str]]:
+    """The files that the recipe of a run names; none if it is not a run, which is reported when it is loaded."""
+    config_path = Run(run).config_path
+    return files_of_recipe(read_stored(config_path)) if config_path.is_file() else []
 
 
 def check_recipe(recipe: Path | str, run: Run) -> None:
@@ -116,8 +125,13 @@ def is_same(one: Path, other: Path) -> bool:
 
 def part_of_run(path: Path, run: Path) -> Path | None:
     """The file or directory of a run that a path is, or is in. `run` may be a checkpoint."""
-    home = run.parent.parent if run.parent.name == "checkpoints" else run
+    home = home_of(run)
     for part in (found for name in OF_A_RUN for found in (home.glob(name) if "*" in name else [home / name])):
         if path.resolve().is_relative_to(part.resolve()):
             return part
     return None
+
+
+def home_of(run: Path) -> Path:
+    """The directory of a run, which may be named by one of its checkpoints."""
+    return run.parent.parent if run.parent.name == "checkpoints" else run

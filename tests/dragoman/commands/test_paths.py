@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from data.config import DataConfig
 from data.errors import InputError
 from dragoman.commands.paths import check_outputs, check_recipe
 from dragoman.runs.run import Run
@@ -84,6 +85,30 @@ def test_a_part_of_the_run_is_not_overwritten(files, output, named):
     with pytest.raises(InputError, match=r"^--output run/.* would overwrite run/.*, a part of the run: choose another"):
         check_outputs([("--output", f"run/{output}")], [], runs=[named])
     check_outputs([("--output", "run/translations.de")], [], runs=[named])
+
+
+@pytest.mark.parametrize("output", ["text/test.de", "text/train.en", "text/own.model"])
+@pytest.mark.parametrize("named", ["run", "run/checkpoints/10"])
+def test_the_text_that_the_recipe_of_a_run_names_is_not_overwritten(files, output, named):
+    (files / "run/checkpoints/10").mkdir(parents=True)
+    (files / "text").mkdir()
+    for name in ("train.en.gz", "train.de", "test.en", "test.de", "own.model"):
+        (files / "text" / name).write_text("", encoding="utf-8")
+    texts = DataConfig(directory="text", test=[["test.en", "test.de"]], tokenizer="text/own.model")
+    Run("run").save_config(Config(data=texts))
+    with pytest.raises(
+        InputError, match=rf"^--json {output} would overwrite the file of data\.\w+: choose another file"
+    ):
+        check_outputs([("--json", output)], [], runs=[named])
+    check_outputs([("--json", "text/new.json")], [], runs=[named])
+
+
+def test_the_baseline_of_an_evaluation_is_a_run_too(files):
+    Run("run").save_config(Config(data=DataConfig(test=[["a", "hard"]])))
+    command = [sys.executable, ROOT / "evaluate.py", "none", "--baseline", "run", "--json", "a"]
+    done = subprocess.run(command, cwd=files, capture_output=True, text=True, check=False)
+    expected = "error: --json a would overwrite the file of data.test: choose another file\n"
+    assert (done.returncode, done.stderr) == (2, expected)
 
 
 def test_a_run_does_not_overwrite_its_recipe_and_a_run_resumes_from_its_own_config(files):
