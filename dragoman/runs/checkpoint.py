@@ -140,6 +140,7 @@ class Checkpointer:
         shutil.rmtree(partial, ignore_errors=True)
         try:
             partial.mkdir()
+            check_space(partial, arrays)
             for item, leaves in arrays.items():
                 write_arrays(partial / item, leaves)
             sums = {f"{item}_sha256": digest(leaves) for item, leaves in arrays.items()}
@@ -205,6 +206,14 @@ class Checkpointer:
             return read_manifest(self.directory / str(step))
         except InputError:
             return None
+
+
+def check_space(directory: Path, arrays: dict[str, Arrays]) -> None:
+    """InputError if the disk has no room for arrays. Orbax would report it too, after hundreds of lines."""
+    needed = sum(array.nbytes for leaves in arrays.values() for array in leaves.values())
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise InputError(f"it takes up to {needed / 2**20:,.1f} MiB, and the disk has {free / 2**20:,.1f} MiB free")
 
 
 def delete(directory: Path) -> None:

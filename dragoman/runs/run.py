@@ -20,14 +20,17 @@ from typing import Any
 from data.errors import InputError
 from data.text.statistics import SOURCE_TEXT, SourceStatistics
 from data.vocabulary.pieces import TOKENIZER_FILES
-from dragoman.files import is_junk, is_utf8, write_atomically
+from dragoman.files import is_junk, is_utf8, write_atomically, writing
 from dragoman.runs.manifest import NAME as MANIFEST
 from dragoman.runs.recipe import NO_OVERRIDES, read_stored, toml_text
 from transformer.config import Config
 
 
 class Run:
-    """A run directory: its paths, its config, its lock and its metrics. InputError if its path is not UTF-8."""
+    """A run directory: its paths, its config, its lock and its metrics.
+
+    InputError if its path is not UTF-8, and for a file of it that cannot be written, as on a full disk.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -43,8 +46,9 @@ class Run:
 
     def save_config(self, config: Config) -> None:
         """Write the resolved config."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.config_path, toml_text(config).encode())
+        with writing(self.config_path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.config_path, toml_text(config).encode())
 
     def load_config(self, overrides: Mapping[str, str] = NO_OVERRIDES) -> Config:
         """The config that the run was started or last resumed with; dotted overrides take precedence."""
@@ -54,7 +58,8 @@ class Run:
 
     def save_statistics(self, statistics: SourceStatistics) -> None:
         """Write what the run remembers of its source text."""
-        write_atomically(self.path / SOURCE_TEXT, statistics.as_json().encode())
+        with writing(path := self.path / SOURCE_TEXT):
+            write_atomically(path, statistics.as_json().encode())
 
     def load_statistics(self) -> SourceStatistics:
         """What the run remembers of its source text: nothing if an earlier version made it. InputError if damaged."""
@@ -103,7 +108,7 @@ class Run:
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append a line. Call this before saving the step's checkpoint, so that both agree after any crash."""
         line = json.dumps(record, allow_nan=False)
-        with self.metrics_path.open("a", encoding="utf-8") as stream:
+        with writing(self.metrics_path), self.metrics_path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -133,5 +138,6 @@ class Run:
         kept = [record for record in records if record["step"] <= step]
         content = "".join(json.dumps(record) + "\n" for record in kept).encode()
         if content != self.metrics_path.read_bytes():
-            write_atomically(self.metrics_path, content)
+            with writing(self.metrics_path):
+                write_atomically(self.metrics_path, content)
         return len(records) - len(kept)

@@ -9,6 +9,7 @@ import jax
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from dragoman.files import writing
 from dragoman.messages import is_watched, say, show_seconds, tell
 from dragoman.runs.run import Run
 from dragoman.training.progress import Progress
@@ -80,5 +81,12 @@ def open_log(run: Run, *, step: int, steps: int) -> Iterator[Log]:
     is_first = jax.process_index() == 0
     is_hidden = not (is_first and is_watched())
     bar = tqdm(desc="train", total=steps, initial=step, unit="step", dynamic_ncols=True, disable=is_hidden)
-    with bar, SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1, write_to_disk=is_first) as writer:
-        yield Log(run, writer, bar, steps)
+    curves = run.path / "tensorboard"
+    with writing(curves):
+        writer = SummaryWriter(str(curves), purge_step=step + 1, write_to_disk=is_first)
+    try:
+        with bar:
+            yield Log(run, writer, bar, steps)
+    finally:
+        with writing(curves):
+            writer.close()

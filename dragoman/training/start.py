@@ -21,7 +21,7 @@ from data.vocabulary.prepared import prepared_tokenizer
 from data.vocabulary.tokenizer import Tokenizer
 from data.vocabulary.vectors import read_vectors
 from dragoman.evaluation.training_text import FILE, prepared_training_text
-from dragoman.files import copy_atomically
+from dragoman.files import copy_atomically, writing
 from dragoman.messages import progress, say, warn
 from dragoman.runs.checkpoint import restore_optimizer, restore_parameters
 from dragoman.runs.identity import check_hashes, check_knobs, check_planned_steps
@@ -69,7 +69,8 @@ def check_tokenizer(config: Config, tokenizer: Tokenizer) -> None:
 def learn_vocabulary(config: Config, run: Run, train: Sequence[Corpus]) -> None:
     """Learns the vocabulary, or takes the given one, saves it in the run, and prints the training text's size in it."""
     tokenizer = prepared_tokenizer(config.data, train, note=say)
-    tokenizer.save(run.path)
+    with writing(run.path):
+        tokenizer.save(run.path)
     run.save_statistics(source_statistics(config.data, train))
     keep_training_text(config, run, train)
     with progress("tokenize", total=sum(len(corpus.pairs) for corpus in train)) as report:
@@ -82,7 +83,8 @@ def keep_training_text(config: Config, run: Run, train: Sequence[Corpus]) -> Non
     """Saves hashes of the training text in the run, so that evaluation can find test lines in it."""
     with progress("hash", total=sum(len(corpus.pairs) for corpus in train)) as report:
         path = prepared_training_text(config.data, train, report=report)
-    copy_atomically(path, run.path / FILE)
+    with writing(run.path / FILE):
+        copy_atomically(path, run.path / FILE)
 
 
 def initial_parameters(config: Config, tokenizer: Tokenizer) -> Parameters:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from data.errors import InputError
-from dragoman.files import write_atomically
+from dragoman.files import write_atomically, writing
 from dragoman.translation.result import Translation
 
 FILE = "calibration.json"
@@ -43,7 +43,8 @@ class Marks(NamedTuple):
 
     def save(self, run: Path) -> None:
         """Writes the file of a run."""
-        write_atomically(run / FILE, (json.dumps(self._asdict(), indent=1) + "\n").encode())
+        with writing(run / FILE):
+            write_atomically(run / FILE, (json.dumps(self._asdict(), indent=1) + "\n").encode())
 
     @classmethod
     def load(cls, run: Path, parameters_sha256: str) -> "Marks | None":

@@ -12,13 +12,36 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
+from data.text.statistics import SourceStatistics
 from dragoman.files import file_hash
 from dragoman.runs.run import Run
+from dragoman.translation.marks import Marks
 from transformer.config import Config
 
 
 def config(**sections: dict[str, Any]) -> Config:
     return Config.model_validate(sections)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("config.toml", lambda run: run.save_config(config())),
+        ("source_text.json", lambda run: run.save_statistics(SourceStatistics())),
+        ("calibration.json", lambda run: Marks(0.8, 0.4, "abc").save(run.path)),
+    ],
+)
+def test_a_file_of_a_run_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, name: str, write) -> None:
+    (tmp_path / f"{name}.partial").mkdir()
+    with pytest.raises(InputError, match=rf"^{tmp_path / name}: cannot be written: Is a directory$"):
+        write(Run(tmp_path))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_metrics_that_do_not_fit_on_the_disk_are_reported_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"metrics\.jsonl: cannot be written: No space left on device$"):
+        Run(tmp_path).append_metrics({"step": 1})
 
 
 def test_the_config_of_a_run_reads_back_equal(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
-from dragoman.runs.checkpoint import Checkpointer, restore_optimizer, restore_parameters
+from dragoman.runs.checkpoint import Checkpointer, check_space, restore_optimizer, restore_parameters
 from dragoman.runs.manifest import verify
 from dragoman.runs.selection import latest
 from tests.support.small_checkpoint import HASHES, abstract, assert_same, make, refusal
@@ -62,6 +62,13 @@ class Fault:
                 self.left -= 1
                 if not self.left:
                     raise self.error
+
+
+def test_a_checkpoint_larger_than_the_free_disk_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    arrays = {"parameters": {"x": np.broadcast_to(np.float32(0), 2**50)}}
+    message = r"^it takes up to 4,294,967,296\.0 MiB, and the disk has [\d,]+\.\d MiB free$"
+    with pytest.raises(InputError, match=message):
+        check_space(tmp_path, arrays)
 
 
 @pytest.fixture(scope="module")
