@@ -5,7 +5,7 @@ Validation, `dragoman translate` and `dragoman evaluate` use it too.
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from data.errors import InputError
+from data.errors import InputError, check_is_whole
 from data.sources.corpus import fingerprint_of
 from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
@@ -156,9 +156,9 @@ class Translator(LoadedModel):
 
     def translate(
         self,
-        lines: Sequence[str],
+        lines: Iterable[str],
         *,
-        prefixes: Sequence[str] = (),
+        prefixes: Iterable[str] = (),
         label: str = "",
     ) -> list[str]:
         """The best translation of each line, with the beginnings given in `prefixes`, if any.
@@ -190,10 +190,10 @@ class Translator(LoadedModel):
 
     def search(
         self,
-        lines: Sequence[str],
+        lines: Iterable[str],
         *,
         n_best: int | None = None,
-        prefixes: Sequence[str] = (),
+        prefixes: Iterable[str] = (),
         batch_size: int = 0,
         label: str = "",
         is_stopping: Callable[[], bool] = never,
@@ -204,10 +204,9 @@ class Translator(LoadedModel):
         A blank line has one empty translation, and so has one that cannot be translated: its `problem` says why.
         `prefixes` are the beginnings of the translations, one for each line; "" begins as it likes. `first` is the
         number of the first line; line numbers and `decoding.seed` determine samples. TypeError for a string instead of
-        a list of lines.
+        a list of lines, and for a line that is not text.
         """
-        check_is_list(lines)
-        check_is_list(prefixes)
+        lines, prefixes = checked(lines), checked(prefixes, what="prefix")
         if prefixes and len(prefixes) != len(lines):
             raise InputError(f"{len(lines)} lines and {len(prefixes)} prefixes: expected one for each line")
         translator = self if n_best in (None, self.n_best) else self.with_(n_best=n_best)
@@ -271,17 +270,24 @@ class Translator(LoadedModel):
         """One sentence followed through the model, and with a reference the loss and its gradient."""
         return explain(self, sentence, reference)
 
-    def score(self, lines: Sequence[str], translations: Sequence[str]) -> list[list[Translation]]:
+    def score(self, lines: Iterable[str], translations: Iterable[str]) -> list[list[Translation]]:
         """The given translations with their log-probabilities and scores, in the form that `search` returns.
 
         One that is too long for the model has a `problem` instead.
         """
-        check_is_list(lines)
-        check_is_list(translations)
-        return score_lines(self, lines, translations)
+        return score_lines(self, checked(lines), checked(translations, what="translation"))
 
 
-def check_is_list(lines: Sequence[str]) -> None:
-    """TypeError for a string, whose characters would be treated as lines."""
+def checked(lines: Iterable[Any], *, what: str = "line") -> Sequence[str]:
+    """Lines as a sequence. TypeError for what is not text, InputError for text that UTF-8 cannot hold.
+
+    A single string is no list of lines: its characters would be treated as lines.
+    """
     if isinstance(lines, str):
         raise TypeError(f"expected a list of lines, found one string: pass [{lines[:40]!r}]")
+    lines = lines if isinstance(lines, Sequence) else list(lines)
+    for number, line in enumerate(lines, 1):
+        if not isinstance(line, str):
+            raise TypeError(f"{what} {number} is {line!r:.40}: expected a string")
+        check_is_whole(line, f"{what} {number}")
+    return lines

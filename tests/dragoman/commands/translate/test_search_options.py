@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ from dragoman.translation import search_memory
 from dragoman.translation.glossary import Term
 from dragoman.translation.line_search import begin_with
 from dragoman.translation.loaded import Demands
-from dragoman.translation.translator import Translator
+from dragoman.translation.translator import Translator, checked
 from dragoman.translation.words import words_in
 from tests.support.tiny_run import CONFIG, make_run
 from transformer.decoding.batches import IN_FLIGHT
@@ -255,6 +256,24 @@ def test_a_string_is_not_taken_for_a_list_of_its_letters(translator):
             TypeError, match=r"expected a list of lines, found one string: pass \['A man is sleeping\.'\]"
         ):
             call("A man is sleeping.")
+
+
+def test_a_line_that_is_not_text_is_reported_with_its_number(translator, lines):
+    for bad in (None, 7, b"a dog"):
+        with pytest.raises(TypeError, match=rf"^line 2 is {re.escape(repr(bad))}: expected a string$"):
+            checked([lines[0], bad])
+    half, good = "a \ud83d", lines[0]
+    for what, call in (
+        ("line 2", lambda: translator.translate([good, half])),
+        ("prefix 2", lambda: translator.search([good, good], prefixes=["", half])),
+        ("translation 2", lambda: translator.score([good, good], [good, half])),
+    ):
+        with pytest.raises(InputError, match=rf"^{what} has half a character, \\ud83d, as character 3: give both"):
+            call()
+
+
+def test_lines_may_come_from_a_generator(translator, lines):
+    assert translator.translate(line for line in lines[:4]) == translator.translate(lines[:4])
 
 
 def test_sentences_are_searched_with_the_stepper_that_is_given(translator, lines):
