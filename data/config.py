@@ -2,7 +2,10 @@
 
 from typing import Annotated, Any, ClassVar, Literal, TypedDict, Unpack
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LARGEST = 2**31
+"""The end of the whole numbers that the arrays of an update can hold."""
 
 
 class Facts(TypedDict, total=False):
@@ -30,6 +33,15 @@ class Knobs(Section):
     """A section whose fields are knobs. A plain `Field` has the facts of `usual`; `knob` declares different ones."""
 
     usual: ClassVar[Facts]
+
+    @model_validator(mode="after")
+    def check_sizes(self) -> "Knobs":
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, int) and value >= LARGEST:
+                section = type(self).__name__.removesuffix("Config").lower()
+                raise ValueError(f"{section}.{name} is {value}, expected a whole number below {LARGEST}")
+        return self
 
     @classmethod
     def facts(cls) -> dict[str, Facts]:
@@ -168,7 +180,7 @@ class DataConfig(Knobs):
     )
     byte_fallback: bool = Field(True, description="spell unknown characters as bytes, so that nothing is unknown")
     character_coverage: float = Field(
-        0.9995, gt=0.0, le=1.0, description="fraction of the text's characters that get their own pieces"
+        0.9995, ge=0.98, le=1.0, description="fraction of the text's characters that get their own pieces"
     )
     normalization: Literal["identity", "nfkc", "nmt_nfkc"] = Field("identity", description="Unicode normalisation")
     # Older runs learned from their text as it was. Lines that they translate are cleaned all the same.

@@ -65,6 +65,14 @@ BROKEN = {
         "training.learning_rate must be a number, above 0, found nan",
     ),
     "infinity": ("[training]\nclip = inf", "training.clip must be a number, at least 0, found inf"),
+    "a number that no array holds": (
+        "[training]\nwarmup_steps = 2147483648",
+        "training.warmup_steps is 2147483648, expected a whole number below 2147483648",
+    ),
+    "a coverage that SentencePiece rejects": (
+        "[data]\ncharacter_coverage = 0.5",
+        "data.character_coverage must be a number, at least 0.98 and at most 1, found 0.5",
+    ),
     "an empty language": ("[data]\nsource_language = ''", "data.source_language must be text, not empty, found ''"),
     "heads that do not divide the width": (
         "[model]\nwidth = 10\nheads = 4",
