@@ -26,6 +26,9 @@ OF_A_RUN = (*SELECTING, "beam", "length_penalty", "mbr", "perturb", "list_overla
 
 def check(options: argparse.Namespace) -> None:
     """InputError for values out of range, and for options that contradict each other."""
+    for name in ("metrics", "checkpoints", "checkpoint", "baseline", "source", "language"):
+        if getattr(options, name) == "":
+            raise InputError(f"--{name} is empty: give a value, or leave the option out")
     if bool(options.source) != bool(options.reference):
         given, missing = ("--source", "--reference") if options.source else ("--reference", "--source")
         raise InputError(f"{given} without {missing}: give both, or neither for the run's own test set")

@@ -288,6 +288,8 @@ def test_checkpoints_are_not_chosen_for_an_ensemble_or_a_baseline(run, files):
         (["--hypotheses", "a=b,c", "--source", "S", "--reference", "R"], "names 2 files, and there are 1 test sets"),
         (["--hypotheses", "file", "--source", "S", "--reference", "R"], "--hypotheses file: expected NAME=VALUE"),
         (["RUN", "--test", "a=b"], "--test a=b: expected NAME=SOURCE,REFERENCE"),
+        (["RUN", "--metrics", ""], "--metrics is empty: give a value, or leave the option out"),
+        (["RUN", "--baseline", ""], "--baseline is empty: give a value, or leave the option out"),
         (["RUN", "--language", "de"], "--language needs the files of a test set"),
         (["RUN", "--checkpoint", "10", "--checkpoints", "all"], "--checkpoint with --checkpoints: give one of them"),
         (["RUN", "--checkpoints", "10,"], "--checkpoints 10,: expected names with commas between"),
