@@ -29,6 +29,15 @@ def check_is_text(text: str, name: str, *, advice: str = "type it in UTF-8") -> 
         raise InputError(f"{name} is not UTF-8, from character {place + 1} on: {advice}")
 
 
+def check_is_whole(text: str, name: str) -> None:
+    """InputError for half a character: JSON can escape one UTF-16 surrogate without the other."""
+    if (place := lone_surrogate(text)) is not None:
+        raise InputError(
+            f"{name} has half a character, \\u{ord(text[place]):04x}, as character {place + 1}: give both halves, as "
+            "in \\ud83d\\ude00, or leave it out"
+        )
+
+
 def pip_install(package: str) -> str:
     """The command that installs an optional package, in a version that works: pip install 'ctranslate2>=4.8.5'."""
     try:

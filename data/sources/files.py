@@ -9,7 +9,7 @@ import numpy as np
 
 from data.batch import Pair
 from data.config import DataConfig
-from data.errors import InputError, lone_surrogate
+from data.errors import InputError, check_is_whole
 from data.lines import LINES, LineFile, find_file, read_lines
 from data.sources.corpus import Corpus, LazyPairs, Split, fingerprint_of, has_text
 from data.storage.cache import Cache
@@ -165,17 +165,8 @@ def _json_object(line: str, where: str, languages: tuple[str, str]) -> Pair:
     for keys in (languages, ("source", "target")):
         if isinstance(record, dict) and all(isinstance(record.get(key), str) for key in keys):
             for key in keys:
-                _check_is_whole(record[key], f'{where}: the text at "{key}"')
+                check_is_whole(record[key], f'{where}: the text at "{key}"')
             return Pair(one_line(record[keys[0]]), one_line(record[keys[1]]))
     raise InputError(
         f'{where}: expected an object with texts at "{languages[0]}" and "{languages[1]}", or at "source" and "target"'
     )
-
-
-def _check_is_whole(text: str, name: str) -> None:
-    """InputError for half a character: JSON can escape one UTF-16 surrogate without the other."""
-    if (place := lone_surrogate(text)) is not None:
-        raise InputError(
-            f"{name} has half a character, \\u{ord(text[place]):04x}, as character {place + 1}: give both halves, as "
-            "in \\ud83d\\ude00, or leave it out"
-        )
