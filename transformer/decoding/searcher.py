@@ -23,6 +23,7 @@ from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.scores import inverse_length_penalties
 from transformer.decoding.stepper import NEVER, Cache
 from transformer.model import Assembly, Parameters, merge
+from transformer.model.dense import round_parameters
 
 WHOLE, BY_ROWS = PartitionSpec(), PartitionSpec("rows")  # replicated on each device, or rows divided among the devices
 
@@ -184,6 +185,8 @@ def search_rows(
     ) -> Hypotheses:
         given = replace(plan, factors=factors)
         models = [merge(graph, one) for graph, one in zip(graphs, parameters, strict=True)]
+        for model in models:
+            round_parameters(model)
         caches = tuple(model.begin(request.source, beams=plan.decoding.beam) for model in models)
         stepper, cache = make_stepper(models), caches
         if plan.capacities.terms:

@@ -14,6 +14,8 @@ from flax import nnx
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
+from transformer.compiler import opaque
+
 Precision = Literal["float32", "bfloat16", "bfloat16_float32"]
 
 
@@ -96,6 +98,18 @@ class Dense(nnx.Module):
 
     def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         return project(x, self)[0]
+
+
+def round_parameters(model: nnx.Module) -> None:
+    """Rounds the parameters of each layer of the model to the types in which `project` uses them.
+
+    This changes no result. A program does it before a loop, because on a GPU XLA would round them again in every step.
+    """
+    for _, layer in nnx.iter_graph(model):
+        if isinstance(layer, Dense) and layer.precision != "float32":
+            layer.kernel = nnx.Param(opaque(layer.kernel[...].astype(jnp.bfloat16)))
+            if layer.bias is not None:
+                layer.bias = nnx.Param(opaque(layer.bias[...].astype(activation_dtype(layer.precision))))
 
 
 @jax.named_scope("projection")

@@ -1,4 +1,4 @@
-"""Normalisation and dropout: the gradients that we write out are those of their formulas."""
+"""Layers: gradients that are written out are those of their formulas, and rounding beforehand changes no result."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from transformer.model.dense import Dense, activation_dtype, project, round_parameters
 from transformer.model.dropout import DropoutKey, dropout, dropout_sites
 from transformer.model.layers import EPSILON, LayerNorm, RMSNorm
 
@@ -56,3 +57,18 @@ def test_the_gradient_of_dropout_is_dropped_like_its_input():
     dropped, back = jax.vjp(lambda x: dropout(x, 0.3, site), x)
     assert 0 < (dropped == 0).sum() < x.size
     np.testing.assert_array_equal(back(gradient)[0], jnp.where(dropped == 0, 0, gradient / 0.7))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16_float32", "bfloat16"])
+def test_rounding_parameters_beforehand_changes_no_bit_of_a_product(precision):
+    def outputs(layers):
+        return [np.asarray(output) for output in project(x, *layers)]
+
+    layers = [Dense(WIDTH, 16, precision=precision, rngs=nnx.Rngs(n), has_bias=n > 0) for n in range(2)]
+    layers[1].bias = nnx.Param(jax.random.normal(jax.random.key(1), (16,)))
+    x = jax.random.normal(jax.random.key(0), (2, 5, WIDTH), activation_dtype(precision))
+    expected = outputs(layers)
+    for layer in layers:
+        round_parameters(layer)
+        assert (layer.kernel[...].dtype == jnp.float32) == (precision == "float32")
+    jax.tree.map(np.testing.assert_array_equal, outputs(layers), expected)

@@ -12,10 +12,10 @@ from dragoman.signals import Interrupted
 from dragoman.translation.translator import Translator
 from tests.support.forced_decoder import forced_log_probability
 from tests.support.tiny_run import CONFIG, tiny_parameters
-from transformer.decoding import SearchPlan
+from transformer.decoding import SearchPlan, slots
 from transformer.decoding.batches import bucket_of, in_order, make_batches
 from transformer.decoding.request import make_request
-from transformer.decoding.searcher import Ensemble, search_sentences
+from transformer.decoding.searcher import Ensemble, search_program, search_sentences
 
 
 @pytest.mark.parametrize("beam", [1, 4])
@@ -48,6 +48,16 @@ def test_300_lines_in_any_batch_and_order_have_the_same_bits(run, beam, precisio
         for order in orders if batch_size > 2 else orders[2:3]:
             found = translator.search([lines[place] for place in order], batch_size=batch_size)
             assert found == [expected[place] for place in order]
+
+
+def test_rows_that_are_exchanged_at_once_have_the_same_bits(translator, lines, monkeypatch):
+    """As on a GPU."""
+    expected = translator.search(lines)
+    assert len(lines) > translator.plan.slots
+    search_program().clear_cache()
+    monkeypatch.setattr(slots, "exchange_one_by_one", slots.exchange_at_once)
+    assert translator.search(lines) == expected
+    search_program().clear_cache()
 
 
 def test_batches_on_several_devices_have_the_bits_of_one(translator, lines):
