@@ -5,7 +5,7 @@ and both of its gradients are plain matrix products, the form for which CPUs hav
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -100,8 +100,8 @@ class Dense(nnx.Module):
         return project(x, self)[0]
 
 
-def round_parameters(model: nnx.Module) -> None:
-    """Rounds the parameters of each layer of the model to the types in which `project` uses them.
+def round_parameters(model: Any) -> None:
+    """Rounds the parameters of each `Dense` in the model to the types in which `project` uses them.
 
     This changes no result. A program does it before a loop, because on a GPU XLA would round them again in every step.
     """
