@@ -79,26 +79,27 @@ EPSILON = 1e-6
 def standardized(x: Float[Array, "B T D"], is_centered: bool) -> Float[Array, "B T D"]:
     """`x` over its root mean square, sqrt(mean(x^2) + EPSILON), over features; if `is_centered`, x - mean(x) over that.
 
-    On a GPU, mean and root mean square are stored for the gradients. XLA would compute them again, and then needs three
-    passes for the gradients of scale and bias, one of which writes float32 values.
+    The result is in float32. On a GPU, mean and root mean square are stored for the gradients. XLA would compute them
+    again, and then needs three passes for the gradients of scale and bias, one of which writes float32 values.
     """
     return _standardize(x, is_centered)[0]
 
 
 def _standardize(x, is_centered):
-    mean = x.mean(-1, keepdims=True) if is_centered else jnp.zeros((), x.dtype)
-    inverse = jax.lax.rsqrt(jnp.square(x - mean).mean(-1, keepdims=True) + EPSILON)
+    wide = x.astype(jnp.float32)
+    mean = wide.mean(-1, keepdims=True) if is_centered else jnp.zeros((), jnp.float32)
+    inverse = jax.lax.rsqrt(jnp.square(wide - mean).mean(-1, keepdims=True) + EPSILON)
     mean, inverse = opaque((mean, inverse))
-    return (x - mean) * inverse, (x, mean, inverse)
+    return (wide - mean) * inverse, (x, mean, inverse)
 
 
 def _standardize_backward(is_centered, saved, gradient):
     x, mean, inverse = saved
-    y = (x - mean) * inverse
+    y = (x.astype(jnp.float32) - mean) * inverse
     removed = y * (gradient * y).mean(-1, keepdims=True)
     if is_centered:
         removed = removed + gradient.mean(-1, keepdims=True)
-    return (inverse * (gradient - removed),)
+    return ((inverse * (gradient - removed)).astype(x.dtype),)
 
 
 standardized.defvjp(_standardize, _standardize_backward)
@@ -114,7 +115,7 @@ class LayerNorm(nnx.Module):
 
     @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        normal = standardized(x.astype(jnp.float32), True)
+        normal = standardized(x, True)
         return (normal * self.scale[...][None, None] + self.bias[...][None, None]).astype(x.dtype)
 
 
@@ -127,7 +128,7 @@ class RMSNorm(nnx.Module):
 
     @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        normal = standardized(x.astype(jnp.float32), False)
+        normal = standardized(x, False)
         return (normal * self.scale[...][None, None]).astype(x.dtype)
 
 

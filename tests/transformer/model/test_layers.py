@@ -45,6 +45,18 @@ def test_a_norm_and_its_gradients_are_those_of_its_formula(kind, formula):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_the_gradient_of_a_norm_has_the_type_of_its_input():
+    norm = LayerNorm(WIDTH, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 5, WIDTH), jnp.bfloat16)
+
+    def loss(x):
+        return (norm(x).astype(jnp.float32) ** 2 * jnp.arange(WIDTH)[None, None]).sum()
+
+    rounded, exact = jax.grad(loss)(x), jax.grad(loss)(x.astype(jnp.float32))
+    assert rounded.dtype == jnp.bfloat16
+    assert np.linalg.norm(rounded - exact) < 0.02 * np.linalg.norm(exact)
+
+
 def test_a_norm_of_equal_features_has_finite_gradients():
     norm = LayerNorm(WIDTH, rngs=nnx.Rngs(0))
     gradient = jax.grad(lambda x: norm(x)[..., 0].sum())(jnp.full((1, 1, WIDTH), 7.0))
