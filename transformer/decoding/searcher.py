@@ -22,8 +22,7 @@ from transformer.decoding.request import make_request, stack
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.scores import inverse_length_penalties
 from transformer.decoding.stepper import NEVER, Cache
-from transformer.model import Assembly, Parameters, merge
-from transformer.model.dense import round_parameters
+from transformer.model import Assembly, Parameters, merge, round_parameters
 
 WHOLE, BY_ROWS = PartitionSpec(), PartitionSpec("rows")  # replicated on each device, or rows divided among the devices
 

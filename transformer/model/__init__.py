@@ -18,12 +18,23 @@ from typing import Any
 from flax import nnx
 
 from transformer.config import ModelConfig
-from transformer.model.assembly import Assembly, BatchSize, Cache, Parameters, merge, split
+from transformer.model.assembly import Assembly, BatchSize, Cache, Parameters, merge, round_parameters, split
 from transformer.model.decoder_only import DecoderOnly
 from transformer.model.denoising_encoder import DenoisingEncoder
 from transformer.model.encoder_decoder import EncoderDecoder
 
-__all__ = ["ASSEMBLIES", "Assembly", "BatchSize", "Cache", "Parameters", "abstract", "build", "merge", "split"]
+__all__ = [
+    "ASSEMBLIES",
+    "Assembly",
+    "BatchSize",
+    "Cache",
+    "Parameters",
+    "abstract",
+    "build",
+    "merge",
+    "round_parameters",
+    "split",
+]
 
 ASSEMBLIES: dict[str, Any] = {
     "encoder_decoder": EncoderDecoder,

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from data.batch import Batch
 from transformer.config import ModelConfig
+from transformer.model.dense import Dense
 from transformer.model.dropout import DropoutKey
 from transformer.model.embeddings import Embedding
 from transformer.model.kernels import Kernel
@@ -107,3 +108,13 @@ def merge(graph: nnx.GraphDef, parameters: Parameters, *, kernel: Kernel = "xla"
     if kernel != "xla":
         model.set_attributes(attention_kernel=kernel)
     return model
+
+
+def round_parameters(model: Assembly) -> None:
+    """Rounds the parameters of products to the types in which they are used, which changes no result.
+
+    A program does this before a loop, because on a GPU XLA would round them again in every step.
+    """
+    for _, part in list(nnx.iter_graph(model)):
+        if isinstance(part, Dense | Embedding):
+            part.round_parameters()

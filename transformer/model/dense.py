@@ -5,7 +5,7 @@ and both of its gradients are plain matrix products, the form for which CPUs hav
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -99,17 +99,12 @@ class Dense(nnx.Module):
     def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows F"]:
         return project(x, self)[0]
 
-
-def round_parameters(model: Any) -> None:
-    """Rounds the parameters of each `Dense` in the model to the types in which `project` uses them.
-
-    This changes no result. A program does it before a loop, because on a GPU XLA would round them again in every step.
-    """
-    for _, layer in nnx.iter_graph(model):
-        if isinstance(layer, Dense) and layer.precision != "float32":
-            layer.kernel = nnx.Param(opaque(layer.kernel[...].astype(jnp.bfloat16)))
-            if layer.bias is not None:
-                layer.bias = nnx.Param(opaque(layer.bias[...].astype(activation_dtype(layer.precision))))
+    def round_parameters(self) -> None:
+        """Rounds kernel and bias to the types in which `project` uses them, which changes no result."""
+        if self.precision != "float32":
+            self.kernel = nnx.Param(opaque(self.kernel[...].astype(jnp.bfloat16)))
+            if self.bias is not None:
+                self.bias = nnx.Param(opaque(self.bias[...].astype(activation_dtype(self.precision))))
 
 
 @jax.named_scope("projection")

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from transformer.compiler import opaque
 from transformer.model.dense import Precision, contract
 
 CHUNK_TOKENS = 512
@@ -181,6 +182,8 @@ def _forward(hidden, table, labels, weights, smoothing, precision, vocabulary):
         turned = turned + contract(hidden, logits_gradient, 0, 0, precision)
         return (total + loss, turned), hidden_gradient
 
+    if precision != "float32":
+        table = opaque(table.astype(jnp.bfloat16))  # else a GPU would do so for each chunk
     chunks = (_chunks(hidden, count), _chunks(labels, count), _chunks(weights, count))
     zeros = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape[::-1], jnp.float32))
     (loss, turned), hidden_gradient = jax.lax.scan(add, zeros, chunks)

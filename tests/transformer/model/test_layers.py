@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from transformer.model.dense import Dense, activation_dtype, project, round_parameters
+from transformer.model.dense import Dense, activation_dtype, project
 from transformer.model.dropout import DropoutKey, dropout, dropout_sites
+from transformer.model.embeddings import Embedding
 from transformer.model.layers import EPSILON, LayerNorm, RMSNorm
 
 WIDTH = 12
@@ -81,6 +82,17 @@ def test_rounding_parameters_beforehand_changes_no_bit_of_a_product(precision):
     x = jax.random.normal(jax.random.key(0), (2, 5, WIDTH), activation_dtype(precision))
     expected = outputs(layers)
     for layer in layers:
-        round_parameters(layer)
+        layer.round_parameters()
         assert (layer.kernel[...].dtype == jnp.float32) == (precision == "float32")
     jax.tree.map(np.testing.assert_array_equal, outputs(layers), expected)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16_float32", "bfloat16"])
+def test_rounding_the_table_beforehand_changes_no_bit_of_logits_and_embeddings(precision):
+    embedding = Embedding(20, WIDTH, precision=precision, rngs=nnx.Rngs(0))
+    tokens = jnp.array([[4, 19, 0]])
+    before = embedding(tokens)
+    expected = before, embedding.logits(before)
+    embedding.round_parameters()
+    assert (embedding.output_table is None) == (precision == "float32")
+    jax.tree.map(np.testing.assert_array_equal, (embedding(tokens), embedding.logits(before)), expected)
