@@ -38,6 +38,16 @@ def each(convert: Callable[[Any], Any], rows: list[Any]) -> list[Any]:
     return [convert(row) for row in rows] if len(rows) <= FEW_LINES else convert(rows)
 
 
+def processor_of(model: bytes) -> Any:
+    """SentencePiece with a model. RuntimeError unless it is one.
+
+    The constructor takes an empty model for none, and the first use of the processor fails.
+    """
+    processor: Any = sentencepiece.SentencePieceProcessor()
+    processor.LoadFromSerializedProto(model)
+    return processor
+
+
 class Tokenizer:
     """Converts text to ids and back. Ids 0 to 3 are PAD, UNK, BOS and EOS; the rest are pieces of text.
 
@@ -47,7 +57,7 @@ class Tokenizer:
     def __init__(self, models: Sequence[bytes]):
         sentencepiece.set_min_log_level(SILENT)
         self._models = tuple(models)
-        processors: list[Any] = [sentencepiece.SentencePieceProcessor(model_proto=model) for model in models]
+        processors = [processor_of(model) for model in models]
         self._source, self._target = processors[0], processors[-1]
         self._samplers: dict[tuple[str, float], SubwordSampler] = {}
         self.is_joint = len(models) == 1
@@ -65,11 +75,15 @@ class Tokenizer:
         kinds = TOKENIZER_FILES.values()
         names = next((names for names in kinds if Path(directory, names[0]).is_file()), TOKENIZER_FILES["joint"])
         try:
-            return cls([Path(directory, name).read_bytes() for name in names])
+            models = [Path(directory, name).read_bytes() for name in names]
         except OSError as error:
             raise InputError(f"{error.filename}: no tokenizer: {error.strerror}") from None
-        except RuntimeError:
-            raise InputError(f"{Path(directory, names[0])}: not a SentencePiece model: restore the file") from None
+        for name, model in zip(names, models, strict=True):
+            try:
+                processor_of(model)
+            except RuntimeError:
+                raise InputError(f"{Path(directory, name)}: not a SentencePiece model: restore the file") from None
+        return cls(models)
 
     def save(self, directory: str | Path) -> None:
         """Writes the models where `load` finds them."""

@@ -21,7 +21,7 @@ from data.vocabulary.prepared import prepared_tokenizer
 from data.vocabulary.tokenizer import Tokenizer
 from data.vocabulary.vectors import read_vectors
 from dragoman.evaluation.training_text import FILE, prepared_training_text
-from dragoman.files import copy_atomically, writing
+from dragoman.files import copy_atomically, file_hash, writing
 from dragoman.messages import progress, say, warn
 from dragoman.runs.checkpoint import restore_optimizer, restore_parameters
 from dragoman.runs.identity import check_hashes, check_knobs, check_planned_steps
@@ -48,9 +48,27 @@ def from_scratch(config: Config, run: Run, train: Sequence[Corpus], *, is_new: b
     """Random parameters, and a vocabulary: learned on the training text for a new run, else loaded from the run."""
     if is_new:
         on_first(lambda: learn_vocabulary(config, run, train))
+    else:
+        on_first(lambda: check_own_tokenizer(config, run))
     tokenizer = Tokenizer.load(run.path)
     check_tokenizer(config, tokenizer)
     return Start(tokenizer, partial(initial_parameters, config, tokenizer))
+
+
+def check_own_tokenizer(config: Config, run: Run) -> None:
+    """InputError if the run's vocabulary is not that of its checkpoints: a damaged one may fail as soon as it is used.
+
+    The newest manifest that can be read is compared; damage to checkpoints is reported when they are loaded.
+    """
+    found = {"tokenizer": file_hash(run.tokenizer_paths(config))}
+    for step in reversed(steps(run.checkpoints)):
+        directory = run.checkpoints / str(step)
+        try:
+            manifest = read_manifest(directory)
+        except InputError:
+            continue
+        check_hashes(manifest, found, where=directory)
+        return
 
 
 def check_tokenizer(config: Config, tokenizer: Tokenizer) -> None:

@@ -162,11 +162,16 @@ def test_a_text_without_lines_does_not_crash():
         learn_tokenizer(DataConfig(), [Corpus("odd", [Pair("a \u2585", "\u2585")], None, {}, "")])
 
 
-def test_a_missing_or_foreign_model_is_rejected(tmp_path):
+@pytest.mark.parametrize("content", [b"no model", b"", b"\n"])
+def test_a_missing_or_foreign_or_empty_model_is_rejected(separate, tmp_path, content):
     with pytest.raises(InputError, match=r"tokenizer\.model: no tokenizer: No such file"):
         Tokenizer.load(tmp_path)
-    (tmp_path / "tokenizer.model").write_bytes(b"no model")
-    with pytest.raises(InputError, match=r"tokenizer\.model: not a SentencePiece model"):
+    separate.save(tmp_path)
+    (tmp_path / "tokenizer.target.model").write_bytes(content)
+    with pytest.raises(InputError, match=r"tokenizer\.target\.model: not a SentencePiece model: restore the file"):
+        Tokenizer.load(tmp_path)
+    (tmp_path / "tokenizer.model").write_bytes(content)
+    with pytest.raises(InputError, match=r"tokenizer\.model: not a SentencePiece model: restore the file"):
         Tokenizer.load(tmp_path)
 
 

@@ -132,6 +132,22 @@ def test_a_run_is_not_resumed_with_another_model(finished, recipe):
         train_command.main([str(recipe), "--run", str(finished.path), "--model.width", "32"])
 
 
+@pytest.mark.parametrize("damage", ["emptied", "replaced", "not text"])
+def test_a_damaged_vocabulary_is_reported_before_it_is_used(finished, tmp_path, damage):
+    run = Run(shutil.copytree(finished.path, tmp_path / "run"))
+    path = run.tokenizer_paths(run.load_config())[0]
+    model = path.read_bytes()
+    piece = "\u2581houses".encode()
+    assert piece in model
+    other = {"emptied": b"", "replaced": model.replace(piece, piece[:-1] + b"z")}
+    path.write_bytes(other.get(damage, model.replace(piece, b"\xff" + piece[1:])))
+    with pytest.raises(InputError, match=r"/checkpoints/20: was made with another tokenizer: SHA-256 .*, found "):
+        train_command.main(["--run", str(run.path), "--training.steps", "24"])
+    (run.checkpoints / "20" / "manifest.json").write_text("")
+    with pytest.raises(InputError, match=r"/checkpoints/16: was made with another tokenizer: SHA-256 .*, found "):
+        train_command.main(["--run", str(run.path), "--training.steps", "24"])
+
+
 def test_a_second_trainer_of_one_run_is_refused_and_names_the_first(finished, recipe):
     with finished.lock():
         refused = program("train.py", recipe, "--run", finished.path)
