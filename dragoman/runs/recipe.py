@@ -46,7 +46,7 @@ def read_stored(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES) -
     """The config saved with a run, perhaps by an earlier version, with dotted overrides.
 
     A knob unknown to that version gets the value that all runs had then, which may differ from its default. A value
-    that recipes may no longer have is replaced by the present one for it.
+    that recipes may no longer have is replaced by the present one for it. InputError if any other knob is missing.
     """
     path = Path(path)
     recipe = parse(path)
@@ -59,6 +59,9 @@ def read_stored(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES) -
                 values.setdefault(name, facts["before"])
             if "former_values" in facts and name in values:
                 values[name] = facts["former_values"].get(values[name], values[name])
+    use_new_names(path, recipe, note=silent)
+    check_names(path, recipe)
+    check_complete(path, recipe)
     return build_config(path, recipe, overrides)
 
 
@@ -121,6 +124,17 @@ def check_names(path: Path, recipe: dict[str, Any]) -> None:
         for name in values:
             if f"{section}.{name}" not in KNOBS:
                 raise InputError(f"{path}: unknown key {section}.{name}{nearest(f'{section}.{name}', KNOBS)}")
+
+
+def check_complete(path: Path, recipe: dict[str, Any]) -> None:
+    """InputError unless a stored config has every knob: a default would take the place of what the run was made with.
+
+    A file that was emptied or cut at the end of a line is TOML all the same.
+    """
+    missing = [key for key in KNOBS if (names := key.split("."))[1] not in recipe.get(names[0], {})]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(f"{path}: damaged: lacks {missing[0]}{more} of the knobs that a run stores: restore the file")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -79,8 +79,8 @@ IN_RUN = (
 @pytest.mark.parametrize("named", ["run", "run/checkpoints/10"])
 def test_a_part_of_the_run_is_not_overwritten(files, output, named):
     (files / "run/checkpoints/10").mkdir(parents=True)
-    for name in ("config.toml", "tokenizer.model"):
-        (files / "run" / name).write_text("", encoding="utf-8")
+    Run("run").save_config(Config())
+    (files / "run/tokenizer.model").write_text("", encoding="utf-8")
     (files / "run/link").symlink_to("config.toml")
     with pytest.raises(InputError, match=r"^--output run/.* would overwrite run/.*, a part of the run: choose another"):
         check_outputs([("--output", f"run/{output}")], [], runs=[named])

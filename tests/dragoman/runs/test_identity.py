@@ -143,6 +143,7 @@ def test_a_renamed_knob_goes_by_its_former_name_with_a_note(tmp_path: Path) -> N
     found = read_recipe(path, note=notes.append)
     assert (found.data.maximum_side_ratio, found.decoding.maximum_ratio) == (3.0, 1.5)
     assert notes == [f"{path}: data.maximum_ratio is now called data.maximum_side_ratio"]
+    path.write_text(toml_text(found).replace("maximum_side_ratio", "maximum_ratio"))
     stored = read_stored(path)
     assert (stored.data.maximum_side_ratio, stored.decoding.maximum_ratio) == (3.0, 1.5)
     notes.clear()

@@ -194,8 +194,25 @@ def test_a_config_written_as_toml_reads_back_equal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kernel", ["cudnn", "triton", "mosaic"])
 def test_the_kernel_of_a_library_becomes_ours_in_a_stored_config_and_is_refused_in_a_recipe(tmp_path, kernel):
-    path = tmp_path / "config.toml"
-    path.write_text(f'[model]\nattention_kernel = "{kernel}"\n')
+    path, text, now = tmp_path / "config.toml", toml_text(Config()), 'attention_kernel = "auto"'
+    assert now in text
+    path.write_text(text.replace(now, f'attention_kernel = "{kernel}"'))
     assert read_stored(path).model.attention_kernel == "pallas"
     with pytest.raises(InputError, match=rf"model.attention_kernel.*{kernel}"):
         read_recipe(path)
+
+
+def test_a_stored_config_that_was_emptied_or_cut_is_damaged_and_not_one_of_defaults(tmp_path):
+    path, text = tmp_path / "config.toml", toml_text(Config())
+    for kept, missing in (
+        ("", r"lacks data\.corpus and \d\d more of the knobs that a run stores"),
+        (text[: text.index("[decoding]")], r"lacks decoding\.beam and \d\d more of the knobs that a run stores"),
+        (text[: text.index("peak_tflops")], r"lacks devices\.peak_tflops of the knobs that a run stores"),
+    ):
+        path.write_text(kept)
+        assert read_recipe(path) == Config()
+        with pytest.raises(InputError, match=rf"config\.toml: damaged: {missing}: restore the file$"):
+            read_stored(path)
+    path.write_text(text.replace("width = ", "widht = ", 1))
+    with pytest.raises(InputError, match=r"config\.toml: unknown key model\.widht; did you mean model\.width"):
+        read_stored(path)

@@ -148,6 +148,15 @@ def test_a_damaged_vocabulary_is_reported_before_it_is_used(finished, tmp_path, 
         train_command.main(["--run", str(run.path), "--training.steps", "24"])
 
 
+@pytest.mark.parametrize("named", ["the run alone", "its recipe too"])
+def test_an_emptied_config_of_a_run_with_checkpoints_is_reported(finished, recipe, tmp_path, named):
+    run = Run(shutil.copytree(finished.path, tmp_path / "run"))
+    run.config_path.write_text("")
+    with pytest.raises(InputError, match=r"run/config\.toml: damaged: lacks data\.corpus and .*: restore the file$"):
+        train_command.main([*[str(recipe)] * (named == "its recipe too"), "--run", str(run.path)])
+    assert run.config_path.read_text() == ""
+
+
 def test_a_second_trainer_of_one_run_is_refused_and_names_the_first(finished, recipe):
     with finished.lock():
         refused = program("train.py", recipe, "--run", finished.path)
