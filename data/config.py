@@ -7,6 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 LARGEST = 2**31
 """The end of the whole numbers that the arrays of an update can hold."""
 
+LARGEST_FLOAT = 3.4e38
+"""The largest number with a point: float32, in which updates and searches compute, ends a little later."""
+
+SMALLEST_FLOAT = 1.2e-38
+"""The smallest one above 0: smaller ones are 0 on most devices."""
+
 
 class Facts(TypedDict, total=False):
     """The facts about a knob besides its type, range, default and description."""
@@ -38,9 +44,14 @@ class Knobs(Section):
     def check_sizes(self) -> "Knobs":
         for name in type(self).model_fields:
             value = getattr(self, name)
+            key = f"{type(self).__name__.removesuffix('Config').lower()}.{name}"
             if isinstance(value, int) and value >= LARGEST:
-                section = type(self).__name__.removesuffix("Config").lower()
-                raise ValueError(f"{section}.{name} is {value}, expected a whole number below {LARGEST}")
+                raise ValueError(f"{key} is {value}, expected a whole number below {LARGEST}")
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, float) and abs(number) > LARGEST_FLOAT:
+                    raise ValueError(f"{key} is {number:g}, too large for float32: expected at most {LARGEST_FLOAT:g}")
+                if isinstance(number, float) and 0 < abs(number) < SMALLEST_FLOAT:
+                    raise ValueError(f"{key} is {number:g}, 0 in float32: expected at least {SMALLEST_FLOAT:g}")
         return self
 
     @classmethod

@@ -69,6 +69,22 @@ BROKEN = {
         "[training]\nwarmup_steps = 2147483648",
         "training.warmup_steps is 2147483648, expected a whole number below 2147483648",
     ),
+    "a number beyond float32": (
+        "[training]\nlearning_rate = 1e39",
+        "training.learning_rate is 1e+39, too large for float32: expected at most 3.4e+38",
+    ),
+    "a number that float32 rounds to 0": (
+        "[decoding]\nsampling = true\ntemperature = 1e-39",
+        "decoding.temperature is 1e-39, 0 in float32: expected at least 1.2e-38",
+    ),
+    "a list with a number beyond float32": (
+        "[data]\ntrain_weights = [1.0, 1e308]",
+        "data.train_weights is 1e+308, too large for float32: expected at most 3.4e+38",
+    ),
+    "a whole number that no float holds": (
+        f"[training]\nclip = 1{'0' * 400}",
+        f"training.clip must be a number, at least 0, found 1{'0' * 56}...",
+    ),
     "a coverage that SentencePiece rejects": (
         "[data]\ncharacter_coverage = 0.5",
         "data.character_coverage must be a number, at least 0.98 and at most 1, found 0.5",
@@ -187,7 +203,7 @@ def test_a_config_written_as_toml_reads_back_equal(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     odd = 'a "quoted" \\ \t \x01 \x7f \u2028 é 😀 name'
     data = {"directory": odd, "train": [[odd, "b"], ["c.tsv"]], "train_weights": [1e-05, 1e22]}
-    config = Config.model_validate({"data": data, "training": {"learning_rate": 5e-324}})
+    config = Config.model_validate({"data": data, "training": {"learning_rate": 1.2e-38}})
     path.write_text(toml_text(config), encoding="utf-8")
     assert read_recipe(path) == config
 
