@@ -18,7 +18,7 @@ from data.lines import read_lines
 from data.sources import load_corpora
 from data.sources.files import text_files
 from dragoman.commands.options import ArgumentParser, add_config_options, add_run_options, section_overrides
-from dragoman.commands.paths import check_outputs
+from dragoman.commands.paths import check_directory_name, check_outputs
 from dragoman.exchange import FORMATS, Trained
 from dragoman.exchange.ctranslate2_model import QUANTIZATIONS
 from dragoman.exchange.trained import require
@@ -106,8 +106,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def check_files(options: argparse.Namespace) -> None:
     """InputError if --json would overwrite a file that is read, be among the exported files, or be unwritable.
 
-    InputError too for a DIRECTORY that CTranslate2 could not open.
+    InputError too for a DIRECTORY called "-", or one that CTranslate2 could not open.
     """
+    check_directory_name("DIRECTORY", options.directory)
     check_outputs([("--json", options.json)], [("--lines", options.lines)], runs=[options.run])
     directory = target_of(options.directory).resolve()
     if options.format == "ctranslate2" and not is_utf8(directory):

@@ -33,7 +33,7 @@ def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named], *, runs: Se
 
     The text that the recipe of a run names is an input too, if it is there.
 
-    InputError too for a name that reading would decompress: see `check_suffix`.
+    InputError too for the name "-", and for one that reading would decompress: see `check_name`.
 
     Standard input and output count as files if they are redirected from or to one.
     """
@@ -48,19 +48,30 @@ def check_outputs(outputs: Sequence[Named], inputs: Sequence[Named], *, runs: Se
             for run in runs:
                 if (part := part_of_run(written, Path(run))) is not None:
                     raise InputError(f"{option} {path} would overwrite {part}, a part of the run: choose another file")
-        check_suffix(option, path)
+        check_name(option, path)
     for option, path in read:
         if is_standard_output(path):
             raise InputError(f"standard output is redirected to the file of {option}: choose another file")
 
 
-def check_suffix(option: str, path: Path) -> None:
-    """InputError for a file that would be written as plain text, and decompressed when it is read, by its name."""
+def check_name(option: str, path: Path) -> None:
+    """InputError for "-", which other programs take for standard output, and for the name of a compressed file.
+
+    The file would be plain text, and be decompressed when it is read, by its name.
+    """
+    if str(path) == "-":
+        raise InputError(f"{option} -: for standard output, name /dev/stdout; for a file called -, its full path")
     if path.suffix in OPENERS and not path.is_dir() and not is_stream(path):
         raise InputError(
             f"{option} {path} would be plain text in a file named as compressed: leave {path.suffix} out, and compress "
             "the file afterwards"
         )
+
+
+def check_directory_name(option: str, path: Path | str) -> None:
+    """InputError for "-", which is a name of standard output, or the beginning of a mistyped option."""
+    if str(path) == "-":
+        raise InputError(f"{option} -: expected a directory; for one called -, name its full path")
 
 
 def files_of_recipe(config: Config) -> list[tuple[str, Path | str]]:

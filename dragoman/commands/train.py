@@ -18,7 +18,7 @@ from data.languages import check_codes
 from data.sources import Corpus, load_corpora
 from data.sources.corpus import draw_shares
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
-from dragoman.commands.paths import check_recipe
+from dragoman.commands.paths import check_directory_name, check_recipe
 from dragoman.evaluation.held_out import held_out_pairs
 from dragoman.evaluation.metrics import METRICS
 from dragoman.files import file_hash
@@ -225,6 +225,7 @@ def main(argv: list[str]) -> int:
     add_process_options(parser)
     add_config_options(parser)
     arguments = parser.parse_args(argv)
+    check_directory_name("--run", arguments.run)
     connect(arguments.coordinator, arguments.processes, arguments.process)
     run = Run(arguments.run)
     if arguments.recipe is not None:

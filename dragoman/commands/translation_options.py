@@ -9,7 +9,7 @@ from data.errors import InputError
 from data.lines import find_file
 from data.storage.compression import reading
 from dragoman.commands.options import ArgumentParser, add_config_options, add_process_options, overrides
-from dragoman.commands.paths import check_suffix
+from dragoman.commands.paths import check_name
 from dragoman.files import sha256
 from transformer.decoding.batches import IN_FLIGHT
 
@@ -218,7 +218,7 @@ def check(options: argparse.Namespace) -> None:
     if options.chunk < 1:
         raise InputError(f"--chunk is {options.chunk}: expected 1 or more")
     if options.output:
-        check_suffix("--output", options.output)
+        check_name("--output", options.output)
     if options.restart and not options.output:
         raise InputError("--restart needs --output FILE: output to stdout cannot be resumed")
     if options.shard and not options.input:

@@ -1,5 +1,6 @@
 """No output overwrites what is read, whatever its name."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from data.config import DataConfig
 from data.errors import InputError
+from dragoman.commands.main import COMMANDS
 from dragoman.commands.paths import check_outputs, check_recipe
 from dragoman.runs.run import Run
 from tests.support.paths import ROOT
@@ -67,6 +69,37 @@ def test_a_pipe_and_a_directory_may_be_named_as_a_compressed_file(files):
     os.mkfifo(files / "pipe.gz")
     (files / "directory.gz").mkdir()
     check_outputs([("--output", "directory.gz"), ("--json", "pipe.gz")], [])
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["translate", "none", "--output", "-"], "--output"),
+        (["translate", "none", "--input", "a", "--shard", "1/2", "--output", "-"], "--output"),
+        *[(["evaluate", "none", option, "-"], option) for option in ("--json", "--jsonl", "--csv", "--report")],
+        *[(["evaluate", "none", option, "-"], option) for option in ("--list-overlap", "--output")],
+        (["evaluate", "none", "--sweep", "beam=1", "--report", "-"], "--report"),
+        (["evaluate", "none", "--calibrate", "--report", "-"], "--report"),
+        *[(["explain", "none", "a", option, "-"], option) for option in ("--output", "--json")],
+        (["fill", "none", "a [MASK]", "--json", "-"], "--json"),
+        (["prepare", str(ROOT / "configs/toy.toml"), "--json", "-"], "--json"),
+        (["export", "none", "model", "--format", "ctranslate2", "--json", "-"], "--json"),
+        (["export", "none", "-", "--format", "safetensors"], "DIRECTORY"),
+        (["train", "none.toml", "--run", "-"], "--run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_no_output_is_called_by_the_usual_name_of_standard_output(files, command, option):
+    before = sorted(path.name for path in files.iterdir())
+    message = (
+        rf"^{option} -: expected a directory; for one called -, name its full path$"
+        if option in ("DIRECTORY", "--run")
+        else rf"^{option} -: for standard output, name /dev/stdout; for a file called -, its full path$"
+    )
+    with pytest.raises(InputError, match=message):
+        importlib.import_module(COMMANDS[command[0]].module).main(command[1:])
+    assert sorted(path.name for path in files.iterdir()) == before
+    check_outputs([("--json", files / "-"), ("--output", "/dev/stdout")], [])
 
 
 IN_RUN = (
