@@ -21,6 +21,7 @@ from dragoman.explanation.sentence import (
 )
 from dragoman.explanation.trace import Trace, trace
 from dragoman.explanation.vectors import Positions, describe_positions, neighbours, source_table
+from dragoman.translation.arguments import check_is_string
 from dragoman.translation.loaded import LoadedModel
 
 Attention = list[np.ndarray]  # the weights [N T S] of each layer
@@ -66,8 +67,10 @@ class Explanation(NamedTuple):
 def explain(model: LoadedModel, sentence: str, reference: str = "") -> Explanation:
     """A sentence followed through a model, from its pieces to its translation, and, with a reference, back again.
 
-    InputError for a model, a search or a sentence that cannot be followed.
+    InputError for a model, a search or a sentence that cannot be followed. TypeError for what is no string.
     """
+    check_is_string("sentence", sentence)
+    check_is_string("reference", reference)
     check_can_be_explained(model)
     labels = forced_target(model, reference) if reference else []
     reading = read_sentence(model, sentence)

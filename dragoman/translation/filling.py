@@ -18,6 +18,7 @@ from data.errors import InputError
 from data.text.cleaning import one_line
 from data.vocabulary.pieces import BYTE, SPACE
 from data.vocabulary.tokenizer import Tokenizer
+from dragoman.translation.arguments import check_is_number, check_is_string
 from dragoman.translation.members import load_member
 from transformer.config import Config
 from transformer.decoding.batches import fill, in_order, make_batches
@@ -62,6 +63,8 @@ def fill_text(filler: Filler, text: str, *, top: int = 5) -> Filled:
     Probabilities are over the pieces that are text, so not special ones or single bytes. A place is filled with one
     piece, which may continue the word before it. InputError for a text that is too long for the model.
     """
+    check_is_string("text", text)
+    check_is_number("top", top)
     parts = text.split(MARK)
     tokens = tokens_of(filler.tokenizer, parts)
     if len(tokens) > (longest := filler.config.model.maximum_length):

@@ -7,6 +7,7 @@ from data.batch import EOS
 from data.errors import InputError
 from data.text.cleaning import one_line
 from data.vocabulary.spelling import Beginning
+from dragoman.translation.arguments import check_is_number, check_is_string
 from dragoman.translation.line_search import search_within_memory, spell_beginning
 from dragoman.translation.loaded import LoadedModel
 from transformer.decoding.request import make_request
@@ -27,6 +28,8 @@ def write_texts(model: LoadedModel, beginning: str = "", *, length: int = 0) -> 
     The search gets an empty source, so a text begins where sources begin in training. InputError if the model needs a
     source, for a beginning that the vocabulary cannot write, and for a length that the model does not have.
     """
+    check_is_string("beginning", beginning)
+    check_is_number("length", length)
     config = model.config.model
     if config.assembly != "decoder_only":
         raise InputError(

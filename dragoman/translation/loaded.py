@@ -13,6 +13,7 @@ from data.text.preparation import SourceRules
 from data.text.statistics import SourceStatistics
 from data.vocabulary.spelling import Speller, byte_ids, unwritable_ids
 from data.vocabulary.tokenizer import Tokenizer
+from dragoman.translation.arguments import check_is_list, check_is_number
 from dragoman.translation.glossary import Term
 from dragoman.translation.requirements import Terminology
 from dragoman.translation.spelling import spell
@@ -30,6 +31,14 @@ class Demands(NamedTuple):
     mbr: bool = False  # choose the hypothesis or sample that agrees most with the others
 
 
+def check_demands(demands: Demands) -> None:
+    """TypeError for what are no demands, or demands of another type."""
+    if not isinstance(demands, Demands):
+        raise TypeError(f"demands is {demands!r:.40}: expected Demands, of dragoman.translation.loaded")
+    check_is_list("demands.terms", demands.terms, Term, of="Term")
+    check_is_list("demands.banned", demands.banned, str, of="strings")
+
+
 NO_DEMANDS = Demands()
 NO_STATISTICS = SourceStatistics()
 MULTI_SENTENCE = 0.1  # of the training lines: from there on, the model knows lines of several sentences
@@ -39,7 +48,7 @@ MULTI_SENTENCE = 0.1  # of the training lines: from there on, the model knows li
 class LoadedModel:
     """A model or an ensemble on its devices, with its tokenizer and the demands on its translations.
 
-    InputError if demands contradict each other or the knobs.
+    InputError if demands contradict each other or the knobs, TypeError if they are none.
     """
 
     ensemble: Ensemble
@@ -65,6 +74,8 @@ class LoadedModel:
                 f'{self.run or "the model"}: model.assembly is "denoising_encoder", which writes no translations: '
                 "dragoman fill fills masked places with it, and model.start_encoder starts an encoder-decoder from it"
             )
+        check_demands(self.demands)
+        check_is_number("n_best", self.n_best)
         if not 1 <= self.n_best <= decoding.beam:
             raise InputError(
                 f"n-best is {self.n_best} with a beam of {decoding.beam}: expected 1 to {decoding.beam}; "

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from data.errors import InputError, check_is_whole
+from data.errors import InputError
 from data.sources.corpus import fingerprint_of
 from data.text.statistics import SourceStatistics
 from data.vocabulary.tokenizer import Tokenizer
@@ -21,10 +21,11 @@ from dragoman.explanation.explanation import Explanation, explain
 from dragoman.messages import ProgressBar
 from dragoman.runs.loading import with_decoding
 from dragoman.signals import SharedStop
+from dragoman.translation.arguments import check_is_list, check_is_mapping, check_is_number, checked
 from dragoman.translation.details import details_of_lines, score_lines
 from dragoman.translation.generation import Generated, write_texts
 from dragoman.translation.line_search import search_lines
-from dragoman.translation.loaded import NO_DEMANDS, NO_STATISTICS, Demands, LoadedModel
+from dragoman.translation.loaded import NO_DEMANDS, NO_STATISTICS, Demands, LoadedModel, check_demands
 from dragoman.translation.members import Member, load_member, shared_config
 from dragoman.translation.output.shards import Shard
 from dragoman.translation.record import Details
@@ -63,8 +64,13 @@ class Translator(LoadedModel):
 
         `checkpoint` is "best" (by validation score), "average", a step, or the path of a checkpoint. The beam and the
         length penalty default to the run's. `decoding` changes other knobs of that section. `ensemble` lists more runs
-        or checkpoints, whose probabilities are averaged with this run's; they must have the same vocabulary.
+        or checkpoints, whose probabilities are averaged with this run's; they must have the same vocabulary. TypeError
+        names an argument of another type.
         """
+        check_is_list("ensemble", ensemble, (str, Path), of="runs")
+        check_is_mapping("decoding", decoding or {})
+        check_demands(demands)
+        check_is_number("n_best", n_best)
         changes = dict(decoding or {})
         for name, value in (("beam", beam), ("length_penalty", length_penalty)):
             if value is not None and changes.get(name) is not None:
@@ -121,6 +127,7 @@ class Translator(LoadedModel):
         demands: Demands | None = None,
     ) -> "Translator":
         """A translator of the same model with other decoding knobs or demands; None keeps the present ones."""
+        check_is_mapping("decoding", decoding or {})
         return replace(
             self,
             config=with_decoding(self.config, decoding or {}),
@@ -204,11 +211,14 @@ class Translator(LoadedModel):
         A blank line has one empty translation, and so has one that cannot be translated: its `problem` says why.
         `prefixes` are the beginnings of the translations, one for each line; "" begins as it likes. `first` is the
         number of the first line; line numbers and `decoding.seed` determine samples. TypeError for a string instead of
-        a list of lines, and for a line that is not text.
+        a list of lines, a line that is not text, and an `n_best` that is not a whole number.
         """
         lines, prefixes = checked(lines), checked(prefixes, what="prefix")
         if prefixes and len(prefixes) != len(lines):
             raise InputError(f"{len(lines)} lines and {len(prefixes)} prefixes: expected one for each line")
+        check_is_number("batch_size", batch_size)
+        if n_best is not None:
+            check_is_number("n_best", n_best)
         translator = self if n_best in (None, self.n_best) else self.with_(n_best=n_best)
         with ProgressBar(label, total=len(lines)) as progress:
             return [
@@ -276,18 +286,3 @@ class Translator(LoadedModel):
         One that is too long for the model has a `problem` instead.
         """
         return score_lines(self, checked(lines), checked(translations, what="translation"))
-
-
-def checked(lines: Iterable[Any], *, what: str = "line") -> Sequence[str]:
-    """Lines as a sequence. TypeError for what is not text, InputError for text that UTF-8 cannot hold.
-
-    A single string is no list of lines: its characters would be treated as lines.
-    """
-    if isinstance(lines, str):
-        raise TypeError(f"expected a list of lines, found one string: pass [{lines[:40]!r}]")
-    lines = lines if isinstance(lines, Sequence) else list(lines)
-    for number, line in enumerate(lines, 1):
-        if not isinstance(line, str):
-            raise TypeError(f"{what} {number} is {line!r:.40}: expected a string")
-        check_is_whole(line, f"{what} {number}")
-    return lines

@@ -14,10 +14,11 @@ from data.batch import UNK
 from data.errors import InputError
 from data.vocabulary.spelling import byte_of
 from dragoman.translation import search_memory
+from dragoman.translation.arguments import checked
 from dragoman.translation.glossary import Term
 from dragoman.translation.line_search import begin_with
 from dragoman.translation.loaded import Demands
-from dragoman.translation.translator import Translator, checked
+from dragoman.translation.translator import Translator
 from dragoman.translation.words import words_in
 from tests.support.tiny_run import CONFIG, make_run
 from transformer.decoding.batches import IN_FLIGHT
