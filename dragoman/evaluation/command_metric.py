@@ -6,6 +6,9 @@ score a line to standard output. The score of a text is the mean.
 
 import json
 import math
+import os
+import select
+import selectors
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -16,6 +19,12 @@ from sacrebleu.metrics.base import Score, Signature
 
 from data.errors import InputError
 from dragoman.evaluation.held_out import TestSet
+
+LARGEST = 1e30
+"""The largest score: sacreBLEU adds scores in float32, and statistics of seeds square them."""
+
+BYTES_A_LINE = 1000  # a score is shorter, even with its spaces
+KEPT = 1 << 16  # bytes of standard error, whose last line is shown
 
 
 class CommandMetric(NamedTuple):
@@ -40,18 +49,77 @@ class CommandMetric(NamedTuple):
         records = ({"source": a, "hypothesis": b, "references": list(c)} for a, b, c in columns)
         given = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         where = f"--metric {self.name}"
+        pipe = subprocess.PIPE
         try:
-            done = subprocess.run(shlex.split(self.command), input=given.encode(), capture_output=True, check=False)
+            process = subprocess.Popen(shlex.split(self.command), stdin=pipe, stdout=pipe, stderr=pipe)
         except (OSError, ValueError) as error:
             raise InputError(f"{where}: cannot run {self.command!r}: {error}") from None
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().split("\n")[-1]
-            raise InputError(f"{where}: {self.command!r} ended with status {done.returncode}: {said or 'no message'}")
-        return read_scores(done.stdout.decode(errors="replace"), len(hypotheses), where)
+        with process:
+            try:
+                output, errors = converse(process, given.encode(), lines=len(hypotheses), where=where)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            said = errors.decode(errors="replace").strip().split("\n")[-1]
+            raise InputError(
+                f"{where}: {self.command!r} ended with status {process.returncode}: {said or 'no message'}"
+            )
+        return read_scores(output.decode(errors="replace"), len(hypotheses), where)
+
+
+def converse(process: subprocess.Popen[bytes], given: bytes, *, lines: int, where: str) -> tuple[bytes, bytes]:
+    """What a process writes to standard output, and last to standard error, until it has closed both.
+
+    InputError as soon as it has written more than this many lines, or far more bytes: it might never end.
+    """
+    output, errors, rest = bytearray(), bytearray(), memoryview(given)
+    with selectors.DefaultSelector() as selector:
+        for stream, event in (
+            (process.stdin, selectors.EVENT_WRITE),
+            (process.stdout, selectors.EVENT_READ),
+            (process.stderr, selectors.EVENT_READ),
+        ):
+            assert stream is not None
+            selector.register(stream, event)
+        while selector.get_map():
+            for key, _ in selector.select():
+                if key.fileobj is process.stdin:
+                    rest = write_some(key.fd, rest)
+                    is_open = len(rest) > 0
+                else:
+                    read = os.read(key.fd, KEPT)
+                    is_open = len(read) > 0
+                    (output if key.fileobj is process.stdout else errors).extend(read)
+                if not is_open:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]
+            del errors[:-KEPT]
+            check_amount(output, lines, where)
+    return bytes(output), bytes(errors)
+
+
+def write_some(descriptor: int, rest: memoryview) -> memoryview:
+    """What remains to be written to a pipe that has room, after some is; nothing if nobody reads it any more."""
+    try:
+        return rest[os.write(descriptor, rest[: select.PIPE_BUF]) :]
+    except BrokenPipeError:
+        return rest[:0]
+
+
+def check_amount(output: bytearray, lines: int, where: str) -> None:
+    """InputError for more output than that many scores can be. Blank lines before and after them do not count."""
+    found = ""
+    if output.count(b"\n") >= lines and (scores := output.strip(b"\n")) and scores.count(b"\n") >= lines:
+        found = f"more than {lines} lines"
+    elif len(output) > BYTES_A_LINE * (lines + KEPT // BYTES_A_LINE):
+        found = f"{len(output)} bytes"
+    if found:
+        raise InputError(f"{where}: wrote {found} for {lines} sentences, and was stopped: expected one score a line")
 
 
 def read_scores(text: str, expected: int, where: str) -> list[float]:
-    """The numbers that a command wrote, one a line. InputError for another number of lines, or another word."""
+    """The numbers that a command wrote, one a line. InputError for another number of lines, or what is no score."""
     lines = text.strip("\n").split("\n") if text.strip() else []
     if len(lines) != expected:
         raise InputError(f"{where}: wrote {len(lines)} lines for {expected} sentences: expected one score a line")
@@ -63,6 +131,11 @@ def read_scores(text: str, expected: int, where: str) -> list[float]:
             score = math.nan
         if not math.isfinite(score):
             raise InputError(f"{where}: line {number} of its output is {line[:60]!r}, expected a number")
+        if abs(score) > LARGEST:
+            raise InputError(
+                f"{where}: line {number} of its output is {line[:60]!r}, too large for a mean: expected at most "
+                f"{LARGEST:g}"
+            )
         scores.append(score)
     return scores
 
