@@ -75,7 +75,7 @@ def dropout(x: Float[Array, "..."], rate: float, site: DropoutSite | None) -> Fl
 
     The random bits of a feature are its index in the whole batch, hashed twice, each time with one word of the site. So
     they are the same however devices divide the rows. Unlike numbers from `jax.random`, they fuse with their use.
-    The gradient is dropped like `x`. On a GPU its bits are computed again, which is faster than storing them.
+    The gradient is dropped like `x`. On a GPU its bits are computed again, so that they need no memory until then.
     """
     return x if site is None or rate == 0.0 else _dropout(x, site, rate)
 

@@ -72,6 +72,16 @@ def test_the_gradient_of_dropout_is_dropped_like_its_input():
     np.testing.assert_array_equal(back(gradient)[0], jnp.where(dropped == 0, 0, gradient / 0.7))
 
 
+def test_layers_that_are_computed_together_each_add_their_own_bias():
+    layers = [Dense(WIDTH, 8, precision="float32", rngs=nnx.Rngs(n), has_bias=n != 1) for n in range(3)]
+    for number in (0, 2):
+        layers[number].bias = nnx.Param(jax.random.normal(jax.random.key(number), (8,)))
+    x = jax.random.normal(jax.random.key(9), (2, 5, WIDTH))
+    for found, layer in zip(project(x, *layers), layers, strict=True):
+        bias = 0 if layer.bias is None else np.asarray(layer.bias[...])
+        np.testing.assert_allclose(found, np.asarray(x) @ np.asarray(layer.kernel[...]) + bias, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16_float32", "bfloat16"])
 def test_rounding_parameters_beforehand_changes_no_bit_of_a_product(precision):
     def outputs(layers):
