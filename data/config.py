@@ -153,8 +153,8 @@ class DataConfig(Knobs):
     target_version: str = Field("e", description="bible: key of the target version")
     toy_task: Literal["copy", "reverse"] = Field("reverse", description="toy: how the target follows from the source")
     toy_symbols: int = Field(26, ge=2, le=26, description="toy: number of distinct letters")
-    toy_length: int = Field(12, ge=1, description="toy: longest line, in letters")
-    toy_pairs: int = Field(20000, ge=1, description="toy: number of training pairs")
+    toy_length: int = Field(12, ge=1, le=1000, description="toy: longest line, in letters")
+    toy_pairs: int = Field(20000, ge=1, le=10_000_000, description="toy: number of training pairs")
 
     vocabulary: Literal["joint", "separate"] = knob(
         "joint", description="one vocabulary for both sides, or one each", shapes_parameters=True
@@ -266,6 +266,7 @@ class DataConfig(Knobs):
     row_length: int = knob(
         128,
         ge=4,
+        le=65536,
         description="tokens in a packed row, and in the longest bucket, on each side",
         orders_batches=True,
         keeps_text=True,
@@ -277,7 +278,7 @@ class DataConfig(Knobs):
         orders_batches=True,
         keeps_text=True,
     )
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = knob(
+    workers: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = knob(
         "auto",
         description="processes that draw the tokens of training pairs where they differ from epoch to epoch (subword "
         "sampling); batches do not depend on it; 0: a thread of the training process",

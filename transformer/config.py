@@ -1,4 +1,8 @@
-"""Every knob of the array side, and the whole recipe: each is declared once, with type, default, range and unit."""
+"""Every knob of the array side, and the whole recipe: each is declared once, with type, default, range and unit.
+
+The upper limits of sizes are far beyond any use. They reject slips of the keyboard, which would take all memory, or
+hours, before it is known how much memory the size needs.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -31,17 +35,20 @@ class ModelConfig(Knobs):
         description="decoder_only: what a source token attends to; bidirectional: its whole sentence, as in an "
         "encoder; causal: earlier tokens only, as in GPT, so that the source can be learned too (training.objective)",
     )
-    encoder_layers: int = Field(6, ge=1, description="number of encoder layers; decoder_only has none")
-    decoder_layers: int = Field(6, ge=1, description="number of decoder layers; of decoder_only, all layers")
-    width: int = Field(512, ge=2, description="model width: features of each token (D), a multiple of heads")
+    encoder_layers: int = Field(6, ge=1, le=1000, description="number of encoder layers; decoder_only has none")
+    decoder_layers: int = Field(6, ge=1, le=1000, description="number of decoder layers; of decoder_only, all layers")
+    width: int = Field(512, ge=2, le=32768, description="model width: features of each token (D), a multiple of heads")
     heads: int = Field(8, ge=1, description="attention heads (N)")
-    feed_forward: int = Field(2048, ge=1, description="width of the feed-forward networks (F)")
+    feed_forward: int = Field(2048, ge=1, le=131072, description="width of the feed-forward networks (F)")
     activation: Literal["relu", "gelu", "swiglu"] = Field("relu", description="activation of the feed-forward networks")
     norm: Literal["layer", "rms"] = Field("layer", description="layer normalisation, or RMSNorm")
     norm_position: Literal["pre", "post"] = Field("pre", description="normalise a sub-layer's input, or its sum")
     positions: Literal["sinusoidal", "learned", "rotary"] = Field("sinusoidal", description="positional encoding")
     maximum_length: int = Field(
-        256, ge=4, description="longest sentence in tokens, including EOS; also the number of learned positions"
+        256,
+        ge=4,
+        le=65536,
+        description="longest sentence in tokens, including EOS; also the number of learned positions",
     )
     tied: Literal["all", "output", "none"] = Field(
         "all",
@@ -164,6 +171,7 @@ class TrainingConfig(Knobs):
     accumulation: int = knob(
         1,
         ge=1,
+        le=65536,
         description="number of parts in which a batch is computed, one after the other; doubled when memory runs out",
         on_resume="free",
     )
@@ -252,7 +260,11 @@ class DecodingConfig(Knobs):
     usual = Facts(on_resume="free", shapes_parameters=False, changes_translation=True)
 
     beam: int = knob(
-        5, ge=1, description="hypotheses kept for each sentence, or samples drawn; 1: greedy", export="carried"
+        5,
+        ge=1,
+        le=10000,
+        description="hypotheses kept for each sentence, or samples drawn; 1: greedy",
+        export="carried",
     )
     length_penalty: float = knob(
         1.0,
@@ -335,6 +347,7 @@ class DecodingConfig(Knobs):
     rows: int = knob(
         0,
         ge=0,
+        le=65536,
         description="sentences that a device decodes side by side; fixed, so that a translation never depends on its "
         "neighbours; 0: 8 on CPUs, 128 on GPU and TPU",
         export="unused",

@@ -8,6 +8,7 @@ option, and the key.
 import difflib
 import json
 import re
+import sys
 import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -110,6 +111,9 @@ def parse(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not TOML: {str(error).replace(chr(10), ' ')}") from None
     except RecursionError:
         raise InputError(f"{path}: not a recipe: nested too deeply") from None
+    except ValueError:  # Python's own, which TOMLDecodeError is a kind of
+        digits = sys.get_int_max_str_digits()
+        raise InputError(f"{path}: not a recipe: a number has more than {digits} digits") from None
 
 
 def check_names(path: Path, recipe: dict[str, Any]) -> None:
@@ -153,7 +157,7 @@ def parse_value(text: str, field: FieldInfo) -> Any:
         return text
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, or nested too deeply
         return text
     return parsed["value"] if list(parsed) == ["value"] else text
 

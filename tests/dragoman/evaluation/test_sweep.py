@@ -101,7 +101,7 @@ def test_a_choice_on_a_test_set_says_so_and_is_not_written_back(run):
         (["beam=1,"], "--sweep beam=1,: expected KNOB=VALUE,VALUE"),
         (["beam=1", "decoding.beam=2"], "--sweep beam: given twice"),
         (["beem=1"], "decoding.beem: unknown option; did you mean beam?"),
-        (["beam=none"], "decoding.beam must be a whole number, at least 1, found 'none'"),
+        (["beam=none"], "decoding.beam must be a whole number, at least 1 and at most 10000, found 'none'"),
     ],
 )
 def test_what_cannot_be_swept_is_told_in_one_line(run, texts, problem):

@@ -22,11 +22,11 @@ BROKEN = {
     "a section that is a value": ("model = 3", "model must be a section, [model], found 3"),
     "text for a whole number": (
         "[model]\nwidth = 'wide'",
-        "model.width must be a whole number, at least 2, found 'wide'",
+        "model.width must be a whole number, at least 2 and at most 32768, found 'wide'",
     ),
     "a fraction for a whole number": (
         "[model]\nwidth = 4.5",
-        "model.width must be a whole number, at least 2, found 4.5",
+        "model.width must be a whole number, at least 2 and at most 32768, found 4.5",
     ),
     "another word than auto": (
         "[training]\nbatch_tokens = 'most'",
@@ -58,7 +58,10 @@ BROKEN = {
         "[data]\ntrain = ['a.en', 'a.de']",
         "data.train must be a list of lists of texts, found 'a.en'",
     ),
-    "a negative size": ("[model]\nwidth = -8", "model.width must be a whole number, at least 2, found -8"),
+    "a negative size": (
+        "[model]\nwidth = -8",
+        "model.width must be a whole number, at least 2 and at most 32768, found -8",
+    ),
     "a dropout of one": ("[model]\ndropout = 1.0", "model.dropout must be a number, at least 0 and below 1, found 1.0"),
     "not a number": (
         "[training]\nlearning_rate = nan",
@@ -84,6 +87,18 @@ BROKEN = {
     "a whole number that no float holds": (
         f"[training]\nclip = 1{'0' * 400}",
         f"training.clip must be a number, at least 0, found 1{'0' * 56}...",
+    ),
+    "a number of thousands of digits": (
+        f"[training]\nsteps = 1{'0' * 5000}",
+        "not a recipe: a number has more than 4300",
+    ),
+    "layers that take hours to describe": (
+        "[model]\nencoder_layers = 100000000",
+        "model.encoder_layers must be a whole number, at least 1 and at most 1000, found 100000000",
+    ),
+    "more rows side by side than any device decodes": (
+        "[decoding]\nrows = 10000000",
+        "decoding.rows must be a whole number, at least 0 and at most 65536, found 10000000",
     ),
     "a coverage that SentencePiece rejects": (
         "[data]\ncharacter_coverage = 0.5",
@@ -122,7 +137,7 @@ BROKEN = {
     "endless nesting": ("x = " + "[" * 100_000, "not a recipe: nested too deeply"),
     "two errors": (
         "[model]\nwidth = 1\nheads = 0",
-        "model.width must be a whole number, at least 2, found 1 (and 1 more)",
+        "model.width must be a whole number, at least 2 and at most 32768, found 1 (and 1 more)",
     ),
 }
 
@@ -176,9 +191,26 @@ def test_overrides_win_over_the_recipe_which_wins_over_the_defaults(recipe: Path
     [
         ("data.directory", "dir\udcff", "--data.directory is not UTF-8, from character 4 on: type it in UTF-8; of"),
         ("model.widht", "8", "--model.widht: unknown option; did you mean --model.width?"),
-        ("model.width", "wide", "--model.width: model.width must be a whole number, at least 2, found 'wide'"),
-        ("model.width", "1e3", "--model.width: model.width must be a whole number, at least 2, found 1000.0"),
-        ("model.width", "8\nheads = 3", "--model.width: model.width must be a whole number, at least 2, found '8\\n"),
+        (
+            "model.width",
+            "wide",
+            "--model.width: model.width must be a whole number, at least 2 and at most 32768, found 'wide'",
+        ),
+        (
+            "model.width",
+            "1e3",
+            "--model.width: model.width must be a whole number, at least 2 and at most 32768, found 1000.0",
+        ),
+        (
+            "model.width",
+            "8\nheads = 3",
+            "--model.width: model.width must be a whole number, at least 2 and at most 32768, found '8\\n",
+        ),
+        (
+            "model.width",
+            "1" * 5000,
+            f"--model.width: model.width must be a whole number, at least 2 and at most 32768, found '{'1' * 56}...",
+        ),
         ("model.heads", "3", "--model.heads: model.width is 64, which is not divisible by model.heads, 3"),
         ("training.clip", "inf", "--training.clip: training.clip must be a number, at least 0, found inf"),
         (

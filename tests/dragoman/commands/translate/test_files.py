@@ -30,7 +30,9 @@ def test_a_program_on_a_pipe_gives_what_the_library_gives(run, translator, lines
     failed = subprocess.run([*arguments, "--beam", "0"], input=b"", capture_output=True, env=environment, check=False)
     assert failed.returncode == 2
     assert failed.stdout == b""
-    assert failed.stderr.decode() == "error: decoding.beam must be a whole number, at least 1, found 0\n"
+    assert (
+        failed.stderr.decode() == "error: decoding.beam must be a whole number, at least 1 and at most 10000, found 0\n"
+    )
 
 
 def start(arguments, **pipes) -> subprocess.Popen:

@@ -169,7 +169,9 @@ def test_a_character_that_the_vocabulary_cannot_write_is_named(tmp_path):
 def test_an_unknown_knob_from_python_names_the_nearest_one(run, translator):
     with pytest.raises(InputError, match=r"^decoding\.beams: unknown option; did you mean beam\?$"):
         Translator.load(run, decoding={"beams": 3})
-    with pytest.raises(InputError, match=r"^decoding\.beam must be a whole number, at least 1, found 'many'$"):
+    with pytest.raises(
+        InputError, match=r"^decoding\.beam must be a whole number, at least 1 and at most 10000, found 'many'$"
+    ):
         translator.with_(decoding={"beam": "many"})
 
 
@@ -193,8 +195,11 @@ def test_a_search_that_does_not_fit_in_memory_is_rejected_before_it_runs(run, mo
         r"the search needs [0-9.]+ GiB on each device, and 0\.0 are free: lower decoding\.beam, which is 4, or "
         r"decoding\.rows, which is 8$"
     )
-    with pytest.raises(InputError, match=message):
-        Translator.load(run).translate(["a"])
+    translator = Translator.load(run)
+    in_training = Translator.of(translator.graph, translator.parameters, translator.config, translator.tokenizer)
+    for one in (translator, in_training):
+        with pytest.raises(InputError, match=message):
+            one.translate(["a"])
 
 
 def test_the_consensus_of_a_beam_is_one_of_its_hypotheses(run, lines):
