@@ -30,7 +30,7 @@ import jax
 import numpy as np
 
 from data.errors import InputError
-from dragoman.files import flush
+from dragoman.files import flush, writing
 from dragoman.runs.manifest import FORMAT, Manifest, list_files, read_manifest, verify, write_manifest
 from dragoman.runs.selection import AVERAGE, current_set, first_good, goodness, is_comparable, steps
 from dragoman.runs.storage import (
@@ -68,7 +68,8 @@ class Checkpointer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
         if self.is_writer:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            with writing(self.directory):
+                self.directory.mkdir(parents=True, exist_ok=True)
             self._recover()
 
     def __enter__(self) -> "Checkpointer":

@@ -20,7 +20,7 @@ from typing import Any
 from data.errors import InputError
 from data.text.statistics import SOURCE_TEXT, SourceStatistics
 from data.vocabulary.pieces import TOKENIZER_FILES
-from dragoman.files import is_junk, is_utf8, write_atomically, writing
+from dragoman.files import is_junk, is_utf8, read_bytes, write_atomically, writing
 from dragoman.runs.manifest import NAME as MANIFEST
 from dragoman.runs.recipe import NO_OVERRIDES, read_stored, toml_text
 from transformer.config import Config
@@ -117,7 +117,7 @@ class Run:
         """All records, without a last line that a crash cut short."""
         if not self.metrics_path.exists():
             return []
-        *lines, _ = self.metrics_path.read_bytes().split(b"\n")
+        *lines, _ = read_bytes(self.metrics_path).split(b"\n")
         return [self.read_record(number, line) for number, line in enumerate(lines, 1)]
 
     def read_record(self, number: int, line: bytes) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class Run:
         records = self.read_metrics()
         kept = [record for record in records if record["step"] <= step]
         content = "".join(json.dumps(record) + "\n" for record in kept).encode()
-        if content != self.metrics_path.read_bytes():
+        if content != read_bytes(self.metrics_path):
             with writing(self.metrics_path):
                 write_atomically(self.metrics_path, content)
         return len(records) - len(kept)

@@ -132,6 +132,13 @@ def test_a_damaged_line_of_the_metrics_is_named(tmp_path: Path, line: str) -> No
         run.cut_metrics(5)
 
 
+def test_a_directory_in_the_place_of_the_metrics_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.metrics_path.mkdir()
+    with pytest.raises(InputError, match=r"metrics\.jsonl: is a directory, expected a file$"):
+        run.cut_metrics(5)
+
+
 def test_the_hash_of_files_depends_on_their_contents_and_order(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_text("1")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from data.errors import InputError
 from dragoman.runs.checkpoint import Checkpointer, average, parameters_sha256, restore_optimizer, restore_parameters
 from dragoman.runs.manifest import read_manifest, verify
 from dragoman.runs.selection import latest, steps
@@ -33,6 +34,12 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
     plain = restore_parameters(tmp_path / "7")
     assert_same(name_leaves(plain), name_leaves(parameters))
     assert type(plain["encoder"]["layers"]["0"]["kernel"]) is np.ndarray
+
+
+def test_a_file_in_the_place_of_the_checkpoints_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(InputError, match=r"checkpoints: cannot be written: File exists$"):
+        Checkpointer(tmp_path / "checkpoints", keep_last=1, keep_best=0, hashes=HASHES)
 
 
 def test_no_file_of_a_checkpoint_names_the_directory_it_was_written_to(original: Path) -> None:
