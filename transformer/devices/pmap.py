@@ -81,7 +81,8 @@ class PmapStrategy:
         """The state from a checkpoint, replicated on every device."""
         state = TrainState(parameters, optimizer, jnp.asarray(step, jnp.int32))
         copies = jax.tree.map(lambda x: np.stack([x] * self.local_count), jax.device_get(state))
-        return jax.pmap(lambda x: x, devices=self.devices)(copies)
+        # Under the axis of the update, which would be compiled again for an array of another axis.
+        return jax.pmap(lambda x: x, axis_name=AXIS, devices=self.devices)(copies)
 
     def train_step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         """The state after one update. `state` is donated, so use only the new one afterwards."""

@@ -65,6 +65,13 @@ def test_copying_is_learned_by_looking_at_the_source(optimizer):
     assert sums_of_others.loss / sums_of_others.tokens > entropy
 
 
+def test_an_update_under_pmap_keeps_the_layout_of_the_state_so_that_it_is_not_compiled_again():
+    strategy, state = start(recipe(devices=MAPPINGS["pmap"]))
+    before = jax.tree.map(lambda x: x.sharding, state)
+    state, _ = strategy.train_step(state, batches(1)[0], jax.random.key(7))
+    assert jax.tree.map(lambda x: x.sharding, state) == before
+
+
 @pytest.mark.parametrize("name", ["data", "pmap"])
 def test_evaluation_is_the_cross_entropy_of_the_labels_whatever_training_smooths_and_drops(name):
     config = recipe(dropout=0.3, label_smoothing=0.3, devices=MAPPINGS[name])
