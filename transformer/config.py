@@ -269,6 +269,7 @@ class DecodingConfig(Knobs):
     length_penalty: float = knob(
         1.0,
         ge=0.0,
+        le=10.0,
         description="exponent of the length penalty that log-probabilities are divided by; 0: no penalty",
         export="carried",
     )
@@ -280,6 +281,7 @@ class DecodingConfig(Knobs):
     patience: float = knob(
         1.0,
         gt=0.0,
+        le=1000.0,
         description="beam search ends once patience * beam hypotheses have finished, or earlier if none can improve",
         export="default_only",
     )

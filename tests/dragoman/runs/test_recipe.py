@@ -100,6 +100,14 @@ BROKEN = {
         "[decoding]\nrows = 10000000",
         "decoding.rows must be a whole number, at least 0 and at most 65536, found 10000000",
     ),
+    "a length penalty that makes every score 0": (
+        "[decoding]\nlength_penalty = 1e9",
+        "decoding.length_penalty must be a number, at least 0 and at most 10, found 1000000000.0",
+    ),
+    "more finished hypotheses than can be counted": (
+        "[decoding]\npatience = 1e38",
+        "decoding.patience must be a number, above 0 and at most 1000, found 1e+38",
+    ),
     "a coverage that SentencePiece rejects": (
         "[data]\ncharacter_coverage = 0.5",
         "data.character_coverage must be a number, at least 0.98 and at most 1, found 0.5",

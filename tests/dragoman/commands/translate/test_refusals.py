@@ -26,7 +26,11 @@ def test_a_checkpoint_with_another_checkpoint_is_refused(run, command):
     [
         (["--n-best", "3"], b"", "--n-best 3 needs --json: plain output is one line for each input line"),
         (["--n-best", "9", "--json"], b"", "n-best is 9 with a beam of 4: expected 1 to 4; raise the beam for more"),
-        (["--length-penalty", "-1"], b"", r"decoding\.length_penalty must be a number, at least 0, found -1\.0"),
+        (
+            ["--length-penalty", "-1"],
+            b"",
+            r"decoding\.length_penalty must be a number, at least 0 and at most 10, found -1\.0",
+        ),
         (["--batch-size", "-1"], b"", "--batch-size is -1: expected 1 or more"),
         (["--chunk", "0"], b"", "--chunk is 0: expected 1 or more"),
         (["--restart"], b"", "--restart needs --output FILE: output to stdout cannot be resumed"),
