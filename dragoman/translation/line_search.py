@@ -109,10 +109,12 @@ def search_within_memory(
 ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
     """As `search_sentences`. InputError if a program needs more memory than there is, known before it runs."""
     with within_memory(plan):
-        for bucket in sorted({bucket_of(len(request.source), plan.maximum_length) for request in requests}):
-            if (of_bucket := replace(plan, bucket=bucket).program) not in model.admitted:
-                check_fits(of_bucket, compile_search(model.ensemble, plan, bucket))
-                model.admitted.add(of_bucket)
+        if model.run:  # training has planned the memory of its own model
+            buckets = {bucket_of(len(request.source), plan.maximum_length) for request in requests}
+            for bucket in sorted(buckets):
+                if (of_bucket := replace(plan, bucket=bucket).program) not in model.admitted:
+                    check_fits(of_bucket, compile_search(model.ensemble, plan, bucket))
+                    model.admitted.add(of_bucket)
         yield from search_sentences(model.ensemble, requests, plan, batch_size=batch_size)
 
 
