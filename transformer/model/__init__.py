@@ -4,7 +4,9 @@ To add an assembly, write a class with the methods of `Assembly` in a new file, 
 
 dense embeddings positions dropout  the parts of a layer, in the order in which a token meets them
 masks attention                     which keys a query sees; attention
-kernels packed_attention            other ways to compute attention in updates; our kernel for GPUs
+kernels                             other ways to compute attention in updates, a table
+packed_attention                    our kernel for GPUs: how it is called
+packed_attention_kernels            what it computes
 layers layer_stack                  one layer, and layers one after the other
 encoder_decoder                     the whole model: an encoder and a decoder
 decoder_only sequence reading       one stack of layers instead of two, and how it reads its source

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 from transformer.devices.agreement import Size, build_trial, disagreement
-from transformer.model import packed_attention as packed
+from transformer.model import packed_attention as calls
+from transformer.model import packed_attention_kernels as kernels
 from transformer.model.masks import CausalMask, CrossMask, SelfMask
 from transformer.model.packed_attention import block_length, filled_up, packed_attention, side_by_side
 
@@ -24,14 +25,14 @@ def test_the_kernel_agrees_with_our_own_attention_in_result_and_gradients(size):
 
 
 def test_rows_of_several_blocks_agree_too(monkeypatch):
-    monkeypatch.setattr(packed, "BLOCK", 16)
+    monkeypatch.setattr(calls, "BLOCK", 16)
     assert disagreement(packed_attention, build_trial(Size(1, 16, source_length=48, target_length=40))) is None
 
 
 def test_a_kernel_that_loses_a_block_of_keys_is_refused(monkeypatch):
     """The trial's rows reach every block."""
-    monkeypatch.setattr(packed, "BLOCK", 16)
-    monkeypatch.setattr(packed, "_loop", lambda count, body, start: body(0, start))
+    monkeypatch.setattr(calls, "BLOCK", 16)
+    monkeypatch.setattr(kernels, "loop", lambda count, body, start: body(0, start))
     line = disagreement(packed_attention, build_trial(Size(1, 16, source_length=48, target_length=40)))
     assert line is not None
     assert line.startswith("the result of self-attention ")
