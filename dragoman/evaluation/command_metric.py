@@ -7,10 +7,10 @@ score a line to standard output. The score of a text is the mean.
 import json
 import math
 import os
-import select
 import selectors
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -49,62 +49,52 @@ class CommandMetric(NamedTuple):
         records = ({"source": a, "hypothesis": b, "references": list(c)} for a, b, c in columns)
         given = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         where = f"--metric {self.name}"
-        pipe = subprocess.PIPE
-        try:
-            process = subprocess.Popen(shlex.split(self.command), stdin=pipe, stdout=pipe, stderr=pipe)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{where}: cannot run {self.command!r}: {error}") from None
-        with process:
-            try:
-                output, errors = converse(process, given.encode(), lines=len(hypotheses), where=where)
-            except BaseException:
-                process.kill()
-                raise
-        if process.returncode:
-            said = errors.decode(errors="replace").strip().split("\n")[-1]
-            raise InputError(
-                f"{where}: {self.command!r} ended with status {process.returncode}: {said or 'no message'}"
-            )
+        output = run_command(self.command, given.encode(), lines=len(hypotheses), where=where)
         return read_scores(output.decode(errors="replace"), len(hypotheses), where)
 
 
-def converse(process: subprocess.Popen[bytes], given: bytes, *, lines: int, where: str) -> tuple[bytes, bytes]:
+def run_command(command: str, given: bytes, *, lines: int, where: str) -> bytes:
+    """What a command writes to standard output when it reads `given`. InputError if it fails, or writes too much."""
+    with tempfile.TemporaryFile() as file:
+        file.write(given)
+        file.seek(0)
+        try:
+            process = subprocess.Popen(
+                shlex.split(command), stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            )
+        except (OSError, ValueError) as error:
+            raise InputError(f"{where}: cannot run {command!r}: {error}") from None
+    with process:
+        try:
+            output, errors = read_output(process, lines=lines, where=where)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        said = errors.decode(errors="replace").strip().split("\n")[-1]
+        raise InputError(f"{where}: {command!r} ended with status {process.returncode}: {said or 'no message'}")
+    return output
+
+
+def read_output(process: subprocess.Popen[bytes], *, lines: int, where: str) -> tuple[bytes, bytes]:
     """What a process writes to standard output, and last to standard error, until it has closed both.
 
     InputError as soon as it has written more than this many lines, or far more bytes: it might never end.
     """
-    output, errors, rest = bytearray(), bytearray(), memoryview(given)
+    output, errors = bytearray(), bytearray()
     with selectors.DefaultSelector() as selector:
-        for stream, event in (
-            (process.stdin, selectors.EVENT_WRITE),
-            (process.stdout, selectors.EVENT_READ),
-            (process.stderr, selectors.EVENT_READ),
-        ):
+        for stream, content in ((process.stdout, output), (process.stderr, errors)):
             assert stream is not None
-            selector.register(stream, event)
+            selector.register(stream, selectors.EVENT_READ, content)
         while selector.get_map():
             for key, _ in selector.select():
-                if key.fileobj is process.stdin:
-                    rest = write_some(key.fd, rest)
-                    is_open = len(rest) > 0
-                else:
-                    read = os.read(key.fd, KEPT)
-                    is_open = len(read) > 0
-                    (output if key.fileobj is process.stdout else errors).extend(read)
-                if not is_open:
+                read = os.read(key.fd, KEPT)
+                key.data.extend(read)
+                if not read:
                     selector.unregister(key.fileobj)
-                    key.fileobj.close()  # type: ignore[union-attr]
             del errors[:-KEPT]
             check_amount(output, lines, where)
     return bytes(output), bytes(errors)
-
-
-def write_some(descriptor: int, rest: memoryview) -> memoryview:
-    """What remains to be written to a pipe that has room, after some is; nothing if nobody reads it any more."""
-    try:
-        return rest[os.write(descriptor, rest[: select.PIPE_BUF]) :]
-    except BrokenPipeError:
-        return rest[:0]
 
 
 def check_amount(output: bytearray, lines: int, where: str) -> None:
