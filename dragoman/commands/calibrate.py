@@ -8,9 +8,9 @@ from data.errors import InputError
 from dragoman.evaluation.calibration import calibrate, calibration_lines
 from dragoman.evaluation.decoding import Model
 from dragoman.evaluation.held_out import own_test_set
-from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.scoring import Referee
+from dragoman.evaluation.result_cache import ResultCache
+from dragoman.evaluation.scoring import Evaluator
 from dragoman.evaluation.systems import Candidate
 from dragoman.files import write_json
 from dragoman.messages import say
@@ -27,14 +27,14 @@ def run_calibration(options: argparse.Namespace, candidates: Sequence[Candidate]
         raise InputError(f"--calibrate: {len(candidates)} systems are named: expected one checkpoint of one run")
     member = candidates[0].members[0]
     test_set = own_test_set(member.config, "validation")
-    kept = Kept(is_fresh=options.fresh)
+    cache = ResultCache(is_fresh=options.fresh)
     with StopRequest() as stop:
         try:
-            model = Model(candidates[0], kept, {})
+            model = Model(candidates[0], cache, {})
             outputs = model.with_details(model.outputs(test_set, is_stopping=lambda: stop.requested))
         except Interrupted:
             return stop.exit_status
-    found = calibrate(outputs, Referee(test_set, [METRICS["chrf"]], kept, samples=0, trials=0, seed=1))
+    found = calibrate(outputs, Evaluator(test_set, [METRICS["chrf"]], cache, samples=0, trials=0, seed=1))
     for line in calibration_lines(found):
         say(line)
     if options.json:

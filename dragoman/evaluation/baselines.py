@@ -51,9 +51,9 @@ def learn_dictionary(pairs: Sequence[Pair]) -> dict[str, str]:
     sources, source_words = number_words([pair.source for pair in pairs])
     targets, target_words = number_words([pair.target for pair in pairs])
     kept = within_limits(np.array([len(source) * len(target) for source, target in zip(sources, targets, strict=True)]))
-    couples = find_word_pairs([sources[index] for index in kept], [targets[index] for index in kept])
-    probability = expectation_maximization(couples)
-    sources_of, targets_of = couples.sources, couples.targets
+    word_pairs = find_word_pairs([sources[index] for index in kept], [targets[index] for index in kept])
+    probability = expectation_maximization(word_pairs)
+    sources_of, targets_of = word_pairs.sources, word_pairs.targets
     order = np.lexsort((probability, sources_of))  # the last of each source word is its most probable
     best = order[np.flatnonzero(np.diff(sources_of[order], append=-1))]
     return {source_words[sources_of[number]]: target_words[targets_of[number]] for number in best}

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.results import Outputs
-from dragoman.evaluation.scoring import Referee, sentence_scores
+from dragoman.evaluation.scoring import Evaluator, sentence_scores
 from dragoman.translation.guard import words_of
 from dragoman.translation.marks import Mark, Marks, confidence
 
@@ -60,10 +60,10 @@ class Calibration(NamedTuple):
         return {**self._asdict(), **lists, "marks": self.marks._asdict() if self.marks else None}
 
 
-def calibrate(outputs: Outputs, referee: Referee) -> Calibration:
-    """The calibration of outputs that have translations and details, on the test set of the referee."""
+def calibrate(outputs: Outputs, evaluator: Evaluator) -> Calibration:
+    """The calibration of outputs that have translations and details, on the test set of the evaluator."""
     sure = np.array([confidence(one) for one in outputs.translations or ()])
-    truth = np.array(sentence_scores(referee, METRICS["chrf"], outputs))
+    truth = np.array(sentence_scores(evaluator, METRICS["chrf"], outputs))
     words, is_right = word_truth(outputs)
     correlation = rank_correlation(sure, truth)
     is_useful = len(sure) >= FEWEST and correlation >= USEFUL

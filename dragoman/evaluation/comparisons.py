@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Result
-from dragoman.evaluation.scoring import Referee
+from dragoman.evaluation.scoring import Evaluator
 from dragoman.evaluation.seeds import compare_seeds
 
 
-def with_comparisons(evaluation: Evaluation, referees: Mapping[str, Referee]) -> Evaluation:
+def with_comparisons(evaluation: Evaluation, evaluators: Mapping[str, Evaluator]) -> Evaluation:
     """The evaluation with each system compared with the baseline, and the verdicts in its results."""
-    comparisons = [one for row in evaluation.results for one in compare(evaluation, row, referees)]
+    comparisons = [one for row in evaluation.results for one in compare(evaluation, row, evaluators)]
     by_row = {(one.system, one.test_set, one.metric): one for one in comparisons}
 
     def judged(row: Result, metric: MetricResult) -> MetricResult:
@@ -24,7 +24,7 @@ def with_comparisons(evaluation: Evaluation, referees: Mapping[str, Referee]) ->
     return evaluation._replace(results=results, comparisons=comparisons)
 
 
-def compare(evaluation: Evaluation, row: Result, referees: Mapping[str, Referee]) -> list[Comparison]:
+def compare(evaluation: Evaluation, row: Result, evaluators: Mapping[str, Evaluator]) -> list[Comparison]:
     """A row against the baseline's on the same test set: over sentences, or where one has seeds, over seeds.
 
     A single seed is not compared with a system of several, which its own system is.
@@ -37,7 +37,7 @@ def compare(evaluation: Evaluation, row: Result, referees: Mapping[str, Referee]
         ours, theirs = (evaluation.outputs_of(one.system.name, row.test_set) for one in (row, other))
         if ours is None or theirs is None:
             return []
-        return referees[row.test_set].compare(ours, theirs, row, other)
+        return evaluators[row.test_set].compare(ours, theirs, row, other)
     if row.system.seed_of and other.system.kind == "seeds":
         return []
 

@@ -11,7 +11,7 @@ import jax
 
 from dragoman import __version__
 from dragoman.evaluation.held_out import TestSet
-from dragoman.evaluation.kept import Kept, hash_of
+from dragoman.evaluation.result_cache import ResultCache, hash_of
 from dragoman.evaluation.results import Outputs, ReferenceProbability
 from dragoman.evaluation.systems import Candidate
 from dragoman.training.compilations import listener
@@ -36,7 +36,7 @@ class Model:
     def __init__(
         self,
         candidate: Candidate,
-        kept: Kept,
+        cache: ResultCache,
         admitted: Admitted,
         *,
         demands: Demands = NO_DEMANDS,
@@ -44,7 +44,7 @@ class Model:
     ):
         self._load = load
         self.system, self.members, self._changed = candidate
-        self.kept, self._admitted = kept, admitted
+        self.cache, self._admitted = cache, admitted
         shapes = Ensemble.of_shapes(*((one.graph, one.parameters) for one in self.members), devices=jax.local_devices())
         self.planned = Translator.of_members(shapes, self.members, demands=demands)
         self.config = self.planned.config
@@ -73,7 +73,7 @@ class Model:
                 found = translator.search(test_set.sources, label=label, is_stopping=is_stopping, first=first)
             return {"seconds": seconds(), "translations": [ranks[0] for ranks in found]}
 
-        value = self.kept.get("outputs", self._key(test_set, first), search, about=self._about(test_set))
+        value = self.cache.get("outputs", self._key(test_set, first), search, about=self._about(test_set))
         translations = [read(one) for one in value["translations"]]
         return Outputs(
             self.system,
@@ -105,7 +105,7 @@ class Model:
             return [one._replace(alignment=[(int(a), int(b)) for a, b in one.alignment]) for one in each]
 
         test_set = outputs.test_set
-        value = self.kept.get("details", self._key(test_set, first), explain, about=self._about(test_set))
+        value = self.cache.get("details", self._key(test_set, first), explain, about=self._about(test_set))
         details = [Details(*one) for one in value]
         details = [one._replace(alignment=[(a, b) for a, b in one.alignment]) for one in details]
         return outputs._replace(details=details)
@@ -123,7 +123,7 @@ class Model:
 
         test_set = outputs.test_set
         key = [self._identity, hash_of(test_set.sources, test_set.reference)]
-        log_probability, tokens, sentences = self.kept.get("references", key, score, about=self._about(test_set))
+        log_probability, tokens, sentences = self.cache.get("references", key, score, about=self._about(test_set))
         return outputs._replace(references=ReferenceProbability(log_probability, int(tokens), int(sentences)))
 
     def _key(self, test_set: TestSet, first: int) -> Any:

@@ -10,11 +10,11 @@ from dragoman.evaluation.comparisons import with_comparisons
 from dragoman.evaluation.decoding import Admitted, Model, together
 from dragoman.evaluation.held_out import HeldOut, TestSet, all_of, own_test_sets
 from dragoman.evaluation.held_out import together as joined_test_set
-from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.result_cache import ResultCache, hash_of
 from dragoman.evaluation.results import Evaluation, Outputs, System
 from dragoman.evaluation.robustness import Disturbed
-from dragoman.evaluation.scoring import AnyMetric, Referee
+from dragoman.evaluation.scoring import AnyMetric, Evaluator
 from dragoman.evaluation.seeds import with_seeds
 from dragoman.evaluation.significance import SAMPLES, SEED, TRIALS
 from dragoman.evaluation.supplements import with_supplements
@@ -50,26 +50,26 @@ class Task(NamedTuple):
     has_details: bool = False  # words, confidences and alignments of outputs
 
 
-def evaluate(task: Task, kept: Kept, *, is_stopping: Callable[[], bool] = never) -> Evaluation:
+def evaluate(task: Task, cache: ResultCache, *, is_stopping: Callable[[], bool] = never) -> Evaluation:
     """All outputs, scores and comparisons. After a request to stop, those of the outputs that are finished."""
     baseline = find_baseline(task.baseline, systems_of(task)) if task.baseline else ""
-    outputs, disturbed, is_complete = translate_all(task, kept, is_stopping)
+    outputs, disturbed, is_complete = translate_all(task, cache, is_stopping)
     test_sets = list({one.test_set.name: one.test_set for one in outputs}.values())
-    referees = {
-        test_set.name: Referee(
-            test_set, task.metrics, kept, samples=task.samples, trials=task.trials, seed=task.seed
+    evaluators = {
+        test_set.name: Evaluator(
+            test_set, task.metrics, cache, samples=task.samples, trials=task.trials, seed=task.seed
         )
         for test_set in test_sets
     }  # fmt: skip
-    rows = [referees[one.test_set.name].result(one) for one in outputs]
+    rows = [evaluators[one.test_set.name].result(one) for one in outputs]
     results = with_seeds(rows)
     found = Evaluation(test_sets, outputs, results, baseline=baseline, is_complete=is_complete)
     found = found._replace(samples=task.samples, trials=task.trials, seed=task.seed)
     found = found._replace(notes=[*disturbed.notes, *(note for one in outputs for note in notes_about(one))])
     if disturbed.found:
         found = found._replace(supplements={"robustness": disturbed.found})
-    found = with_supplements(found, task.candidates, referees, reads_text=task.reads_training_text)
-    return with_comparisons(found, referees) if baseline else found
+    found = with_supplements(found, task.candidates, evaluators, reads_text=task.reads_training_text)
+    return with_comparisons(found, evaluators) if baseline else found
 
 
 def systems_of(task: Task) -> list[System]:
@@ -84,7 +84,9 @@ def systems_of(task: Task) -> list[System]:
 # --- translations ------------------------------------------------------------------------------------------
 
 
-def translate_all(task: Task, kept: Kept, is_stopping: Callable[[], bool]) -> tuple[list[Outputs], Disturbed, bool]:
+def translate_all(
+    task: Task, cache: ResultCache, is_stopping: Callable[[], bool]
+) -> tuple[list[Outputs], Disturbed, bool]:
     """The outputs of all systems, in the order in which they were named, and whether all are finished.
 
     Between them, what each makes of disturbed test sets.
@@ -95,7 +97,7 @@ def translate_all(task: Task, kept: Kept, is_stopping: Callable[[], bool]) -> tu
     known = TestSets()
     try:
         for candidate in task.candidates:
-            model = Model(candidate, kept, admitted, demands=task.demands)
+            model = Model(candidate, cache, admitted, demands=task.demands)
             test_sets = task.test_sets or known.of(model, task.split)
             if task.has_baselines:
                 outputs += baselines(model, test_sets, task.split, known, outputs)

@@ -13,30 +13,30 @@ from jaxtyping import Float, Int
 from dragoman.evaluation.hashes import distinct
 
 ITERATIONS = 5
-BLOCK = 1 << 20  # pairs of words that are handled at once, or those of one pair of lines
+BLOCK = 1 << 20  # occurrences of word pairs that are handled at once, or those of one pair of lines
 
 
 class Block(NamedTuple):
-    """All pairs of words of some pairs of lines: for each target word in turn, the pairs with each source word."""
+    """The word pairs of some lines, as they occur: for each target word in turn, one with each source word."""
 
-    couples: Int[np.ndarray, " pairs"]  # the number of each pair of words
-    starts: Int[np.ndarray, " targets"]  # where each target word's pairs begin
+    indices: Int[np.ndarray, " occurrences"]  # of each occurrence, among the different pairs
+    starts: Int[np.ndarray, " targets"]  # where each target word's occurrences begin
 
 
 class WordPairs(NamedTuple):
-    """The pairs of a source and a target word that share a pair of lines."""
+    """The different pairs of a source and a target word that share a pair of lines, and where they occur."""
 
-    keys: Int[np.ndarray, " couples"]  # source word * base + target word of each different pair, ascending
+    keys: Int[np.ndarray, " pairs"]  # source word * base + target word of each different pair, ascending
     base: int
     blocks: list[Block]
 
     @property
-    def sources(self) -> Int[np.ndarray, " couples"]:
+    def sources(self) -> Int[np.ndarray, " pairs"]:
         """The source word of each different pair."""
         return self.keys // self.base
 
     @property
-    def targets(self) -> Int[np.ndarray, " couples"]:
+    def targets(self) -> Int[np.ndarray, " pairs"]:
         """The target word of each different pair."""
         return self.keys % self.base
 
@@ -59,7 +59,7 @@ def find_word_pairs(sources: Sequence[Int[np.ndarray, " _"]], targets: Sequence[
 
 def key_blocks(
     sources: Sequence[Int[np.ndarray, " _"]], targets: Sequence[Int[np.ndarray, " _"]], base: int
-) -> Iterator[tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " targets"]]]:
+) -> Iterator[tuple[Int[np.ndarray, " occurrences"], Int[np.ndarray, " targets"]]]:
     """The keys of `WordPairs` in blocks of about BLOCK, from whole lines, and where those of each target word begin."""
     keys: list[np.ndarray] = []
     widths: list[np.ndarray] = []
@@ -79,21 +79,21 @@ def key_blocks(
 
 def join_block(
     keys: Sequence[np.ndarray], widths: Sequence[np.ndarray]
-) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " targets"]]:
+) -> tuple[Int[np.ndarray, " occurrences"], Int[np.ndarray, " targets"]]:
     """The keys of several pairs of lines, and where those of each target word begin."""
     return np.concatenate(keys), np.cumsum(np.concatenate([[0], *widths]))[:-1]
 
 
-def expectation_maximization(pairs: WordPairs) -> Float[np.ndarray, " couples"]:
+def expectation_maximization(pairs: WordPairs) -> Float[np.ndarray, " pairs"]:
     """t(target | source) of each different pair of words, by EM from a uniform distribution."""
     sources = pairs.sources
     probability = np.ones(len(sources))
     for _ in range(ITERATIONS):
         count = np.zeros(len(sources))
-        for couples, starts in pairs.blocks:
-            weight = probability[couples]
+        for indices, starts in pairs.blocks:
+            weight = probability[indices]
             totals = np.add.reduceat(weight, starts)
             weight /= np.repeat(totals, np.diff(starts, append=len(weight)))
-            count += np.bincount(couples, weight, minlength=len(count))
+            count += np.bincount(indices, weight, minlength=len(count))
         probability = count / np.bincount(sources, count)[sources]
     return probability

@@ -12,7 +12,7 @@ from data.sources import load_corpora
 from dragoman.evaluation.hashes import gram_size
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.results import Outputs
-from dragoman.evaluation.scoring import Referee
+from dragoman.evaluation.scoring import Evaluator
 from dragoman.evaluation.training_text import FILE, TrainingText, prepared_training_text
 from dragoman.messages import progress
 from dragoman.runs.manifest import read_manifest
@@ -127,7 +127,7 @@ class OverlapScores(NamedTuple):
         return about | self.overlap.as_json() | {"scores": self.scores}
 
 
-def scored_apart(referee: Referee, outputs: Outputs, overlap: Overlap) -> dict[str, dict[str, float]]:
+def scored_apart(evaluator: Evaluator, outputs: Outputs, overlap: Overlap) -> dict[str, dict[str, float]]:
     """The scores of all lines ("with"), of those that are not in the training text ("without"), and of the others.
 
     Only what has lines has scores. A model that has learned the lines by heart scores higher on "only".
@@ -139,7 +139,7 @@ def scored_apart(referee: Referee, outputs: Outputs, overlap: Overlap) -> dict[s
         "only": sorted(inside),
     }
     return {
-        part: {metric.name: referee.score_of_lines(metric, outputs, numbers) for metric in referee.metrics}
+        part: {metric.name: evaluator.score_of_lines(metric, outputs, numbers) for metric in evaluator.metrics}
         for part, numbers in parts.items()
         if numbers
     }

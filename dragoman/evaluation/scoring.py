@@ -8,8 +8,8 @@ from sacrebleu.metrics.base import Metric as Scorer
 from dragoman.evaluation.checks import check_outputs
 from dragoman.evaluation.command_metric import CommandMetric
 from dragoman.evaluation.held_out import TestSet
-from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import Metric, check_lengths
+from dragoman.evaluation.result_cache import ResultCache, hash_of
 from dragoman.evaluation.results import Comparison, MetricResult, Outputs, Result
 from dragoman.evaluation.significance import (
     Difference,
@@ -26,13 +26,20 @@ MOST_BYTES = 4 << 30  # that sacrebleu's resampling may take; of a larger text t
 FLATTERED = {"chrf": ("chrf", "chrf++")}  # the metrics that see what another has chosen
 
 
-class Referee:
-    """Scores outputs for one test set. Statistics of sentences are counted once for each text, and kept."""
+class Evaluator:
+    """Scores outputs for one test set. Statistics of sentences are counted once for each text, and cached."""
 
     def __init__(
-        self, test_set: TestSet, metrics: Sequence[AnyMetric], kept: Kept, *, samples: int, trials: int, seed: int
+        self,
+        test_set: TestSet,
+        metrics: Sequence[AnyMetric],
+        cache: ResultCache,
+        *,
+        samples: int,
+        trials: int,
+        seed: int,
     ):
-        self.test_set, self.metrics, self.kept = test_set, metrics, kept
+        self.test_set, self.metrics, self.cache = test_set, metrics, cache
         self.samples, self.trials, self.seed = samples, trials, seed
         self.references = [list(lines) for lines in test_set.references]
         self._sha256 = hash_of(*self.references)
@@ -49,7 +56,7 @@ class Referee:
         return self._scorers[metric.name]
 
     def statistics(self, metric: AnyMetric, hypotheses: Sequence[str]) -> Statistics:
-        """What the metric counts in each sentence. Those of a command are not kept: its program may change."""
+        """What the metric counts in each sentence. Those of a command are not cached: its program may change."""
         scorer: Any = self.scorer(metric)
         text = hash_of(hypotheses)
         if (metric.name, text) in self._statistics:
@@ -66,7 +73,7 @@ class Referee:
             found: Statistics = [[score, 1] for score in metric.sentence_scores(self.test_set, hypotheses)]
         else:
             key = [str(scorer.get_signature()), self._sha256, text]
-            found = self.kept.get("statistics", key, count, about=self._about(metric))
+            found = self.cache.get("statistics", key, count, about=self._about(metric))
         self._statistics[metric.name, text] = found
         return found
 
@@ -100,7 +107,7 @@ class Referee:
         def draw() -> Interval:
             return interval(self.scorer(metric), found, samples=self.samples, seed=self.seed)
 
-        return Interval(*self._keep("intervals", metric, key, draw))
+        return Interval(*self._cached("intervals", metric, key, draw))
 
     def difference(self, metric: AnyMetric, hypotheses: Sequence[str], baseline: Sequence[str]) -> Difference | None:
         """The p-values of the difference from a baseline; None as in `interval`."""
@@ -114,7 +121,7 @@ class Referee:
             scorer = self.scorer(metric)
             return paired(scorer, ours, theirs, samples=self.samples, trials=trials, seed=self.seed)
 
-        return Difference(*self._keep("differences", metric, [keys, self.samples, trials, self.seed], test))
+        return Difference(*self._cached("differences", metric, [keys, self.samples, trials, self.seed], test))
 
     def is_too_large(self, bytes_a_sentence: int, option: str) -> bool:
         """Whether resampling would take too much memory, with a warning."""
@@ -131,8 +138,8 @@ class Referee:
         about = found if isinstance(metric, CommandMetric) else hash_of(hypotheses)
         return [str(self.scorer(metric).get_signature()), self._sha256, about]
 
-    def _keep(self, kind: str, metric: AnyMetric, key: Any, compute: Any) -> Any:
-        return self.kept.get(kind, key, compute, about=self._about(metric))
+    def _cached(self, kind: str, metric: AnyMetric, key: Any, compute: Any) -> Any:
+        return self.cache.get(kind, key, compute, about=self._about(metric))
 
     def _about(self, metric: AnyMetric) -> str:
         return f"{metric.name}, {self.test_set.name}, {len(self.test_set.sources)} lines"
@@ -179,8 +186,8 @@ class Referee:
         return found
 
 
-def sentence_scores(referee: Referee, metric: AnyMetric, outputs: Outputs) -> list[float]:
+def sentence_scores(evaluator: Evaluator, metric: AnyMetric, outputs: Outputs) -> list[float]:
     """The score of each sentence by a metric. chrF suits sentences; BLEU does not, as few have runs of four words."""
-    scorer: Any = referee.scorer(metric)
-    found = referee.statistics(metric, outputs.hypotheses)
+    scorer: Any = evaluator.scorer(metric)
+    found = evaluator.statistics(metric, outputs.hypotheses)
     return [float(scorer._compute_score_from_stats(list(one)).score) for one in found]

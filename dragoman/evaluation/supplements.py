@@ -18,7 +18,7 @@ from dragoman.evaluation.plausibility import (
     warnings_about_shape,
 )
 from dragoman.evaluation.results import Evaluation
-from dragoman.evaluation.scoring import Referee
+from dragoman.evaluation.scoring import Evaluator
 from dragoman.evaluation.systems import Candidate
 from dragoman.evaluation.training_text import TrainingText
 from dragoman.evaluation.word_f1 import WordScores, word_buckets
@@ -43,7 +43,7 @@ class Trained(NamedTuple):
 def with_supplements(
     evaluation: Evaluation,
     candidates: Sequence[Candidate],
-    referees: Mapping[str, Referee],
+    evaluators: Mapping[str, Evaluator],
     *,
     reads_text: bool = False,
 ) -> Evaluation:
@@ -55,7 +55,7 @@ def with_supplements(
     trained = training_texts(candidates, reads_text=reads_text)
     notes = [*evaluation.notes, *(one.note for one in trained.values() if one.note), *warnings(evaluation, trained)]
     found: dict[str, Sequence[Any]] = {
-        "overlap": overlaps(evaluation, trained, referees),
+        "overlap": overlaps(evaluation, trained, evaluators),
         "word_f1": words(evaluation, trained),
     }
     known = {key: records for key, records in found.items() if records}
@@ -106,7 +106,7 @@ def warnings(evaluation: Evaluation, trained: Mapping[str, Trained]) -> list[str
 
 
 def overlaps(
-    evaluation: Evaluation, trained: Mapping[str, Trained], referees: Mapping[str, Referee]
+    evaluation: Evaluation, trained: Mapping[str, Trained], evaluators: Mapping[str, Evaluator]
 ) -> list[OverlapScores]:
     """The lines of each test set that occur in the training text of each system, and its scores without them."""
     found = []
@@ -118,7 +118,7 @@ def overlaps(
         key = own.run, one.test_set.name
         if key not in known:
             known[key] = find_overlap(one.test_set, own.training)
-        scores = scored_apart(referees[one.test_set.name], one, known[key])
+        scores = scored_apart(evaluators[one.test_set.name], one, known[key])
         found.append(OverlapScores(one.system.name, own.run, one.test_set, known[key], scores))
     return found
 

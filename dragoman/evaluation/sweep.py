@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from data.errors import InputError
 from dragoman.evaluation.decoding import Admitted, Model
 from dragoman.evaluation.held_out import TestSet
-from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.result_cache import ResultCache
 from dragoman.evaluation.results import Outputs, Result
-from dragoman.evaluation.scoring import Referee
+from dragoman.evaluation.scoring import Evaluator
 from dragoman.evaluation.significance import LEVEL
 from dragoman.evaluation.systems import Candidate
 from dragoman.runs.loading import run_of_checkpoint, with_decoding
@@ -72,7 +72,7 @@ def sweep(
     candidate: Candidate,
     grid: Sequence[Mapping[str, str]],
     test_set: TestSet,
-    kept: Kept,
+    cache: ResultCache,
     *,
     samples: int,
     seed: int,
@@ -87,16 +87,16 @@ def sweep(
     configs = list({config.decoding: config for config in changed}.values())  # each once
     metric = METRICS[member.config.training.metric]
     judged = [METRICS[name] for name in dict.fromkeys((metric.name, *SCORES))]
-    referee = Referee(test_set, judged, kept, samples=0, trials=0, seed=seed)
-    outputs = list(translations(candidate, configs, test_set, kept, is_stopping))
-    settings = [setting(config, referee.result(one), grid[0]) for config, one in zip(configs, outputs, strict=True)]
+    evaluator = Evaluator(test_set, judged, cache, samples=0, trials=0, seed=seed)
+    outputs = list(translations(candidate, configs, test_set, cache, is_stopping))
+    settings = [setting(config, evaluator.result(one), grid[0]) for config, one in zip(configs, outputs, strict=True)]
     best = 0
     for number, one in enumerate(settings):
         if metric.is_better(one.scores[metric.name], than=settings[best].scores[metric.name]):
             best = number
-    referee = Referee(test_set, [metric], kept, samples=samples, trials=0, seed=seed)
+    evaluator = Evaluator(test_set, [metric], cache, samples=samples, trials=0, seed=seed)
     texts = [one.hypotheses for one in outputs]
-    difference = referee.difference(metric, texts[best], texts[0]) if best and samples else None
+    difference = evaluator.difference(metric, texts[best], texts[0]) if best and samples else None
     return Sweep(
         member.run,
         member.checkpoint,
@@ -111,7 +111,11 @@ def sweep(
 
 
 def translations(
-    candidate: Candidate, configs: Sequence[Config], test_set: TestSet, kept: Kept, is_stopping: Callable[[], bool]
+    candidate: Candidate,
+    configs: Sequence[Config],
+    test_set: TestSet,
+    cache: ResultCache,
+    is_stopping: Callable[[], bool],
 ) -> Iterator[Outputs]:
     """The outputs under each config. Parameters are loaded once, and each program is compiled once.
 
@@ -127,7 +131,7 @@ def translations(
         if decoding not in known:
             members = tuple(one._replace(config=config) for one in candidate.members)
             one = candidate._replace(members=members, changed=())
-            model = Model(one, kept, admitted, load=lambda member: load(member.directories))
+            model = Model(one, cache, admitted, load=lambda member: load(member.directories))
             known[decoding] = model.outputs(test_set, is_stopping=is_stopping)
         yield known[decoding]
 

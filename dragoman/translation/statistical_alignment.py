@@ -32,19 +32,20 @@ def align_statistically(pairs: Sequence[Pair]) -> list[list[Link]]:
     ]
 
 
-def one_direction(givers: Sequence[Sequence[str]], takers: Sequence[Sequence[str]]) -> list[list[Link]]:
-    """Links (taker, giver) for each line: EM learns t(taker | giver), then each taker gets its likeliest giver."""
-    sources, targets = [[np.append(0, row) for row in number_words(givers)], number_words(takers)]
-    pairs = find_word_pairs(sources, targets)
-    couples = np.concatenate([np.zeros(0, np.int32), *(block.couples for block in pairs.blocks)])
-    probability = expectation_maximization(pairs)[couples]
+def one_direction(sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> list[list[Link]]:
+    """Links (target, source) for each line: each target word and its likeliest source word, by t(target | source)."""
+    source_rows = [np.append(0, row) for row in number_words(sources)]
+    target_rows = number_words(targets)
+    pairs = find_word_pairs(source_rows, target_rows)
+    indices = np.concatenate([np.zeros(0, np.int32), *(block.indices for block in pairs.blocks)])
+    probability = expectation_maximization(pairs)[indices]
     links: list[list[Link]] = []
     start = 0
-    for source, target in zip(sources, targets, strict=True):
+    for source, target in zip(source_rows, target_rows, strict=True):
         table = probability[start : start + len(source) * len(target)].reshape(len(target), len(source))
         start += table.size
         best = table.argmax(axis=1) if table.size else np.zeros(0, int)
-        links.append([(taker, int(giver) - 1) for taker, giver in enumerate(best) if giver])
+        links.append([(number, int(word) - 1) for number, word in enumerate(best) if word])
     return links
 
 

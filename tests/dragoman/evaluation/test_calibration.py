@@ -16,10 +16,10 @@ from dragoman.evaluation.calibration import (
     word_truth,
 )
 from dragoman.evaluation.held_out import TestSet
-from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.metrics import METRICS
+from dragoman.evaluation.result_cache import ResultCache
 from dragoman.evaluation.results import Outputs, System
-from dragoman.evaluation.scoring import Referee
+from dragoman.evaluation.scoring import Evaluator
 from dragoman.translation.record import Details
 from dragoman.translation.result import Translation
 
@@ -98,8 +98,8 @@ def outputs(count, *, agrees):
 @pytest.mark.parametrize("agrees", [True, False])
 def test_marks_are_learned_only_if_confidence_says_something(tmp_path, agrees):
     one = outputs(80, agrees=agrees)
-    referee = Referee(one.test_set, [METRICS["chrf"]], Kept(tmp_path), samples=0, trials=0, seed=1)
-    found = calibrate(one, referee)
+    evaluator = Evaluator(one.test_set, [METRICS["chrf"]], ResultCache(tmp_path), samples=0, trials=0, seed=1)
+    found = calibrate(one, evaluator)
     assert found.word_auc == 1
     assert found.score_correlation == pytest.approx(found.rank_correlation)  # all sentences are equally long
     assert (found.rank_correlation > 0.9) == agrees == (found.marks is not None)

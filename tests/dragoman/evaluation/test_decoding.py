@@ -1,4 +1,4 @@
-"""Translations are kept, programs are compiled once for all checkpoints, and nothing is loaded that is not needed."""
+"""Translations are cached, programs are compiled once for all checkpoints, and nothing is loaded that is not needed."""
 
 import contextlib
 import shutil
@@ -10,7 +10,7 @@ import pytest
 from dragoman.evaluation.decoding import Model, covered, timed, together
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.held_out import together as joined
-from dragoman.evaluation.kept import Kept
+from dragoman.evaluation.result_cache import ResultCache
 from dragoman.evaluation.systems import Selection, find_systems
 from dragoman.training.compilations import COMPILED
 from dragoman.translation.loaded import Demands
@@ -43,15 +43,15 @@ def compiled_names():
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def models(run, kept, *, checkpoints=("all",), admitted=None, **options) -> list[Model]:
+def models(run, cache, *, checkpoints=("all",), admitted=None, **options) -> list[Model]:
     knobs = {"beam": 2}
     candidates = find_systems([str(run)], Selection(checkpoints), knobs, ensembles={}, groups={})
     admitted = {} if admitted is None else admitted
-    return [Model(one, kept, admitted, **options) for one in candidates]
+    return [Model(one, cache, admitted, **options) for one in candidates]
 
 
 def test_all_checkpoints_of_a_run_share_the_compiled_search(run, tmp_path):
-    first, second = models(run, Kept(tmp_path))
+    first, second = models(run, ResultCache(tmp_path))
     jax.clear_caches()  # the test of another file may have compiled this search already
     with compiled_names() as names:
         ours = first.with_references(first.outputs(TEST_SET))
@@ -69,36 +69,36 @@ def test_all_checkpoints_of_a_run_share_the_compiled_search(run, tmp_path):
 
 
 def test_what_was_translated_before_is_read_without_loading_the_model(run, tmp_path):
-    kept, lost = Kept(tmp_path / "cache"), Path(shutil.copytree(run, tmp_path / "lost"))
-    [model] = models(run, kept, checkpoints=("600",))
+    cache, lost = ResultCache(tmp_path / "cache"), Path(shutil.copytree(run, tmp_path / "lost"))
+    [model] = models(run, cache, checkpoints=("600",))
     before = model.with_details(model.with_references(model.outputs(TEST_SET)))
     assert not before.is_cached
     assert before.seconds > 0
     assert [one.words for one in before.details] == [line.split() for line in before.hypotheses]
     shutil.rmtree(lost / "checkpoints" / "600" / "parameters")
-    [model] = models(lost, kept, checkpoints=("600",))
+    [model] = models(lost, cache, checkpoints=("600",))
     after = model.with_details(model.with_references(model.outputs(TEST_SET)))
     assert after.is_cached
     assert after == before._replace(is_cached=True, system=after.system)
 
 
 def test_other_text_another_search_and_other_parameters_are_translated_anew(run, tmp_path):
-    kept = Kept(tmp_path)
-    one, other = models(run, kept)
+    cache = ResultCache(tmp_path)
+    one, other = models(run, cache)
     assert not one.outputs(TEST_SET).is_cached
     assert one.outputs(TEST_SET).is_cached
     assert not other.outputs(TEST_SET).is_cached
     assert not one.outputs(TEST_SET._replace(sources=SOURCES[:-1])).is_cached
-    [chosen, _] = models(run, kept, demands=Demands(mbr=True))
+    [chosen, _] = models(run, cache, demands=Demands(mbr=True))
     found = chosen.outputs(TEST_SET)
     assert (found.is_cached, found.chosen_by) == (False, "chrf")
-    [again, _] = models(run, Kept(tmp_path, is_fresh=True))
+    [again, _] = models(run, ResultCache(tmp_path, is_fresh=True))
     assert not again.outputs(TEST_SET).is_cached
     assert one.outputs(TEST_SET).is_cached
 
 
 def test_parts_joined_are_the_whole(run, tmp_path):
-    [model, _] = models(run, Kept(tmp_path))
+    [model, _] = models(run, ResultCache(tmp_path))
     sets = [
         TEST_SET._replace(name=f"{a}", sources=SOURCES[a:b], references=[REFERENCES[a:b]]) for a, b in ((0, 9), (9, 24))
     ]

@@ -1,4 +1,4 @@
-"""Keeps what evaluations compute, in the cache that `dragoman cache` lists and clears, so that it is computed once.
+"""A cache of what evaluations compute, in the one that `dragoman cache` lists and clears.
 
     outputs-...      translations of a text by a model     statistics-...    of each sentence, what a metric counts
     references-...   a model's probability of references   intervals-...     by bootstrap
@@ -22,16 +22,16 @@ FORMAT = 1  # of all entries
 FILE = "value.json"
 
 
-class Kept:
-    """Values by kind and key. With `is_fresh`, none is read, and what is computed takes the place of older ones."""
+class ResultCache:
+    """JSON values by kind and key. If `is_fresh`, none is read, and what is computed replaces older values."""
 
     def __init__(self, directory: str | Path = "", *, is_fresh: bool = False):
         self._cache, self._is_fresh = Cache(directory), is_fresh
 
     def get(self, kind: str, key: Any, compute: Callable[[], Any], *, about: str) -> Any:
-        """The JSON value with this key: read if it is there, else computed and kept. `about` describes it in a list.
+        """The JSON value with this key: read if it is there, else computed and stored. `about` describes it in a list.
 
-        If the cache cannot be written, the value is computed all the same, and a warning says that it is not kept.
+        If the cache cannot be written, the value is computed all the same, and a warning says that it is not stored.
         """
         key = [FORMAT, key]
         if not self._is_fresh and (path := self._cache.find(kind, key)):
