@@ -9,8 +9,9 @@ import numpy as np
 from data.batching.filters import keep_pairs
 from data.batching.order import Order
 from data.config import DataConfig
+from data.reporting import Report, ignore
 from data.sources.corpus import Corpus
-from data.tokens.store import Report, no_report, open_store
+from data.tokens.store import open_store
 from data.vocabulary.tokenizer import Tokenizer
 
 CHUNK = 1 << 18  # pairs whose sizes are looked at together
@@ -34,7 +35,7 @@ class Description(NamedTuple):
 
 
 def describe(
-    corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig, *, report: Report = no_report
+    corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig, *, report: Report = ignore
 ) -> Description:
     """The size of a training set: what is kept, and what sources and filters drop, by the token store."""
     order = Order(corpora, config, seed=0)

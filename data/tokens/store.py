@@ -10,7 +10,7 @@ The cache notices damage by sizes and checksums, and an entry is whole or absent
 
 import contextlib
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from jaxtyping import Int, Integer
 
 from data.batch import Pair
 from data.config import DataConfig
+from data.reporting import Report, ignore
 from data.sources.corpus import Corpus
 from data.sources.identity import text_key
 from data.storage.cache import Cache
@@ -29,9 +30,6 @@ from data.vocabulary.tokenizer import Tokenizer
 VERSION = 1
 CHUNK = 20000  # pairs tokenised at once
 SIDES = ("source", "target")
-
-Report = Callable[[int, int], None]
-"""Gets the numbers of pairs and tokens that were added, while a store is built."""
 
 WINDOW = 1 << 16  # bytes that the system makes resident around a byte that is read
 MOST = 1 << 28  # bytes of the maps that may become resident before they are released
@@ -106,12 +104,8 @@ class TokenStore:
                     one.madvise(mmap.MADV_DONTNEED)
 
 
-def no_report(pairs: int, tokens: int) -> None:
-    """Ignores progress."""
-
-
 def open_store(
-    corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig, *, report: Report = no_report
+    corpora: Sequence[Corpus], tokenizer: Tokenizer, config: DataConfig, *, report: Report = ignore
 ) -> TokenStore:
     """The tokens of the corpora, tokenised now if the cache does not have them."""
     count = sum(len(corpus.pairs) for corpus in corpora)

@@ -1,6 +1,5 @@
 """A vocabulary from existing SentencePiece models, instead of one that is learned."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from google.protobuf.message import DecodeError
 from data.batch import BOS, EOS, PAD, UNK
 from data.config import DataConfig
 from data.errors import InputError
-from data.vocabulary.learning_text import silent
+from data.reporting import Note, ignore
 from data.vocabulary.model_file import KIND, ModelProto
 from data.vocabulary.pieces import END, TOKENIZER_FILES, UNKNOWN
 from data.vocabulary.tokenizer import Tokenizer
@@ -19,7 +18,7 @@ SPECIAL = {PAD: ("pad", "<pad>"), UNK: ("unk", UNKNOWN), BOS: ("bos", "<s>"), EO
 """The special ids, with SentencePiece's names of them, and the usual names of their pieces."""
 
 
-def given_tokenizer(config: DataConfig, *, note: Callable[[str], None] = silent) -> Tokenizer | None:
+def given_tokenizer(config: DataConfig, *, note: Note = ignore) -> Tokenizer | None:
     """The tokenizer of the models that `data.tokenizer` names; None if it names none.
 
     Dragoman's special ids are 0 to 3. A model with others, or without some, is renumbered, and `note` gets a line.
@@ -36,7 +35,7 @@ def given_tokenizer(config: DataConfig, *, note: Callable[[str], None] = silent)
     return Tokenizer([_read_model(Path(path), config.symbols, note) for path in paths])
 
 
-def _read_model(path: Path, symbols: list[str], note: Callable[[str], None]) -> bytes:
+def _read_model(path: Path, symbols: list[str], note: Note) -> bytes:
     try:
         content = path.read_bytes()
         model = ModelProto.FromString(content)

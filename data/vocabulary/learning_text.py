@@ -25,10 +25,6 @@ Measured on 58,000 to 800,000 lines of 66 and 137 characters (November 2026).
 """
 
 
-def silent(line: str) -> None:
-    """Ignores a note."""
-
-
 class LearningText:
     """The lines of both sides, at most `most_lines` for a vocabulary (0: all), drawn with a fixed seed.
 

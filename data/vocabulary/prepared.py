@@ -1,16 +1,16 @@
 """The vocabulary of a recipe: an existing one, or one that is learned once and then found in the cache."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import sentencepiece
 
 from data.config import DataConfig
+from data.reporting import Note, ignore
 from data.sources.corpus import Corpus
 from data.sources.identity import text_key
 from data.storage.cache import Cache
 from data.vocabulary.given import given_tokenizer
-from data.vocabulary.learning_text import silent
 from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 
 INFLUENCE = (
@@ -20,9 +20,7 @@ INFLUENCE = (
 """The knobs on which a learned vocabulary depends, other than through the text."""
 
 
-def prepared_tokenizer(
-    config: DataConfig, corpora: Sequence[Corpus], *, note: Callable[[str], None] = silent
-) -> Tokenizer:
+def prepared_tokenizer(config: DataConfig, corpora: Sequence[Corpus], *, note: Note = ignore) -> Tokenizer:
     """The tokenizer that `data.tokenizer` names, else the one learned from these corpora, now or before.
 
     `note` gets the lines of `given_tokenizer` or `learn_tokenizer`.

@@ -14,10 +14,11 @@ from data.config import DataConfig
 from data.errors import InputError
 from data.memory import available_memory, return_freed_memory
 from data.random_numbers import Keys
+from data.reporting import Note, ignore
 from data.sources.corpus import Corpus
 from data.text.scripts import split_words
 from data.tokens.ragged import Ragged
-from data.vocabulary.learning_text import LONGEST_LINE, LearningText, check_memory, silent
+from data.vocabulary.learning_text import LONGEST_LINE, LearningText, check_memory
 from data.vocabulary.merges import Merge, merges_of
 from data.vocabulary.model_file import model_of
 from data.vocabulary.pieces import SPACE, TOKENIZER_FILES, escape, unescape
@@ -172,9 +173,7 @@ class Tokenizer:
         return [self._target.id_to_piece(int(id_)) for id_ in ids]
 
 
-def learn_tokenizer(
-    config: DataConfig, corpora: Sequence[Corpus], *, note: Callable[[str], None] = silent
-) -> Tokenizer:
+def learn_tokenizer(config: DataConfig, corpora: Sequence[Corpus], *, note: Note = ignore) -> Tokenizer:
     """The tokenizer learned from the training pairs, or a sample of them: one vocabulary, or one for each side.
 
     It is deterministic. `note` gets a line about a sample, and one about each reason why lines were left out.

@@ -11,7 +11,7 @@ text, and copied into each run as `training_text.npz` (NumPy's format, without p
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from jaxtyping import Bool, Int
 
 from data.config import DataConfig
 from data.errors import InputError
+from data.reporting import Report, ignore
 from data.sources.corpus import Corpus
 from data.sources.identity import text_key
 from data.storage.cache import Cache
@@ -95,11 +96,7 @@ class TrainingText(NamedTuple):
             raise InputError(f"{path}: cannot be used ({error}): delete it") from None
 
 
-def no_report(pairs: int, words: int) -> None:
-    """Reports nothing."""
-
-
-def remember(corpora: Sequence[Corpus], *, report: Callable[[int, int], None] = no_report) -> TrainingText:
+def remember(corpora: Sequence[Corpus], *, report: Report = ignore) -> TrainingText:
     """The hashes of a training text, by one pass over it. `report` gets the pairs and the words of each part."""
     lines, grams = ((Sample(most), Sample(most)) for most in (MOST_LINES, MOST_GRAMS))
     counts = Counts(MOST_WORDS)
@@ -118,9 +115,7 @@ def remember(corpora: Sequence[Corpus], *, report: Callable[[int, int], None] = 
     return TrainingText(kept[0], kept[1], every[0], every[1], *counts.counted())
 
 
-def prepared_training_text(
-    config: DataConfig, corpora: Sequence[Corpus], *, report: Callable[[int, int], None] = no_report
-) -> Path:
+def prepared_training_text(config: DataConfig, corpora: Sequence[Corpus], *, report: Report = ignore) -> Path:
     """The file of a training text in the cache, which is made if it is not there."""
     key = [FORMAT, GRAM, GRAM_UNSPACED, text_key(corpora, config)]
     about = f"hashes of {', '.join(corpus.name for corpus in corpora)}"

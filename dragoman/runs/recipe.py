@@ -11,7 +11,7 @@ import re
 import sys
 import tomllib
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from data.errors import InputError, check_is_text
+from data.reporting import Note, ignore
 from dragoman.files import read_text
 from transformer.config import Config
 
@@ -28,13 +29,7 @@ WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true o
 PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", bool: "true or false values", str: "texts"}
 
 
-def silent(message: str) -> None:
-    """Ignores a note."""
-
-
-def read_recipe(
-    path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES, *, note: Callable[[str], None] = silent
-) -> Config:
+def read_recipe(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES, *, note: Note = ignore) -> Config:
     """The config that a recipe describes, with dotted overrides: `{"model.width": "256"}`.
 
     `note` is called with a line for each knob that is given by its former name.
@@ -60,15 +55,13 @@ def read_stored(path: str | Path, overrides: Mapping[str, str] = NO_OVERRIDES) -
                 values.setdefault(name, facts["before"])
             if "former_values" in facts and name in values:
                 values[name] = facts["former_values"].get(values[name], values[name])
-    use_new_names(path, recipe, note=silent)
+    use_new_names(path, recipe, note=ignore)
     check_names(path, recipe)
     check_complete(path, recipe)
     return build_config(path, recipe, overrides)
 
 
-def build_config(
-    path: Path, recipe: dict[str, Any], overrides: Mapping[str, str], *, note: Callable[[str], None] = silent
-) -> Config:
+def build_config(path: Path, recipe: dict[str, Any], overrides: Mapping[str, str], *, note: Note = ignore) -> Config:
     """The config of a parsed recipe and overrides. InputError says what is wrong in either."""
     use_new_names(path, recipe, note=note)
     check_names(path, recipe)
@@ -89,7 +82,7 @@ def build_config(
         raise InputError(explain(error, path, [RENAMED.get(option, option) for option in overrides])) from None
 
 
-def use_new_names(path: Path, recipe: dict[str, Any], *, note: Callable[[str], None]) -> None:
+def use_new_names(path: Path, recipe: dict[str, Any], *, note: Note) -> None:
     """Move each renamed knob to its present name. InputError if both names are given."""
     for old, new in RENAMED.items():
         (section, former), name = old.split("."), new.split(".")[1]
