@@ -25,7 +25,7 @@ CONTRACT = {"data.batch", "data.config", "data.errors"}
 ARRAYS = {"jax", "jaxlib", "flax", "optax", "orbax"}
 
 WITHOUT_A_MODULE = {
-    "tests/benchmarks/test_benchmarks.py": "the scripts in benchmarks/, each through its command line",
+    "tests/benchmarks/test_benchmarks.py": "the help of every script in benchmarks/, and gpu.sh",
     "tests/dragoman/commands/test_decoder_only.py": "decoder-only runs, through the commands",
     "tests/dragoman/commands/test_processes.py": "jobs of several processes, through the commands",
     "tests/dragoman/exchange/test_export.py": "the export command, for both formats",
