@@ -1,10 +1,7 @@
 """Every search option does what it says, such as required and banned words."""
 
-import dataclasses
 import json
-import re
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ from data.batch import UNK
 from data.errors import InputError
 from data.vocabulary.spelling import byte_of
 from dragoman.translation import search_memory
-from dragoman.translation.arguments import checked
 from dragoman.translation.glossary import Term
 from dragoman.translation.line_search import begin_with
 from dragoman.translation.loaded import Demands
@@ -23,8 +19,7 @@ from dragoman.translation.words import words_in
 from tests.support.tiny_run import CONFIG, make_run
 from transformer.decoding.batches import IN_FLIGHT
 from transformer.decoding.request import make_request
-from transformer.decoding.searcher import ensemble_stepper, search_sentences
-from transformer.decoding.stepper import NEVER
+from transformer.decoding.searcher import search_sentences
 
 
 def changed(run: Path, decoding: dict, **options) -> Translator:
@@ -145,48 +140,12 @@ def test_a_prefix_that_cannot_be_met_costs_only_its_line(run, command, tmp_path,
     assert records[2] == {"line": 3, "translations": [], "problem": "not UTF-8 (byte 0xff)"}
 
 
-def test_prefixes_and_n_best_are_arguments_of_a_call(run, translator, lines):
-    texts = translator.translate(lines[:2])
-    begun = translator.translate(lines[:2], prefixes=[texts[1][:3], ""])
-    assert (begun[0][:3], begun[1]) == (texts[1][:3], texts[1])
-    found = translator.search(lines[:2], n_best=3)
-    assert [len(ranks) for ranks in found] == [3, 3]
-    assert found == Translator.load(run, n_best=3).search(lines[:2])
-    with pytest.raises(InputError, match="2 lines and 1 prefixes: expected one for each line"):
-        translator.translate(lines[:2], prefixes=["a"])
-    with pytest.raises(InputError, match=r"^line 1: its prefix has [0-9]+ tokens, and its translation at most"):
-        translator.translate(lines[:2], prefixes=["a " * 99, ""])
-
-
 def test_a_character_that_the_vocabulary_cannot_write_is_named(tmp_path):
     data = CONFIG.data.model_copy(update={"byte_fallback": False, "vocabulary_size": 50})
     translator = Translator.load(make_run(tmp_path / "run", CONFIG.model_copy(update={"data": data})))
     with pytest.raises(InputError, match=r"^its prefix has '狗', which is not in the vocabulary: leave this character"):
         begin_with(translator, "a 狗", limit=20)
     assert begin_with(translator, "a b", limit=20).ranges
-
-
-def test_an_unknown_knob_from_python_names_the_nearest_one(run, translator):
-    with pytest.raises(InputError, match=r"^decoding\.beams: unknown option; did you mean beam\?$"):
-        Translator.load(run, decoding={"beams": 3})
-    with pytest.raises(
-        InputError, match=r"^decoding\.beam must be a whole number, at least 1 and at most 10000, found 'many'$"
-    ):
-        translator.with_(decoding={"beam": "many"})
-
-
-def test_a_score_is_the_same_after_a_search_and_for_a_given_text(translator, lines):
-    """By hand: the log-probability divided by ((5 + length) / 6) ** alpha, EOS counted."""
-    translator = translator.with_(decoding={"length_penalty": 0.7})
-    found = [ranks[0] for ranks in translator.search(lines[:6])]
-    given = [ranks[0] for ranks in translator.score(lines[:6], ["", *(one.text for one in found[1:])])]
-    for one in (*found, *given):
-        penalty = ((5 + one.tokens + one.is_finished) / 6) ** 0.7
-        assert one.score == pytest.approx(one.log_probability / penalty, rel=1e-5)
-    assert given[0].tokens == 0
-    assert all(one.score > one.log_probability for one in given[1:] if one.tokens)
-    with pytest.raises(InputError, match="6 lines and 1 translations to score: translation n belongs to line n"):
-        translator.score(lines[:6], ["a"])
 
 
 def test_a_search_that_does_not_fit_in_memory_is_rejected_before_it_runs(run, monkeypatch):
@@ -229,78 +188,6 @@ def test_a_second_search_obeys_the_demands_on_the_first(run, lines):
     assert not any(word in found[0].text.split() for found in careful.search_carefully(lines[:8], first=1))
     [[begun]] = Translator.load(run).search_carefully(lines[:1], first=1, prefixes=[word])
     assert begun.text.startswith(word)
-
-
-def test_a_decoding_knob_takes_effect_and_is_not_given_twice(run):
-    translator = changed(run, {"beam": "3", "length_penalty": "0.5"})
-    assert (translator.config.decoding.beam, translator.config.decoding.length_penalty) == (3, 0.5)
-    with pytest.raises(InputError, match=r"beam is given twice, as decoding\.beam too: give one of them"):
-        changed(run, {"beam": "3"}, beam=2)
-
-
-def test_a_translator_with_other_knobs_is_another_and_the_first_stays_as_it_is(run, translator, lines):
-    expected = translator.translate(lines[:8])
-    greedy = translator.with_(decoding={"beam": 1})
-    assert greedy.translate(lines[:8]) == Translator.load(run, beam=1).translate(lines[:8])
-    assert translator.translate(lines[:8]) == expected
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        translator.n_best = 2
-
-
-def test_threads_that_share_a_translator_get_what_one_thread_gets(translator, lines):
-    shares = [lines[number::4] for number in range(4)]
-    with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(translator.translate, shares)) == list(map(translator.translate, shares))
-
-
-def test_a_string_is_not_taken_for_a_list_of_its_letters(translator):
-    for call in (translator.translate, translator.search, lambda text: translator.score(text, text)):
-        with pytest.raises(
-            TypeError, match=r"expected a list of lines, found one string: pass \['A man is sleeping\.'\]"
-        ):
-            call("A man is sleeping.")
-
-
-def test_a_line_that_is_not_text_is_reported_with_its_number(translator, lines):
-    for bad in (None, 7, b"a dog"):
-        with pytest.raises(TypeError, match=rf"^line 2 is {re.escape(repr(bad))}: expected a string$"):
-            checked([lines[0], bad])
-    half, good = "a \ud83d", lines[0]
-    for what, call in (
-        ("line 2", lambda: translator.translate([good, half])),
-        ("prefix 2", lambda: translator.search([good, good], prefixes=["", half])),
-        ("translation 2", lambda: translator.score([good, good], [good, half])),
-    ):
-        with pytest.raises(InputError, match=rf"^{what} has half a character, \\ud83d, as character 3: give both"):
-            call()
-
-
-def test_lines_may_come_from_a_generator(translator, lines):
-    assert translator.translate(line for line in lines[:4]) == translator.translate(lines[:4])
-
-
-def test_sentences_are_searched_with_the_stepper_that_is_given(translator, lines):
-    requests = [make_request(translator.plan, source) for source in translator.tokenizer.encode_source(lines[:4])]
-
-    def search(make_stepper) -> list[list[int]]:
-        batches = search_sentences(translator.ensemble, requests, translator.plan, make_stepper=make_stepper)
-        return [hypotheses[0].tokens for _, rows in batches for hypotheses in rows]
-
-    usual = search(ensemble_stepper)
-    unwanted = usual[0][0]
-
-    def stepper_without_it(models):
-        stepper = ensemble_stepper(models)
-
-        def step(*arguments):
-            log_probabilities, caches = stepper.step(*arguments)
-            return log_probabilities.at[..., unwanted].set(NEVER), caches
-
-        return stepper._replace(step=step)
-
-    found = search(stepper_without_it)
-    assert len(found) == len(usual)
-    assert not any(unwanted in tokens for tokens in found)
 
 
 def test_the_help_says_that_knobs_left_out_are_those_of_the_run(command, capsys):
