@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from benchmarks.batching import Course
+from benchmarks.timed_updates import TimedUpdates
 from data.errors import InputError
 from data.lines import read_lines
 from dragoman.commands.options import ArgumentParser, run_main
@@ -64,7 +64,8 @@ class System:
 
     def __init__(self, name: str, run: str, updates: int):
         self.name, self.translator = name, Translator.load(run)
-        self.course = Course(self.translator.config, self.translator.tokenizer, updates)
+        self.updates = TimedUpdates(self.translator.config, self.translator.tokenizer)
+        self.updates.read(updates)
         self.seconds: list[float] = []
 
     def translate(self, lines: list[str]) -> None:
@@ -81,7 +82,7 @@ class System:
             "system": self.name,
             "assembly": config.model.assembly,
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(self.translator.parameters)),
-            "training_tokens_per_second": statistics.median(self.course.rates),
+            "training_tokens_per_second": statistics.median(self.updates.rates),
             "sentences_per_second": sentences / statistics.median(self.seconds[1:]),
             "cache_bytes_target": cache.target,
             "cache_bytes_source": cache.source,
@@ -112,9 +113,9 @@ def main(arguments: list[str]) -> None:
     use_compilation_cache()
     lines = read_lines(options.source)[: options.lines]
     systems = [System(name, run, options.updates) for name, run in named]
-    for number in range(options.updates):
+    for _ in range(options.updates):
         for system in systems:
-            system.course.update(number)
+            system.updates.update()
     for _ in range(options.rounds + 1):
         for system in systems:
             system.translate(lines)

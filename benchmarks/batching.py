@@ -7,79 +7,44 @@ compiles and is not timed. Prints a table and a JSON line. Without the environme
 loaded from the cache of an earlier run.
 """
 
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))  # where the package benchmarks is, which is not installed
+
 import argparse
 import json
 import platform
 import statistics
-import time
-from itertools import islice
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 
-from data.batching.packing import Share
-from data.batching.pipeline import training_batches
+from benchmarks.timed_updates import TimedUpdates
+from data.batch import Batch
 from data.config import DataConfig
 from data.sources import load_corpora
-from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
+from data.vocabulary.tokenizer import learn_tokenizer
 from dragoman.commands.options import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
 from transformer.devices.compilation import use_compilation_cache
-from transformer.devices.mesh import MeshStrategy
-from transformer.model import build, split
 
 
-class Course:
-    """A model, its batches of one kind, and what its updates took."""
-
-    def __init__(self, config: Config, tokenizer: Tokenizer, updates: int):
-        size = {"source_vocabulary": tokenizer.source_size, "target_vocabulary": tokenizer.target_size}
-        graph, parameters = split(build(config.model, **size, rngs=nnx.Rngs(0)))
-        self.config, self.strategy = config, MeshStrategy(graph, config)
-        self.state = self.strategy.init_state(parameters)
-        stream = training_batches(
-            load_corpora(config.data, "train"),
-            tokenizer,
-            config.data,
-            batch_tokens=int(config.training.batch_tokens),
-            share=Share(row_multiple=self.strategy.row_devices),
-            seed=0,
-        )
-        batches = iter(stream)
-        self.batches = list(islice(batches, updates))
-        batches.close()
-        self.seen: set[tuple[int, ...]] = set()
-        self.rates: list[float] = []
-        self.tokens, self.seconds, self.compiling = 0.0, 0.0, 0.0
-
-    def update(self, number: int) -> None:
-        """Computes and times an update."""
-        batch, start = self.batches[number], time.perf_counter()
-        trained = self.strategy.train_step(self.state, batch, jax.random.key(0))
-        self.state, metrics = jax.block_until_ready(trained)
-        seconds, shape = time.perf_counter() - start, batch.target_inputs.shape
-        if shape in self.seen:
-            self.tokens, self.seconds = self.tokens + float(metrics.tokens), self.seconds + seconds
-            self.rates.append(float(metrics.tokens) / seconds)
-        else:
-            self.seen.add(shape)
-            self.compiling += seconds
-
-    def result(self) -> dict[str, Any]:
-        """The figures of all updates."""
-        real = sum(float((batch.target_segments != 0).sum()) for batch in self.batches)
-        return {
-            "batching": self.config.data.batching,
-            "buckets": self.config.data.buckets,
-            "shapes": len(self.seen),
-            "compile_seconds": self.compiling,
-            "padding": 1 - real / float(np.sum([batch.target_segments.size for batch in self.batches])),
-            "tokens_per_second": statistics.median(self.rates),
-            "mean_tokens_per_second": self.tokens / self.seconds,
-        }
+def result(updates: TimedUpdates, batches: Sequence[Batch]) -> dict[str, Any]:
+    """The figures of all updates, which were on these batches."""
+    real = sum(float((batch.target_segments != 0).sum()) for batch in batches)
+    return {
+        "batching": updates.config.data.batching,
+        "buckets": updates.config.data.buckets,
+        "shapes": len(updates.shapes),
+        "compile_seconds": updates.compile_seconds,
+        "padding": 1 - real / float(np.sum([batch.target_segments.size for batch in batches])),
+        "tokens_per_second": statistics.median(updates.rates),
+        "mean_tokens_per_second": sum(updates.tokens) / sum(updates.seconds),
+    }
 
 
 def recipe(options: argparse.Namespace, batching: str) -> Config:
@@ -121,11 +86,12 @@ def main(arguments: list[str]) -> None:
     use_compilation_cache()
     configs = [recipe(options, batching) for batching in ("packed", "bucketed")]
     tokenizer = learn_tokenizer(configs[0].data, load_corpora(configs[0].data, "train"))
-    courses = [Course(config, tokenizer, options.updates) for config in configs]
-    for number in range(options.updates):
-        for course in courses:
-            course.update(number)
-    results = [course.result() for course in courses]
+    timed = [TimedUpdates(config, tokenizer) for config in configs]
+    batches = [updates.read(options.updates) for updates in timed]
+    for _ in range(options.updates):
+        for updates in timed:
+            updates.update()
+    results = list(map(result, timed, batches))
     print(f"{platform.machine()}, {jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
     print(f"{'batching':10} {'shapes':>6} {'compiling, s':>12} {'padding':>8} {'tokens/s':>9} {'mean':>7}")
     for row in results:

@@ -35,19 +35,16 @@ import platform
 import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import jax
-from flax import nnx
 from tqdm import tqdm
 
+from benchmarks.timed_updates import TimedUpdates
 from benchmarks.trace import longest, milliseconds, read_trace, table_of_parts
-from data.batch import Batch
-from data.batching.packing import Share, batch_shapes
-from data.batching.pipeline import training_batches
+from data.batching.packing import batch_shapes
 from data.config import DataConfig
 from data.errors import InputError
 from data.sources import load_corpora
@@ -55,12 +52,9 @@ from data.vocabulary.tokenizer import Tokenizer, learn_tokenizer
 from dragoman.commands.options import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
 from transformer.devices.compilation import use_compilation_cache
-from transformer.devices.flops import TERA, known_peak, update_flops
+from transformer.devices.flops import TERA, known_peak
 from transformer.devices.kernels import choose
-from transformer.devices.mesh import MeshStrategy
-from transformer.model import BatchSize, build, split
 from transformer.model.dense import resolve_precision
-from transformer.training.step import TrainState
 
 PEER = Path(__file__).with_name("marian_peer.py")
 JOEY = Path(__file__).with_name("joey_peer.py")
@@ -103,76 +97,45 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
     if choice := choose(config, batch_shapes(config.data, batch_tokens=config.training.batch_tokens)):
         config = config.with_model({"attention_kernel": choice.kernel})
         print(*choice.refused, f"attention by {choice.kernel} ({choice.reason})", sep="\n", file=sys.stderr)
-    model = build(
-        config.model,
-        source_vocabulary=tokenizer.source_size,
-        target_vocabulary=tokenizer.target_size,
-        rngs=nnx.Rngs(0),
-    )
-    graph, parameters = split(model)
-    strategy = MeshStrategy(graph, config)
-    state = strategy.init_state(parameters)
-    batches = iter(
-        training_batches(
-            load_corpora(config.data, "train"),
-            tokenizer,
-            config.data,
-            batch_tokens=config.training.batch_tokens,
-            share=Share(row_multiple=strategy.row_devices),
-            seed=0,
-        )
-    )
-    tokens: list[float] = []
-    seconds: list[float] = []
-    rates: list[float] = []  # of operations
-    seen, compiling, name = set(), 0.0, resolve_precision(config.model.precision)
+    name, updates = resolve_precision(config.model.precision), TimedUpdates(config, tokenizer)
     with tqdm(total=steps, desc=f"dragoman {name}", unit="step") as bar:
-        while len(seconds) < steps:
-            start = time.perf_counter()
-            batch = next(batches)
-            state, metrics = jax.block_until_ready(strategy.train_step(state, batch, jax.random.key(0)))
-            took = time.perf_counter() - start
-            if batch.target_inputs.shape in seen:
-                tokens.append(float(metrics.tokens))
-                seconds.append(took)
-                rates.append(batch_flops(config.model, tokenizer.target_size, batch) / took)
-                bar.update()
-            else:
-                seen.add(batch.target_inputs.shape)
-                compiling += took
+        while len(updates.seconds) < steps:
+            updates.update()
+            bar.update(len(updates.seconds) - bar.n)
     if profile:
-        compiled = (batch for batch in batches if batch.target_inputs.shape in seen)
-        trace_updates(strategy, state, compiled, profile, label=name)
-        if len(seen) == 1:
-            shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), parameters)
-            print_parts(strategy.compile(shapes, *batch.target_inputs.shape).as_text(), profile, label=name)
-    batches.close()
-    teraflops = statistics.median(rates) / TERA / strategy.device_count
+        trace_updates(updates, profile, label=name)
+    updates.close()
+    rates = [operations / seconds for operations, seconds in zip(updates.operations, updates.seconds, strict=True)]
+    teraflops = statistics.median(rates) / TERA / updates.strategy.device_count
     peak = known_peak(jax.devices()[0].device_kind)
-    parameters_count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
     return {
         "system": "Dragoman",
         "precision": name,
         "attention_kernel": config.model.attention_kernel,
-        "parameters": parameters_count,
-        "tokens": tokens,
-        "seconds": seconds,
-        "shapes": len(seen),
-        "compile_seconds": compiling,
+        "parameters": updates.parameter_count,
+        "tokens": updates.tokens,
+        "seconds": updates.seconds,
+        "shapes": len(updates.shapes),
+        "compile_seconds": updates.compile_seconds,
         "device_teraflops": teraflops,
         "utilisation": teraflops / peak if peak else None,
     }
 
 
-def trace_updates(
-    strategy: MeshStrategy, state: TrainState, batches: Iterator[Batch], directory: str, *, label: str
-) -> None:
-    """Writes a trace of PROFILED updates, whose programs are compiled, into a directory."""
+def trace_updates(updates: TimedUpdates, directory: str, *, label: str) -> None:
+    """Writes a trace of PROFILED further updates, whose programs are compiled, into a directory.
+
+    If all batches have one shape, and so all updates one program, also prints the time spent in each part of the model.
+    """
+    compiled = (batch for batch in updates.batches if batch.target_inputs.shape in updates.shapes)
     with jax.profiler.trace(directory, create_perfetto_trace=True):
-        for batch in islice(batches, PROFILED):
-            state, metrics = strategy.train_step(state, batch, jax.random.key(0))
+        for batch in islice(compiled, PROFILED):
+            updates.state, metrics = updates.strategy.train_step(updates.state, batch, jax.random.key(0))
         jax.block_until_ready(metrics)
     print(f"{label}: a trace of {PROFILED} updates is in {directory}", file=sys.stderr)
+    if len(updates.shapes) == 1:
+        [shape] = updates.shapes
+        print_parts(updates.strategy.compile(updates.parameters, *shape).as_text(), directory, label=label)
 
 
 def print_parts(program: str, directory: str, *, label: str) -> None:
@@ -180,13 +143,6 @@ def print_parts(program: str, directory: str, *, label: str) -> None:
     trace = read_trace(Path(directory))
     print(f"{label}: {table_of_parts(milliseconds(trace, program, PROFILED))}", file=sys.stderr)
     print(longest(trace, program, PROFILED), file=sys.stderr)
-
-
-def batch_flops(model: ModelConfig, vocabulary: int, batch: Batch) -> float:
-    """The operations of an update on the real tokens of a batch."""
-    tokens = [float((segments != 0).sum()) for segments in (batch.source_segments, batch.target_segments)]
-    size = BatchSize(tokens[0], tokens[1], batch.source.shape[1], batch.target_inputs.shape[1])
-    return update_flops(model, vocabulary, size)
 
 
 def time_peer(
