@@ -10,8 +10,9 @@ from dragoman.evaluation.metrics import METRICS
 from dragoman.runs.recipe import KNOBS
 from transformer.devices import STRATEGIES
 from transformer.model import ASSEMBLIES
+from transformer.model.feed_forward import FEED_FORWARDS
 from transformer.model.kernels import KERNELS
-from transformer.model.layers import FEED_FORWARDS, NORMS
+from transformer.model.norms import NORMS
 from transformer.model.positions import POSITIONS
 from transformer.model.reading import READINGS
 from transformer.training.objective import OBJECTIVES

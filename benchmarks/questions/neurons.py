@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from benchmarks.questions.task import Task
 from data.batch import Batch
 from transformer.model import Parameters, merge
-from transformer.model.layers import relu
+from transformer.model.feed_forward import relu
 from transformer.model.tap import tap
 
 SHARE = 0.5

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Int
 from transformer.config import ModelConfig
 from transformer.model.dense import Dense, resolve_precision
 from transformer.model.dropout import DropoutSite, dropout
-from transformer.model.layers import Residual, relu
+from transformer.model.feed_forward import relu
+from transformer.model.layers import Residual
 from transformer.model.masks import Mask, SelfMask
 from transformer.model.reading import Causal
 from transformer.model.tap import show

@@ -19,7 +19,7 @@ from data.errors import InputError
 from dragoman.exchange.trained import Trained, require
 from transformer.config import ModelConfig
 from transformer.model import Parameters
-from transformer.model.layers import EPSILON
+from transformer.model.norms import EPSILON
 from transformer.model.positions import sinusoids
 
 # Our names, the names in CTranslate2's Activation, and whether the feed-forward network is gated.

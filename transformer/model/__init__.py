@@ -7,9 +7,11 @@ masks attention                     which keys a query sees; attention
 kernels                             other ways to compute attention in updates, a table
 packed_attention                    our kernel for GPUs: how it is called
 packed_attention_kernels            what it computes
+feed_forward norms                  the other parts of a layer, two tables
 layers layer_stack                  one layer, and layers one after the other
 encoder_decoder                     the whole model: an encoder and a decoder
-decoder_only sequence reading       one stack of layers instead of two, and how it reads its source
+decoder_only reading                one stack of layers instead of two, and how it reads its source
+continued_positions                 positions of its targets
 denoising_encoder                   the encoder alone, which restores masked tokens
 assembly                            what training and search need of a model
 tap                                 access to intermediate arrays

@@ -17,15 +17,16 @@ from data.batch import PAD, Batch
 from transformer.config import ModelConfig
 from transformer.model.assembly import BatchSize
 from transformer.model.attention import KeysValues
+from transformer.model.continued_positions import ContinuedPositions, continued_positions
 from transformer.model.dense import resolve_precision
 from transformer.model.dropout import DropoutKey, dropout, dropout_sites, fold_site
 from transformer.model.embeddings import Embedding
 from transformer.model.layer_stack import resolve_layer_loop, run_layers
-from transformer.model.layers import NORMS
+from transformer.model.layers import EncoderLayer
 from transformer.model.masks import AncestorMask, PrefixAncestorMask, with_newest
+from transformer.model.norms import NORMS
 from transformer.model.positions import POSITIONS
 from transformer.model.reading import READINGS
-from transformer.model.sequence import Continued, SequenceLayer, continued_positions
 from transformer.model.tap import also_showing, is_tapped, scope
 
 LEAST = 1e-30
@@ -59,7 +60,7 @@ class DecoderOnly(nnx.Module):
         self.embedding = Embedding(target_vocabulary, config.width, precision=precision, rngs=rngs)
         both_sides = config.model_copy(update={"maximum_length": 2 * config.maximum_length})
         self.positions = POSITIONS[config.positions](both_sides, rngs=rngs)
-        layers = [SequenceLayer(config, precision=precision, rngs=rngs) for _ in range(config.decoder_layers)]
+        layers = [EncoderLayer(config, precision=precision, rngs=rngs) for _ in range(config.decoder_layers)]
         self.decoder = nnx.List(layers)
         if self.pre_norm:
             self.decoder_norm = NORMS[config.norm](config.width, rngs=rngs)
@@ -88,7 +89,7 @@ class DecoderOnly(nnx.Module):
 
         def apply(layer, x, number):
             def run(x, site):
-                return layer.read(x, positions, mask, self.positions, dropout_site=site)[0]
+                return layer(x, positions, mask, self.positions, dropout_site=site)[0]
 
             with scope("decoder"), scope(number), also_showing(*SOURCE_WEIGHTS, attention_to_source):
                 return self.rematerialized(run)(x, fold_site(sites, 1 + number))
@@ -135,7 +136,7 @@ class DecoderOnly(nnx.Module):
         read = []
         for number, layer in enumerate(self.decoder):
             with scope("decoder"), scope(number):
-                x, seen = layer.read(x, positions, mask, self.positions)
+                x, seen = layer(x, positions, mask, self.positions)
             read.append(seen)
         return SequenceCache(tuple(read), segments, jnp.zeros((len(source), beams, 0), jnp.int32))
 
@@ -145,7 +146,7 @@ class DecoderOnly(nnx.Module):
         """The logits of the token after each hypothesis's newest one, at its row's position, and the new cache."""
         segments, ancestors = cache.source_segments, with_newest(cache.ancestors, positions)
         mask = PrefixAncestorMask(AncestorMask(ancestors, positions), segments)
-        encoding = Continued(self.positions, segments)
+        encoding = ContinuedPositions(self.positions, segments)
         each = jnp.broadcast_to(positions[:, None], tokens.shape)
         x = encoding.embed(self.embedding(tokens), each)
 
@@ -156,7 +157,7 @@ class DecoderOnly(nnx.Module):
         written = []
         for number, (layer, past) in enumerate(zip(self.decoder, cache.keys_values, strict=True)):
             with scope("decoder"), scope(number), also_showing(*SOURCE_WEIGHTS, attention_to_source):
-                x, seen = layer.read(x, each, mask, encoding, past=past)
+                x, seen = layer(x, each, mask, encoding, past=past)
             written.append(seen)
         x = self.decoder_norm(x) if self.pre_norm else x
         return self.logits(x), cache._replace(keys_values=tuple(written), ancestors=ancestors)

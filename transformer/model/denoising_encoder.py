@@ -13,7 +13,8 @@ from transformer.model.dropout import DropoutKey
 from transformer.model.embeddings import Embedding
 from transformer.model.encoder_decoder import EncoderDecoder
 from transformer.model.layer_stack import resolve_layer_loop
-from transformer.model.layers import NORMS, EncoderLayer
+from transformer.model.layers import EncoderLayer
+from transformer.model.norms import NORMS
 from transformer.model.positions import POSITIONS
 
 

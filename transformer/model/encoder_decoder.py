@@ -16,8 +16,9 @@ from transformer.model.dense import activation_dtype, resolve_precision
 from transformer.model.dropout import DropoutKey, dropout, dropout_sites, fold_site
 from transformer.model.embeddings import Embedding
 from transformer.model.layer_stack import resolve_layer_loop, run_layers
-from transformer.model.layers import NORMS, DecoderLayer, EncoderLayer
+from transformer.model.layers import DecoderLayer, EncoderLayer
 from transformer.model.masks import AncestorMask, CausalMask, CrossMask, SelfMask, with_newest
+from transformer.model.norms import NORMS
 from transformer.model.positions import POSITIONS
 from transformer.model.tap import is_tapped, scope
 
@@ -89,9 +90,11 @@ class EncoderDecoder(nnx.Module):
         mask = SelfMask(segments)
 
         def apply(layer, x, number):
-            site = fold_site(sites, 2 + 2 * number)
+            def run(x, site):
+                return layer(x, positions, mask, self.source_positions, dropout_site=site)[0]
+
             with scope("encoder"), scope(number):
-                return self.rematerialized(layer)(x, positions, mask, self.source_positions, dropout_site=site)
+                return self.rematerialized(run)(x, fold_site(sites, 2 + 2 * number))
 
         x = run_layers(self.encoder, x, apply, layer_loop=self.layer_loop)
         return self.encoder_norm(x) if self.pre_norm else x
