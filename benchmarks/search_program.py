@@ -23,7 +23,8 @@ from benchmarks.compilation import SIZES, recipe, use_described_gpu
 from dragoman.commands.options import ArgumentParser, run_main
 from transformer.config import DecodingConfig
 from transformer.decoding import SearchPlan
-from transformer.decoding.searcher import Ensemble, compile_search
+from transformer.decoding.ensemble import Ensemble
+from transformer.decoding.searcher import compile_search
 from transformer.model import abstract
 
 FREE = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant", "after-all", "while"}

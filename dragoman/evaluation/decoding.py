@@ -22,7 +22,7 @@ from dragoman.translation.record import Details
 from dragoman.translation.result import PartIds, Translation
 from dragoman.translation.translator import Translator, never
 from transformer.decoding import SearchPlan
-from transformer.decoding.searcher import Ensemble
+from transformer.decoding.ensemble import Ensemble
 from transformer.model import Parameters
 
 COMPILING = "/jax/core/compile/"  # the events of tracing, lowering and compiling

@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Int
 from dragoman.exchange.trained import Trained
 from transformer.decoding import SearchPlan, Stepper
 from transformer.decoding.batches import in_order
+from transformer.decoding.ensemble import Ensemble, ensemble_stepper
 from transformer.decoding.request import make_request
 from transformer.decoding.scoring import forced_pair, score_pairs
-from transformer.decoding.searcher import Ensemble, Hypothesis, ensemble_stepper, search_sentences
+from transformer.decoding.searcher import Hypothesis, search_sentences
 from transformer.decoding.stepper import Cache
 from transformer.model import Assembly, abstract
 

@@ -15,10 +15,10 @@ from dragoman.translation.loaded import LoadedModel
 from transformer.decoding import Request
 from transformer.decoding.batches import bucket_of
 from transformer.decoding.beam import BeamState, best_live, conclude, extend, extensions, initial_state
+from transformer.decoding.ensemble import ensemble_stepper
 from transformer.decoding.request import stack
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.scores import inverse_length_penalties
-from transformer.decoding.searcher import ensemble_stepper
 from transformer.decoding.stepper import NEVER
 from transformer.model import merge
 

@@ -20,7 +20,8 @@ from dragoman.translation.line_search import source_parts
 from dragoman.translation.loaded import NO_STATISTICS
 from dragoman.translation.translator import Translator
 from transformer.decoding.batches import bucket_of
-from transformer.decoding.searcher import Ensemble, compile_search
+from transformer.decoding.ensemble import Ensemble
+from transformer.decoding.searcher import compile_search
 from transformer.devices.mesh import MeshStrategy
 
 Compile = Callable[[], object]

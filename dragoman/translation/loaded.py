@@ -19,7 +19,7 @@ from dragoman.translation.requirements import Terminology
 from dragoman.translation.spelling import spell
 from transformer.config import Config
 from transformer.decoding import Capacities, SearchPlan
-from transformer.decoding.searcher import Ensemble
+from transformer.decoding.ensemble import Ensemble
 from transformer.model import Parameters
 
 

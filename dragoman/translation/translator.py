@@ -32,7 +32,7 @@ from dragoman.translation.record import Details
 from dragoman.translation.result import Translation
 from transformer.config import Config
 from transformer.decoding import SearchPlan
-from transformer.decoding.searcher import Ensemble
+from transformer.decoding.ensemble import Ensemble
 from transformer.model import Parameters
 from transformer.model.dense import resolve_precision
 

@@ -9,6 +9,7 @@ greedy beam diverse terminology sampling
 terms             the terms of rows, and how much of them hypotheses contain
 rules attending   restrictions on the next token, and attention to the source, around any stepper
 spelling utf8     rules of the vocabulary: how an output begins, and which bytes may follow each other
+ensemble          one model or several as a stepper
 batches searcher  sentences to batches, and batches through encoder and search
 scoring           the probability of translations that are given
 """

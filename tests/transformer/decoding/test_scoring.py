@@ -16,9 +16,10 @@ from tests.transformer.model.test_encoder_decoder import ARCHITECTURES, VOCABULA
 from transformer.config import DecodingConfig, ModelConfig, TrainingConfig
 from transformer.decoding import SearchPlan
 from transformer.decoding.batches import in_order
+from transformer.decoding.ensemble import Ensemble
 from transformer.decoding.request import make_request
 from transformer.decoding.scoring import ForcedPair, attend_pairs, forced_pair, longest_side, score_pairs
-from transformer.decoding.searcher import Ensemble, search_sentences
+from transformer.decoding.searcher import search_sentences
 from transformer.model import Parameters, merge, split
 from transformer.model.attention import KeysValues, attend, attention_weights
 from transformer.model.masks import CausalMask

@@ -26,9 +26,10 @@ from tests.transformer.model.test_encoder_decoder import (  # noqa: F401  # thes
 from transformer.config import Config, DecodingConfig, ModelConfig
 from transformer.decoding import SearchPlan
 from transformer.decoding.batches import in_order
+from transformer.decoding.ensemble import Ensemble
 from transformer.decoding.request import make_request
 from transformer.decoding.scoring import forced_pair, score_pairs
-from transformer.decoding.searcher import Ensemble, search_sentences
+from transformer.decoding.searcher import search_sentences
 from transformer.model import abstract, merge, split
 from transformer.model.decoder_only import DecoderOnly
 from transformer.model.dropout import DropoutKey

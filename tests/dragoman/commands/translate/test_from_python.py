@@ -9,8 +9,9 @@ import pytest
 from data.errors import InputError
 from dragoman.translation.arguments import checked
 from dragoman.translation.translator import Translator
+from transformer.decoding.ensemble import ensemble_stepper
 from transformer.decoding.request import make_request
-from transformer.decoding.searcher import ensemble_stepper, search_sentences
+from transformer.decoding.searcher import search_sentences
 from transformer.decoding.stepper import NEVER
 
 

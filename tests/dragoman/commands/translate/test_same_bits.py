@@ -14,8 +14,9 @@ from tests.support.forced_decoder import forced_log_probability
 from tests.support.tiny_run import CONFIG, tiny_parameters
 from transformer.decoding import SearchPlan, slots
 from transformer.decoding.batches import bucket_of, in_order, make_batches
+from transformer.decoding.ensemble import Ensemble
 from transformer.decoding.request import make_request
-from transformer.decoding.searcher import Ensemble, search_program, search_sentences
+from transformer.decoding.searcher import search_program, search_sentences
 
 
 @pytest.mark.parametrize("beam", [1, 4])
