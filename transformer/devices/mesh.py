@@ -29,10 +29,10 @@ from transformer.devices.sharding import (
 from transformer.model import Parameters
 from transformer.model.dropout import DropoutKey
 from transformer.model.kernels import resolve_kernel
-from transformer.training.groups import map_stacks
 from transformer.training.loss import Sums
 from transformer.training.optimizer import build_optimizer
 from transformer.training.placement import RowGradients, RowSums
+from transformer.training.stacks import map_stacks
 from transformer.training.step import Metrics, TrainState, build_eval_step, build_train_step
 
 BY_ROW = PartitionSpec(ROW_AXES)
@@ -100,23 +100,24 @@ class MeshPlacement:
     def sum_over_rows(self, function: RowSums, parameters: Parameters, batch: Batch) -> Sums:
         """The sum of the function's results over the devices that share rows."""
 
-        def of_device(parameters, rows):
+        def device_sums(parameters, rows):
             return jax.lax.psum(function(parameters, rows), divided(self.mesh, ROW_AXES))
 
         specs = specs_over_rows(self.mesh, parameters), BY_ROW
-        return self._on_rows(of_device, in_specs=specs, out_specs=EVERYWHERE)(parameters, batch)
+        return self._on_rows(device_sums, in_specs=specs, out_specs=EVERYWHERE)(parameters, batch)
 
     def sum_gradients_over_rows(
         self, function: RowGradients, parameters: Parameters, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Any, Parameters]:
         """The sums of the function's results and gradients over the devices that share rows."""
 
-        def of_device(parameters, rows, key, number):
+        def device_gradients(parameters, rows, key, number):
             sums, gradients = function(parameters, rows, DropoutKey(key, number[0]))
             return jax.lax.psum(sums, divided(self.mesh, ROW_AXES)), sum_gradients(self.mesh, gradients)
 
         held = specs_over_rows(self.mesh, parameters)
-        mapped = self._on_rows(of_device, in_specs=(held, BY_ROW, EVERYWHERE, BY_ROW), out_specs=(EVERYWHERE, held))
+        inputs, outputs = (held, BY_ROW, EVERYWHERE, BY_ROW), (EVERYWHERE, held)
+        mapped = self._on_rows(device_gradients, in_specs=inputs, out_specs=outputs)
         return mapped(parameters, batch, key, jnp.arange(self.mesh.shape["data"] * self.mesh.shape["fsdp"]))
 
 

@@ -84,7 +84,7 @@ class Assembly(Protocol):
 
     @staticmethod
     def rough_activations(config: ModelConfig, length: int) -> int:
-        """Roughly the numbers that an update keeps for each token of a row, on each side, for its gradients."""
+        """Roughly how many values an update keeps for its gradients, for each token of a row on each side."""
         ...
 
 

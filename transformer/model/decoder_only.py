@@ -122,7 +122,7 @@ class DecoderOnly(nnx.Module):
 
     @staticmethod
     def alignment_name(layer: int) -> str:
-        """The name under which `tap` shows what a layer's attention to the source is, as rows that sum to 1."""
+        """The name under which `tap` shows a layer's attention to the source, as rows that sum to 1."""
         return f"decoder/{layer}/{SOURCE_WEIGHTS[0]}"
 
     # --- one token after the other: search -----------------------------------------------------------------
@@ -199,6 +199,6 @@ class DecoderOnly(nnx.Module):
 
     @staticmethod
     def rough_activations(config: ModelConfig, length: int) -> int:
-        """Roughly the numbers that an update keeps for each token of a row, on each side, for its gradients."""
+        """Roughly how many values an update keeps for its gradients, for each token of a row on each side."""
         layer = 10 * config.width + 3 * config.feed_forward + 2 * config.heads * 2 * length
         return 2 * config.decoder_layers * layer

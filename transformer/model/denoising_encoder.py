@@ -63,5 +63,5 @@ class DenoisingEncoder(EncoderDecoder):
 
     @staticmethod
     def rough_activations(config: ModelConfig, length: int) -> int:
-        """Roughly the numbers that an update keeps for each token of a row, for its gradients."""
+        """Roughly how many values an update keeps for its gradients, for each token of a row."""
         return config.encoder_layers * (10 * config.width + 3 * config.feed_forward + 2 * config.heads * length)

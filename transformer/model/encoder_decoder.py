@@ -234,7 +234,7 @@ class EncoderDecoder(nnx.Module):
 
     @staticmethod
     def rough_activations(config: ModelConfig, length: int) -> int:
-        """Roughly the numbers that an update keeps for each token of a row, on each side, for its gradients."""
+        """Roughly how many values an update keeps for its gradients, for each token of a row on each side."""
         encoder = 10 * config.width + 3 * config.feed_forward + 2 * config.heads * length
         decoder = 16 * config.width + 3 * config.feed_forward + 4 * config.heads * length
         return config.encoder_layers * encoder + config.decoder_layers * decoder

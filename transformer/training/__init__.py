@@ -4,7 +4,7 @@ objective cross_entropy  what training minimises, a table; the usual objective
 both_sides               the objective that predicts the source too
 loss                     its arithmetic
 schedules                learning rates, a table
-optimizer groups         update rules, a table; parameters stacked for them
+optimizer stacks         update rules, a table; matrices stacked for them
 placement                what an update asks of the devices
 step                     the update
 """

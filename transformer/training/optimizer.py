@@ -34,7 +34,7 @@ class Optimizer(NamedTuple):
 
 
 MapMatrices = Callable[[Callable[[Array], Array], Parameters], Parameters]
-"""How a rule computes a function of each matrix of a tree: `jax.tree.map`, or `groups.map_stacks`."""
+"""How a rule computes a function of each matrix of a tree: `jax.tree.map`, or `stacks.map_stacks`."""
 
 MATRICES = ("kernel", "table")
 """The last names of parameters that are matrices; the others, "bias" and "scale", are vectors."""
@@ -86,11 +86,11 @@ def adafactor(config: TrainingConfig, schedule: Schedule, _: MapMatrices) -> Opt
 
 
 def orthogonalized(matrix: Float[Array, "*stack rows columns"]) -> Float[Array, "*stack rows columns"]:
-    """Approximately U V^T of a matrix U S V^T, or of each matrix of a stack. Singular values of at least 1/200 of the
-    norm become 0.68 to 1.16.
+    """Approximately U V^T of a matrix U S V^T, or of each matrix of a stack.
 
-    Five Newton-Schulz steps with the coefficients of Jordan et al. 2024, each of which applies the polynomial
-    a s + b s^3 + c s^5 to every singular value s. X is the matrix or its transpose, whichever has fewer rows:
+    Five Newton-Schulz steps with the coefficients of Jordan et al. 2024 turn singular values of at least 1/200 of the
+    norm into 0.68 to 1.16. Each step applies the polynomial a s + b s^3 + c s^5 to every singular value s. X is the
+    matrix or its transpose, whichever has fewer rows:
 
         X = a X + (b X X^T + c (X X^T)^2) X
     """

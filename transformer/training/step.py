@@ -58,14 +58,14 @@ def build_train_step(
         key = jax.random.fold_in(key, state.step)
         point = optimizer.gradient_point(state.parameters, state.optimizer)
 
-        def of_slice(parameters, rows, key):
+        def slice_sums(parameters, rows, key):
             return objective(merge(graph, placement.unsharded(parameters), kernel=kernel), rows, config, key)
 
-        def of_device(parameters, rows, key):
-            sums, gradients = accumulate(of_slice, parameters, rows, key, config.accumulation)
+        def device_gradients(parameters, rows, key):
+            sums, gradients = accumulate(slice_sums, parameters, rows, key, config.accumulation)
             return (sums, count_tokens(rows)), gradients
 
-        (sums, counts), gradients = placement.sum_gradients_over_rows(of_device, point, batch, key)
+        (sums, counts), gradients = placement.sum_gradients_over_rows(device_gradients, point, batch, key)
         loss, extra, gradients = per_token((sums.loss, sums.extra, gradients), sums.tokens)
         with jax.named_scope("optimizer"):
             updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.parameters)
@@ -102,18 +102,18 @@ def accumulate(
 
     gradients_of = jax.value_and_grad(loss_and_sums, has_aux=True)
 
-    def of_slice(rows: Batch, number: Array | int) -> tuple[Sums, Parameters]:
+    def sums_and_gradients(rows: Batch, number: Array | int) -> tuple[Sums, Parameters]:
         (_, sums), gradients = gradients_of(parameters, rows, key.fold_slice(number))
         return sums, gradients
 
     if count == 1:
-        return of_slice(batch, 0)
+        return sums_and_gradients(batch, 0)
     slices = jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch)
     shapes = jax.eval_shape(function, parameters, jax.tree.map(lambda x: x[0], slices), key)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes, parameters))
 
     def add(total, slice_and_number):
-        return jax.tree.map(jnp.add, total, of_slice(*slice_and_number)), None
+        return jax.tree.map(jnp.add, total, sums_and_gradients(*slice_and_number)), None
 
     return jax.lax.scan(add, zeros, (slices, jnp.arange(count)))[0]
 
@@ -137,10 +137,10 @@ def build_eval_step(
     """The cross-entropy of a batch without dropout or label smoothing, as a pure function."""
     plain = config.model_copy(update={"label_smoothing": 0.0})
 
-    def of_device(parameters, rows):
+    def device_sums(parameters, rows):
         return cross_entropy(merge(graph, placement.unsharded(parameters)), rows, plain)
 
     def eval_step(parameters, batch):
-        return placement.sum_over_rows(of_device, parameters, batch)
+        return placement.sum_over_rows(device_sums, parameters, batch)
 
     return eval_step

@@ -11,8 +11,8 @@ from data.batching.layout import make_batch
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices.mesh import MeshStrategy
 from transformer.model import build, split
-from transformer.training.groups import map_stacks
 from transformer.training.optimizer import build_optimizer
+from transformer.training.stacks import map_stacks
 
 VOCABULARY = 40
 CONFIG = ModelConfig(encoder_layers=2, decoder_layers=2, width=16, heads=2, feed_forward=24, precision="float32")
