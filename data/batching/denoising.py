@@ -1,6 +1,6 @@
 """Batches for restoring text: one side of each row, with some of its tokens masked or replaced.
 
-A row is disturbed by a generator of its own, seeded by the row's tokens and by how many batches came before. So it is
+A row is corrupted by a generator of its own, seeded by the row's tokens and by how many batches came before. So it is
 the same on any number of devices and processes, and differs when the same text comes again.
 """
 
@@ -43,8 +43,8 @@ class Denoising:
         whole = starts if config.denoise_whole_words else None
         return cls(config.denoise_sides, config.denoise_share, whole, len(pieces), seed)
 
-    def disturb(self, batch: Batch, number: int) -> Batch:
-        """Batch `number` as one to restore: disturbed text as the source, and as the target the tokens to restore.
+    def corrupt(self, batch: Batch, number: int) -> Batch:
+        """Batch `number` as one to restore: corrupted text as the source, and as the target the tokens to restore.
 
         Positions that need not be restored are padding of the target. With "d" replaced and "b" masked:
 
@@ -67,11 +67,11 @@ class Denoising:
         chosen = self._chosen(text, segments, random)
         how = random.random(len(text))
         masked, replaced = how < MASKED, (how >= MASKED) & (how < MASKED + REPLACED)
-        disturbed = np.where(chosen & masked, MASK, text)
+        corrupted = np.where(chosen & masked, MASK, text)
         others = random.integers(EOS + 1, self.vocabulary, len(text))
-        disturbed = np.where(chosen & replaced, others, disturbed).astype(np.int32)
+        corrupted = np.where(chosen & replaced, others, corrupted).astype(np.int32)
         restored = np.where(chosen, segments, 0).astype(np.int32)
-        return Batch(disturbed, segments, positions, disturbed, text, restored, positions)
+        return Batch(corrupted, segments, positions, corrupted, text, restored, positions)
 
     def _chosen(
         self, text: Int[np.ndarray, " T"], segments: Int[np.ndarray, " T"], random: np.random.Generator
@@ -85,8 +85,8 @@ class Denoising:
         return drawn & (segments != 0) & (text != EOS)
 
 
-class DisturbedBatches:
-    """An iterator over training batches, each disturbed, which knows its position as they do."""
+class CorruptedBatches:
+    """An iterator over training batches, each corrupted, which knows its position as they do."""
 
     def __init__(self, batches: Any, denoising: Denoising):
         self._batches, self._denoising, self._number = batches, denoising, 0
@@ -96,7 +96,7 @@ class DisturbedBatches:
 
     def __next__(self) -> Batch:
         self._number += 1
-        return self._denoising.disturb(next(self._batches), self._number)
+        return self._denoising.corrupt(next(self._batches), self._number)
 
     def get_state(self) -> dict[str, Any]:
         """The position, as a JSON object."""

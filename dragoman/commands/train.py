@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.batch import Pair
-from data.batching.denoising import Denoising, DisturbedBatches
+from data.batching.denoising import CorruptedBatches, Denoising
 from data.batching.pipeline import training_batches
 from data.errors import InputError
 from data.languages import check_codes
@@ -120,7 +120,7 @@ def new_trainer(
     batches = iter(stream)
     if config.model.assembly == "denoising_encoder":
         denoising = Denoising.of(config.data, start.tokenizer, seed=config.training.seed)
-        batches = DisturbedBatches(batches, denoising)
+        batches = CorruptedBatches(batches, denoising)
     statistics = run.load_statistics()
     validation = Validation(plan, start.tokenizer, text.validation, held_out, stop, statistics)
     sources = [pair.source for pair in text.validation]

@@ -127,8 +127,8 @@ def area_under_curve(sure: Values, is_right: Bool[np.ndarray, " n"]) -> float | 
     return float((rankdata(sure)[is_right].sum() - right * (right + 1) / 2) / (right * wrong))
 
 
-def rising(sure: Values, truth: Values) -> tuple[Values, Values]:
-    """Isotonic regression: the confidences in order, and the expected truth of each, which never falls.
+def calibration_curve(sure: Values, truth: Values) -> tuple[Values, Values]:
+    """The confidences in order, and the expected truth of each by isotonic regression, which never falls.
 
     Neighbours that would fall are pooled (Ayer et al. 1955): truths 1, 3, 2, 5 in the order of confidence -> 1, 2.5,
     2.5, 5.
@@ -144,7 +144,7 @@ def learn_marks(sure: Values, truth: Values, parameters_sha256: str) -> Marks:
 
     The expected chrF is that of isotonic regression. Where it is nowhere that low, nothing is to be done again.
     """
-    confidences, expected = rising(sure, truth)
+    confidences, expected = calibration_curve(sure, truth)
     mean = truth.mean()
     good = confidences[min(int(np.searchsorted(expected, mean)), len(expected) - 1)]
     poor = int(np.searchsorted(expected, POOR * mean))

@@ -26,15 +26,15 @@ class Shift(NamedTuple):
     by: int
 
 
-class Weighed(NamedTuple):
+class WeightedWords(NamedTuple):
     """The words of lines, and the weight of each word: its surprise, -log of the share of the lines that have it."""
 
     lines: list[Counter[str]]
     weights: dict[str, float]
 
     @classmethod
-    def of(cls, texts: Sequence[str], weights: dict[str, float] | None = None) -> "Weighed":
-        """The words of some lines, weighed by how rare they are in them, or as given."""
+    def of(cls, texts: Sequence[str], weights: dict[str, float] | None = None) -> "WeightedWords":
+        """The words of some lines, weighted by how rare they are in them, or as given."""
         lines = [Counter(words_of(text)) for text in texts]
         if weights is None:
             found = Counter(word for line in lines for word in line)
@@ -42,7 +42,7 @@ class Weighed(NamedTuple):
         return cls(lines, weights)
 
 
-def likeness(hypotheses: Weighed, references: Weighed, *, shift: int = 0) -> Float[np.ndarray, " lines"]:
+def similarity(hypotheses: WeightedWords, references: WeightedWords, *, shift: int = 0) -> Float[np.ndarray, " lines"]:
     """For each line, the F-score of its words with those of the reference `shift` lines further down; 0 past the end.
 
     Words count by their weight in the references; a word that they do not have weighs as much as a rare one.
@@ -68,12 +68,12 @@ def find_shift(hypotheses: Sequence[str], references: Sequence[str]) -> Shift | 
     """
     if len(hypotheses) < FEWEST:
         return None
-    weighed = Weighed.of(references)
-    own = Weighed.of(hypotheses, weighed.weights)
-    straight = likeness(own, weighed)
+    weighted = WeightedWords.of(references)
+    own = WeightedWords.of(hypotheses, weighted.weights)
+    straight = similarity(own, weighted)
     best: tuple[float, Shift] | None = None
     for by in SHIFTS:
-        gain = likeness(own, weighed, shift=by) - straight
+        gain = similarity(own, weighted, shift=by) - straight
         first, end = largest_sum(gain)
         part = gain[first:end]
         is_sure = len(part) >= FEWEST and part.mean() > SURE * part.std() / math.sqrt(len(part))
@@ -102,10 +102,10 @@ def are_shuffled(hypotheses: Sequence[str], references: Sequence[str]) -> bool:
     """
     if len(hypotheses) < FEWEST + OTHERS.stop:
         return False
-    weighed = Weighed.of(references)
-    own = Weighed.of(hypotheses, weighed.weights)
-    others = np.mean([likeness(own, weighed, shift=shift) for shift in OTHERS], axis=0)
-    gain = (likeness(own, weighed) - others)[: len(references) - OTHERS.stop]
+    weighted = WeightedWords.of(references)
+    own = WeightedWords.of(hypotheses, weighted.weights)
+    others = np.mean([similarity(own, weighted, shift=shift) for shift in OTHERS], axis=0)
+    gain = (similarity(own, weighted) - others)[: len(references) - OTHERS.stop]
     is_alike = gain.mean() <= ALIKE * gain.std() / math.sqrt(len(gain))
     own_lengths, lengths = (np.array([len(line) for line in text], np.float64) for text in (hypotheses, references))
     if not own_lengths.std() or not lengths.std():

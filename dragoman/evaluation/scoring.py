@@ -16,7 +16,7 @@ from dragoman.evaluation.significance import (
     Interval,
     Statistics,
     interval,
-    paired,
+    paired_tests,
     verdict,
 )
 from dragoman.messages import warn_once
@@ -119,7 +119,7 @@ class Evaluator:
 
         def test() -> Difference:
             scorer = self.scorer(metric)
-            return paired(scorer, ours, theirs, samples=self.samples, trials=trials, seed=self.seed)
+            return paired_tests(scorer, ours, theirs, samples=self.samples, trials=trials, seed=self.seed)
 
         return Difference(*self._cached("differences", metric, [keys, self.samples, trials, self.seed], test))
 

@@ -75,7 +75,7 @@ def interval(scorer: Scorer, statistics: Statistics, *, samples: int, seed: int)
     return Interval(float(mean) - float(half), float(mean) + float(half))  # where they are float32, add as float64
 
 
-def paired(
+def paired_tests(
     scorer: Scorer, statistics: Statistics, baseline: Statistics, *, samples: int, trials: int, seed: int
 ) -> Difference:
     """How probable so large a difference would be by chance, by paired bootstrap and by approximate randomisation.

@@ -8,8 +8,7 @@ import numpy as np
 from dragoman.explanation.back_propagation import BackPropagation, back_propagation
 from dragoman.explanation.cache_costs import CacheCosts, cache_costs
 from dragoman.explanation.heads import Head, describe_heads
-from dragoman.explanation.lens import Reading as LensReading
-from dragoman.explanation.lens import landing, logit_lens, path
+from dragoman.explanation.lens import LensReading, landing, logit_lens, path
 from dragoman.explanation.residual import SublayerSize, residual_sizes
 from dragoman.explanation.search_tree import Tree, search_tree
 from dragoman.explanation.sentence import (

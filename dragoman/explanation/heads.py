@@ -62,7 +62,7 @@ def describe_head(
         rows = (kind & visible).any(-1)
         measures[name] = float((weights * kind).sum(-1)[rows].mean()) if rows.any() else 0.0
         by_chance[name] = float((equal * kind).sum(-1)[rows].mean()) if rows.any() else 0.0
-    measures["broad"] = broadness(weights, visible)
+    measures["broad"] = normalized_entropy(weights, visible)
     by_chance["broad"] = 1.0
     best = max(kinds, key=lambda name: measures[name])
     if measures[best] >= max(CLEAR, 2 * by_chance[best]):
@@ -70,7 +70,7 @@ def describe_head(
     return Head("broad" if measures["broad"] >= BROAD else "mixed", measures, by_chance)
 
 
-def broadness(weights: Float[np.ndarray, "T S"], visible: Bool[np.ndarray, "T S"]) -> float:
+def normalized_entropy(weights: Float[np.ndarray, "T S"], visible: Bool[np.ndarray, "T S"]) -> float:
     """The mean entropy of rows as a share of the largest possible one: 1 for equal attention to all visible keys."""
     choices = visible.sum(-1)
     entropy = -(weights * np.log(np.where(weights > 0, weights, 1.0))).sum(-1)

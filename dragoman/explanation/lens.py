@@ -14,7 +14,7 @@ from jaxtyping import Float
 from dragoman.explanation.trace import Trace, plain
 
 
-class Reading(NamedTuple):
+class LensReading(NamedTuple):
     """What the output layer would predict from the vector of one position after one layer."""
 
     top: list[tuple[str, float]]  # pieces with probabilities, likeliest first
@@ -22,7 +22,7 @@ class Reading(NamedTuple):
     probability: float  # of the piece that is predicted in the end
 
 
-def logit_lens(trace: Trace, pieces: Sequence[str], *, top: int = 5) -> list[list[Reading]]:
+def logit_lens(trace: Trace, pieces: Sequence[str], *, top: int = 5) -> list[list[LensReading]]:
     """For each position, a reading before the first layer and after each layer. The last one is the model's own."""
     assembled = trace.assembled
     layers = []
@@ -37,18 +37,20 @@ def logit_lens(trace: Trace, pieces: Sequence[str], *, top: int = 5) -> list[lis
     ]
 
 
-def read_position(log_probabilities: Float[np.ndarray, " V"], label: int, pieces: Sequence[str], top: int) -> Reading:
+def read_position(
+    log_probabilities: Float[np.ndarray, " V"], label: int, pieces: Sequence[str], top: int
+) -> LensReading:
     """The reading of one distribution."""
     probabilities = np.exp(log_probabilities.astype(np.float64))
     order = np.argsort(-log_probabilities, kind="stable")[:top]
-    return Reading(
+    return LensReading(
         [(pieces[id_], float(probabilities[id_])) for id_ in order],
         float(-(probabilities * np.maximum(log_probabilities, -1e4)).sum()),
         float(probabilities[label]),
     )
 
 
-def landing(readings: Sequence[Reading]) -> int:
+def landing(readings: Sequence[LensReading]) -> int:
     """The layer from which on the likeliest piece is the one of the last layer: 0 is before the first layer."""
     last = readings[-1].top[0][0]
     return max((at + 1 for at, one in enumerate(readings) if one.top[0][0] != last), default=0)

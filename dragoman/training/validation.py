@@ -92,7 +92,7 @@ def validation_batches(plan: Plan, tokenizer: Tokenizer, pairs: Sequence[Pair]) 
         raise InputError(f"no validation pair fits a row of {limit} tokens: see data.row_length")
     if config.model.assembly == "denoising_encoder":
         denoising = Denoising.of(config.data, tokenizer, seed=0)
-        return [denoising.disturb(batch, 0) for batch in batches]
+        return [denoising.corrupt(batch, 0) for batch in batches]
     return batches
 
 

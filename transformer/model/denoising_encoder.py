@@ -37,7 +37,7 @@ class DenoisingEncoder(EncoderDecoder):
             self.encoder_norm = NORMS[config.norm](config.width, rngs=rngs)
 
     def features(self, batch: Batch, *, dropout_key: DropoutKey | None = None) -> Float[Array, "B T D"]:
-        """The encoder's output for `batch.source`, a disturbed text: at each position, it predicts the token there."""
+        """The encoder's output for `batch.source`, a corrupted text: at each position, it predicts the token there."""
         return self.encode(batch.source, batch.source_segments, batch.source_positions, dropout_key=dropout_key)
 
     def output(self) -> Embedding:

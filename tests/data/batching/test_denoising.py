@@ -1,10 +1,10 @@
-"""Disturbed rows: the shares of what is restored, what is never touched, and the same disturbance anywhere."""
+"""Corrupted rows: the shares of what is restored, what is never touched, and the same corruption anywhere."""
 
 import numpy as np
 import pytest
 
 from data.batch import EOS, Batch, TokenPair
-from data.batching.denoising import MASK, Denoising, DisturbedBatches
+from data.batching.denoising import MASK, CorruptedBatches, Denoising
 from data.batching.layout import make_batch
 
 VOCABULARY = 500
@@ -26,7 +26,7 @@ def batch_of(rows: int = 60, *, seed: int = 0) -> Batch:
 
 
 def test_a_sixth_is_restored_of_which_most_is_masked_and_the_rest_replaced_or_kept():
-    batches = [denoising().disturb(batch_of(), number) for number in range(10)]
+    batches = [denoising().corrupt(batch_of(), number) for number in range(10)]
     chosen = np.concatenate([one.target_segments != 0 for one in batches])
     real = np.concatenate([(one.source_segments != 0) & (one.target_labels != EOS) for one in batches])
     read, original = (np.concatenate([getattr(one, name) for one in batches]) for name in ("source", "target_labels"))
@@ -42,7 +42,7 @@ def test_a_sixth_is_restored_of_which_most_is_masked_and_the_rest_replaced_or_ke
 @pytest.mark.parametrize("sides", ["source", "target", "both"])
 def test_a_row_has_the_text_of_a_side_that_is_wanted(sides):
     batch = batch_of()
-    found = denoising(sides=sides).disturb(batch, 3)
+    found = denoising(sides=sides).corrupt(batch, 3)
     is_source = (found.target_labels == batch.source).all(1)
     is_target = (found.target_labels == batch.target_labels).all(1)
     assert (is_source | is_target).all()
@@ -52,19 +52,19 @@ def test_a_row_has_the_text_of_a_side_that_is_wanted(sides):
         np.testing.assert_array_equal(found.source_segments[mine], segments[mine])
 
 
-def test_a_row_is_disturbed_in_the_same_way_wherever_it_is_and_in_another_way_when_it_comes_again():
+def test_a_row_is_corrupted_in_the_same_way_wherever_it_is_and_in_another_way_when_it_comes_again():
     batch, one = batch_of(), denoising()
-    whole = one.disturb(batch, 5)
-    part = one.disturb(Batch(*(array[20:30] for array in batch)), 5)
+    whole = one.corrupt(batch, 5)
+    part = one.corrupt(Batch(*(array[20:30] for array in batch)), 5)
     np.testing.assert_array_equal(part.source, whole.source[20:30])
-    assert (one.disturb(batch, 6).source != whole.source).any(1)[:-2].all()
-    assert (denoising(seed=2).disturb(batch, 5).source != whole.source).any(1)[:-2].all()
+    assert (one.corrupt(batch, 6).source != whole.source).any(1)[:-2].all()
+    assert (denoising(seed=2).corrupt(batch, 5).source != whole.source).any(1)[:-2].all()
 
 
 def test_whole_words_are_restored_or_not_at_all():
     begins_word = np.arange(VOCABULARY) % 3 == 0
     begins_word[: EOS + 1] = True
-    found = denoising(share=0.3, begins_word=begins_word).disturb(batch_of(), 1)
+    found = denoising(share=0.3, begins_word=begins_word).corrupt(batch_of(), 1)
     chosen = found.target_segments != 0
     continues = ~begins_word[found.target_labels] & (found.source_positions > 0)
     places = np.argwhere(continues)
@@ -90,12 +90,12 @@ class Counted:
         self.number = state
 
 
-def test_disturbed_batches_resume_exactly():
-    stream = DisturbedBatches(Counted(), denoising())
+def test_corrupted_batches_resume_exactly():
+    stream = CorruptedBatches(Counted(), denoising())
     next(stream)
     state = stream.get_state()
     later = [next(stream) for _ in range(2)]
-    resumed = DisturbedBatches(Counted(), denoising())
+    resumed = CorruptedBatches(Counted(), denoising())
     resumed.set_state(state)
     for batch in later:
         np.testing.assert_array_equal(next(resumed).source, batch.source)

@@ -9,10 +9,10 @@ from dragoman.evaluation.calibration import (
     area_under_curve,
     bins_of,
     calibrate,
+    calibration_curve,
     calibration_lines,
     learn_marks,
     rank_correlation,
-    rising,
     word_truth,
 )
 from dragoman.evaluation.held_out import TestSet
@@ -34,7 +34,7 @@ def array(values):
 def test_the_regression_rises_and_is_the_nearest_that_does(truths):
     """Its pools are means of their members, and no pool below another could be split: checked against all splits."""
     sure = array(range(len(truths)))
-    _, expected = rising(sure, array(truths))
+    _, expected = calibration_curve(sure, array(truths))
     assert (np.diff(expected) >= -1e-9).all()
     lowest = [
         min(max(np.mean(truths[a : b + 1]) for a in range(i + 1)) for b in range(i, len(truths)))
@@ -44,8 +44,8 @@ def test_the_regression_rises_and_is_the_nearest_that_does(truths):
 
 
 def test_equal_confidences_are_pooled_in_any_order():
-    assert rising(array([1, 1, 2]), array([1, 3, 5]))[1].tolist() == [2, 2, 5]
-    assert rising(array([1, 1, 2]), array([3, 1, 5]))[1].tolist() == [2, 2, 5]
+    assert calibration_curve(array([1, 1, 2]), array([1, 3, 5]))[1].tolist() == [2, 2, 5]
+    assert calibration_curve(array([1, 1, 2]), array([3, 1, 5]))[1].tolist() == [2, 2, 5]
 
 
 @given(values=st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=15))

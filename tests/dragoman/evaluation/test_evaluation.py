@@ -22,7 +22,7 @@ from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Re
 from dragoman.evaluation.scoring import Evaluator, sentence_scores
 from dragoman.evaluation.seeds import with_seeds
 from dragoman.evaluation.serialization import as_csv, as_json, as_json_lines
-from dragoman.evaluation.significance import interval_of_seeds, p_over_seeds, paired
+from dragoman.evaluation.significance import interval_of_seeds, p_over_seeds, paired_tests
 from dragoman.evaluation.systems import Selection, find_systems
 from dragoman.evaluation.table import difference, show
 from tests.support.paths import ROOT
@@ -65,7 +65,7 @@ def test_systems_are_compared_with_the_baseline_by_every_metric(found):
     assert verdicts == {"good": {None}, "bad": {"worse"}, "twin": {"no evidence"}, "copy": {"no evidence"}}
     bleu = METRICS["bleu"].scorer("de", REFERENCE)
     ours, theirs = (bleu._extract_corpus_statistics(TEXTS[name], [REFERENCE]) for name in ("twin", "good"))
-    expected = paired(bleu, ours, theirs, samples=SAMPLES, trials=SAMPLES, seed=found.seed)
+    expected = paired_tests(bleu, ours, theirs, samples=SAMPLES, trials=SAMPLES, seed=found.seed)
     metric = row(found, "twin").metrics["bleu"]
     assert (metric.p, metric.p_randomization) == expected
     assert metric.score == METRICS["bleu"].score(TEXTS["twin"], REFERENCE, "de").score

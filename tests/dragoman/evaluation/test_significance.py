@@ -14,7 +14,7 @@ import scipy.stats
 from data.lines import read_lines
 from dragoman.evaluation.edit_rate import CharacterEditRate
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.significance import interval, interval_of_seeds, p_over_seeds, paired, show_p, verdict
+from dragoman.evaluation.significance import interval, interval_of_seeds, p_over_seeds, paired_tests, show_p, verdict
 
 LINES, SAMPLES, SEED = 30, 60, 7
 WORDS = {
@@ -137,7 +137,7 @@ def test_scores_intervals_and_p_values_are_those_of_the_sacrebleu_command(name, 
         low, high = interval(scorer, system, samples=SAMPLES, seed=SEED)
         assert (low + high) / 2 == pytest.approx(theirs["confidence_mean"], abs=1e-9)
         assert (high - low) / 2 == pytest.approx(theirs["confidence_var"], abs=1e-9)
-        found = paired(scorer, system, base, samples=SAMPLES, trials=SAMPLES, seed=SEED)
+        found = paired_tests(scorer, system, base, samples=SAMPLES, trials=SAMPLES, seed=SEED)
         for ours, (_, second) in zip(found, tests, strict=True):
             [score] = [value for key, value in second.items() if key != "system"]
             assert ours == pytest.approx(score["p_value"], abs=1e-9)

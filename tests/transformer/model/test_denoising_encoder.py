@@ -54,13 +54,13 @@ def test_it_cannot_search(model):
 @pytest.mark.parametrize("name", ["mixed", "pmap"])
 def test_it_learns_on_eight_devices_as_on_one(name):
     denoising = Denoising("both", 0.3, None, VOCABULARY, seed=1)
-    disturbed = [denoising.disturb(batch, number) for number, batch in enumerate(batches(3))]
+    corrupted = [denoising.corrupt(batch, number) for number, batch in enumerate(batches(3))]
     states = []
     for devices in ("one", name):
         config = recipe(dropout=0.1, devices=MAPPINGS[devices], model={"assembly": "denoising_encoder"})
         strategy, state = start(config)
-        for batch in disturbed:
+        for batch in corrupted:
             state, metrics = strategy.train_step(state, batch, jax.random.key(7))
-        assert metrics.tokens == (disturbed[-1].target_segments != 0).sum()
+        assert metrics.tokens == (corrupted[-1].target_segments != 0).sum()
         states.append(jax.device_get(strategy.saved(state)))
     assert_same_parameters(states[1], states[0])
