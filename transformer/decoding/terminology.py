@@ -35,10 +35,11 @@ from transformer.decoding.terms import (
     tokens_met,
 )
 
-UNMET, UNMET_MORE = 14.0, 3.0  # nats that an output loses for a term that it lacks, and for each token after its first
-ASTRAY = 2.0  # weight of the logarithm of the attention to a term's source where the term begins
+UNMET_PENALTY = 14.0  # nats that an output loses for a term that it lacks
+UNMET_PENALTY_PER_TOKEN = 3.0  # nats for each token of the term after its first
+PLACEMENT_WEIGHT = 2.0  # of the logarithm of the attention to a term's source where the term begins
 LEAST_ATTENTION = 0.02
-EACH = 4  # candidates of each hypothesis, besides EOS and the tokens of terms
+FREE_CANDIDATES = 4  # candidates of each hypothesis, besides EOS and the tokens of terms
 
 
 class TermState(NamedTuple):
@@ -48,7 +49,7 @@ class TermState(NamedTuple):
     tokens: Int[Array, "B K L"]
     last: Int[Array, "B K"]
     log_probabilities: Float[Array, "B K"]  # NEVER: there is no such hypothesis
-    paid: Float[Array, "B K"]  # what beginning terms elsewhere than at their source has cost, at most 0
+    placement_score: Float[Array, "B K"]  # at most 0: the cost of beginning terms elsewhere than at their source
     progress: Progress
     finished: Hypotheses
     ended: Int[Array, " B"]  # complete hypotheses that ended where the model would end them
@@ -61,13 +62,13 @@ class Candidates(NamedTuple):
     """Hypotheses with one more token."""
 
     log_probabilities: Float[Array, "B C"]
-    paid: Float[Array, "B C"]
+    placement_score: Float[Array, "B C"]
     parents: Int[Array, "B C"]
     tokens: Int[Array, "B C"]
 
 
 def terminology_search(stepper: Stepper, cache: Cache, request: Request, plan: SearchPlan) -> Hypotheses:
-    """The best hypotheses of each row, where lacking a term of the row has a price.
+    """The best hypotheses of each row, with a penalty for each term of the row that is missing.
 
     A variant of dynamic beam allocation (Post and Vilar 2018). The live hypotheses of a row are grouped into banks by
     how many tokens of terms they contain. The candidates are the best extensions of each hypothesis, and those that
@@ -84,8 +85,8 @@ def terminology_search(stepper: Stepper, cache: Cache, request: Request, plan: S
     state = run_steps(stepper, state, plan, lambda state: advance(stepper, state, plan))
     live = jnp.where((request.limit > 0)[:, None], state.log_probabilities, NEVER)
     lengths = jnp.broadcast_to(request.limit[:, None], live.shape)
-    lacking = price(is_met(state.progress, terms_of(request)), terms_of(request))
-    scores = scores_of(live + state.paid - lacking, lengths, plan)
+    lacking = unmet_penalty(is_met(state.progress, terms_of(request)), terms_of(request))
+    scores = scores_of(live + state.placement_score - lacking, lengths, plan)
     cut = Hypotheses(state.tokens, lengths, live, scores, jnp.zeros_like(live, bool))
     return finished_first(state.finished, cut, plan.keep)
 
@@ -103,7 +104,7 @@ def initial_state(cache: Cache, request: Request, plan: SearchPlan) -> TermState
         tokens=empty.tokens,
         last=jnp.full_like(empty.lengths, BOS),
         log_probabilities=empty.scores.at[:, 0].set(0.0),
-        paid=jnp.zeros_like(empty.scores),
+        placement_score=jnp.zeros_like(empty.scores),
         progress=no_progress(terms_of(request), plan.decoding.beam),
         finished=empty,
         ended=jnp.zeros_like(request.limit),
@@ -117,16 +118,16 @@ def advance(stepper: Stepper, state: TermState, plan: SearchPlan) -> TermState:
     """The state with one more token for every live hypothesis of the open rows."""
     log_probabilities, cache = stepper.step(state.last, state.steps, state.cache)
     terms = terms_of(state.request)
-    guide = guidance(stepper, cache, state.request, plan.decoding.beam)
+    placement = placement_scores(stepper, cache, state.request, plan.decoding.beam)
     would_end = jnp.argmax(log_probabilities, axis=-1) == EOS
-    joins = joining(plan, log_probabilities.shape[-1])
+    continues_word = continuation_mask(plan, log_probabilities.shape[-1])
     finished, ended = finish(state, log_probabilities, would_end, terms, plan)
 
-    found = candidates(state, log_probabilities, guide, would_end, terms, joins)
-    progress = follow(state.progress.of(found.parents), found.tokens, terms, joins)
+    found = candidates(state, log_probabilities, placement, would_end, terms, continues_word)
+    progress = follow(state.progress.of(found.parents), found.tokens, terms, continues_word)
     chosen = fill_by_banks(found, tokens_met(progress, terms), plan.decoding.beam)
     live = jax.tree.map(lambda values: pick(values, chosen), found)
-    ranked = live.log_probabilities + live.paid
+    ranked = live.log_probabilities + live.placement_score
     is_full = ended >= math.ceil(plan.decoding.patience * plan.decoding.beam)
     is_settled = finished.scores[:, plan.keep - 1] >= scores_of(ranked.max(-1), state.request.limit, plan)
     after = state._replace(
@@ -134,7 +135,7 @@ def advance(stepper: Stepper, state: TermState, plan: SearchPlan) -> TermState:
         tokens=append(state.tokens, live.parents, live.tokens, state.steps),
         last=live.tokens,
         log_probabilities=live.log_probabilities,
-        paid=live.paid,
+        placement_score=live.placement_score,
         progress=progress.of(chosen),
         finished=finished,
         ended=ended,
@@ -145,26 +146,26 @@ def advance(stepper: Stepper, state: TermState, plan: SearchPlan) -> TermState:
     return kept._replace(cache=stepper.reorder(cache, live.parents))
 
 
-def guidance(stepper: Stepper, cache: Cache, request: Request, beams: int) -> Float[Array, "B K M"]:
-    """What beginning each term costs now: the logarithm of the attention to its source; 0 if that is not known."""
+def placement_scores(stepper: Stepper, cache: Cache, request: Request, beams: int) -> Float[Array, "B K M"]:
+    """The cost of beginning each term now: the weighted logarithm of the attention to its source; 0 if unknown."""
     places = request.places.astype(jnp.float32)
     if stepper.attention is None:
         return jnp.zeros((len(places), beams, places.shape[1]))
     attention = jnp.einsum("BKS,BMS->BKM", stepper.attention(cache), places)
-    cost = ASTRAY * jnp.log(jnp.clip(attention, LEAST_ATTENTION, 1.0))
+    cost = PLACEMENT_WEIGHT * jnp.log(jnp.clip(attention, LEAST_ATTENTION, 1.0))
     return jnp.where(places.any(-1)[:, None], cost, 0.0)
 
 
-def joining(plan: SearchPlan, vocabulary: int) -> Bool[Array, " V"]:
-    """Marks the tokens that continue the word before them."""
+def continuation_mask(plan: SearchPlan, vocabulary: int) -> Bool[Array, " V"]:
+    """True for the tokens that continue the word before them."""
     marked = np.zeros(vocabulary, bool)
     marked[list(plan.joins)] = True
     return jnp.asarray(marked)
 
 
-def price(met: Bool[Array, "B K M"], terms: Terms) -> Float[Array, "B K"]:
-    """What a hypothesis pays for the terms that it lacks."""
-    each = jnp.where(terms.sizes > 0, UNMET + UNMET_MORE * (terms.sizes - 1), 0.0)
+def unmet_penalty(met: Bool[Array, "B K M"], terms: Terms) -> Float[Array, "B K"]:
+    """What the score of a hypothesis loses for the terms that it lacks."""
+    each = jnp.where(terms.sizes > 0, UNMET_PENALTY + UNMET_PENALTY_PER_TOKEN * (terms.sizes - 1), 0.0)
     return jnp.where(met, 0.0, each[:, None]).sum(-1)
 
 
@@ -179,7 +180,7 @@ def finish(
     lengths = jnp.broadcast_to(state.steps[:, None] + 1, state.last.shape)
     met = is_met(state.progress, terms)
     ended = state.log_probabilities + log_probabilities[..., EOS]
-    scores = scores_of(ended + state.paid - price(met, terms), lengths, plan)
+    scores = scores_of(ended + state.placement_score - unmet_penalty(met, terms), lengths, plan)
     parents = jnp.broadcast_to(jnp.arange(ended.shape[1]), ended.shape)
     written = append(state.tokens, parents, jnp.full_like(parents, EOS), state.steps)
     complete = Hypotheses(written, lengths, ended, scores, scores > NEVER)
@@ -190,10 +191,10 @@ def finish(
 def candidates(
     state: TermState,
     log_probabilities: Float[Array, "B K V"],
-    guide: Float[Array, "B K M"],
+    placement: Float[Array, "B K M"],
     would_end: Bool[Array, "B K"],
     terms: Terms,
-    joins: Bool[Array, " V"],
+    continues_word: Bool[Array, " V"],
 ) -> Candidates:
     """The next tokens of missing terms, and the likeliest other tokens of each hypothesis; no EOS."""
     rows, beams, vocabulary = log_probabilities.shape
@@ -207,12 +208,12 @@ def candidates(
     is_wanted = ~met & (~begins | (~is_over & ~(begun > 0).any(-1))[..., None])
     gained = jnp.take_along_axis(log_probabilities, wanted, axis=-1)
     of_terms = jnp.where(is_wanted, state.log_probabilities[..., None] + gained, NEVER)
-    paid = state.paid[..., None] + jnp.where(begins, guide, 0.0)
+    placement_score = state.placement_score[..., None] + jnp.where(begins, placement, 0.0)
 
     completes = (ends_whole(state.progress, terms) & ~state.progress.is_closed).any(-1)
-    forbidden = is_end | is_over[..., None] | (completes[..., None] & joins[None, None])
+    forbidden = is_end | is_over[..., None] | (completes[..., None] & continues_word[None, None])
     free = jnp.where(forbidden, NEVER, log_probabilities).reshape(rows * beams, 1, vocabulary)
-    best, tokens = (values.reshape(rows, beams, -1) for values in largest(free, EACH))
+    best, tokens = (values.reshape(rows, beams, -1) for values in largest(free, FREE_CANDIDATES))
     is_known = ((tokens[..., None] == wanted[:, :, None]) & is_wanted[:, :, None]).any(-1)
     best = jnp.where(is_known, NEVER, state.log_probabilities[..., None] + best)
 
@@ -223,7 +224,7 @@ def candidates(
     repeated = is_repeated(wanted, is_wanted)
     return Candidates(
         joined(jnp.where(repeated, NEVER, of_terms), best),
-        joined(paid, state.paid[..., None]),
+        joined(placement_score, state.placement_score[..., None]),
         joined(parents, jnp.arange(beams)[None, :, None]),
         joined(wanted, tokens),
     )
@@ -242,7 +243,7 @@ def fill_by_banks(found: Candidates, banks: Int[Array, "B C"], beams: int) -> In
     The emptiest bank comes first, then the fullest and so on downwards. A candidate comes after all others if one of a
     fuller bank is likelier.
     """
-    ranked = found.log_probabilities + found.paid
+    ranked = found.log_probabilities + found.placement_score
     is_there = ranked > NEVER
     is_beaten = ((banks[:, None] > banks[:, :, None]) & (ranked[:, None] > ranked[:, :, None])).any(-1)
     emptiest = jnp.where(is_there & ~is_beaten, banks, jnp.iinfo(jnp.int32).max).min(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The terms of a row, and how much of them its hypotheses contain: what terminology search keeps count of."""
+"""The terms of a row, and how much of them its hypotheses contain, for terminology search."""
 
 from typing import NamedTuple
 
@@ -51,9 +51,9 @@ def no_progress(terms: Terms, beams: int) -> Progress:
     return Progress(jnp.zeros((rows, beams, sequences, longest), bool), jnp.zeros((rows, beams, sequences), bool))
 
 
-def follow(progress: Progress, tokens: Int[Array, "B K"], terms: Terms, joins: Bool[Array, " V"]) -> Progress:
-    """The progress after one more token of each hypothesis. `joins` marks the tokens that continue a word."""
-    is_closed = progress.is_closed | (ends_whole(progress, terms) & ~joins[tokens][..., None])
+def follow(progress: Progress, tokens: Int[Array, "B K"], terms: Terms, continues_word: Bool[Array, " V"]) -> Progress:
+    """The progress after one more token of each hypothesis. `continues_word` marks tokens that continue a word."""
+    is_closed = progress.is_closed | (ends_whole(progress, terms) & ~continues_word[tokens][..., None])
     before = jnp.pad(progress.begun[..., :-1], ((0, 0), (0, 0), (0, 0), (1, 0)), constant_values=True)
     wanted = terms.tokens[:, None]
     return Progress(before & (tokens[:, :, None, None] == wanted) & (wanted != PAD), is_closed)

@@ -21,7 +21,7 @@ from tests.support.markov_search import (
 from transformer.decoding import STRATEGIES, Request, Stepper
 from transformer.decoding.rules import ruled_cache, with_rules
 from transformer.decoding.stepper import NEVER
-from transformer.decoding.terminology import UNMET, UNMET_MORE
+from transformer.decoding.terminology import UNMET_PENALTY, UNMET_PENALTY_PER_TOKEN
 
 TERMS = [[[5, 0], [0, 0]], [[4, 6], [0, 0]], [[4, 0], [6, 0]], [[0, 0], [0, 0]], [[6, 6], [5, 0]], [[5, 4], [4, 5]]]
 
@@ -62,8 +62,8 @@ def goes_on_after_its_end(table: np.ndarray, tokens: tuple[int, ...], terms: lis
     return False
 
 
-def test_terminology_search_finds_the_best_output_where_lacking_a_term_has_its_price():
-    """With all hypotheses kept; the price is low enough here for some outputs to lack a term."""
+def test_terminology_search_finds_the_best_output_with_the_penalty_of_missing_terms():
+    """With all hypotheses kept; the penalty is low enough here for some outputs to lack a term."""
     table = tables(rows=60, seed=13, sharpness=6.0)
     terms = (TERMS * 10)[:60]
     found = run("terminology", table, requiring(limited(jnp.full(60, LENGTH)), terms), plan(WIDE, 1, LENGTH))
@@ -73,8 +73,10 @@ def test_terminology_search_finds_the_best_output_where_lacking_a_term_has_its_p
         for score, tokens in brute_force(table[row], 1.0):
             if not goes_on_after_its_end(table[row], tokens, terms[row]):
                 missing = lacking(tokens[:-1], terms[row])
-                price = sum(UNMET + UNMET_MORE * (np.count_nonzero(term) - 1) for term in missing)
-                scores[tokens] = score - price / ((5 + len(tokens)) / 6)
+                penalty = sum(
+                    UNMET_PENALTY + UNMET_PENALTY_PER_TOKEN * (np.count_nonzero(term) - 1) for term in missing
+                )
+                scores[tokens] = score - penalty / ((5 + len(tokens)) / 6)
         best = max(scores, key=scores.__getitem__)
         assert texts(found, row) == [best]
         assert found.scores[row, 0] == pytest.approx(scores[best], abs=1e-4)
