@@ -26,6 +26,11 @@ APART = 2.0
 """Seconds between two signals that count as two requests: `timeout` and terminals may send one request twice."""
 
 
+def never() -> bool:
+    """False: for work that nobody asks to stop."""
+    return False
+
+
 class Interrupted(Exception):
     """Raised after a request to stop, at a point where stopping loses nothing."""
 

@@ -58,9 +58,9 @@ class Job:
         else:
             found = self.translator.search_chunk(
                 lines,
-                self.options.batch_size,
-                progress,
-                lambda: self.stop.requested,
+                batch_size=self.options.batch_size,
+                progress=progress,
+                is_stopping=lambda: self.stop.requested,
                 first=first,
                 prefixes=prefixes,
             )

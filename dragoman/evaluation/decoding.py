@@ -14,13 +14,14 @@ from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.result_cache import ResultCache, hash_of
 from dragoman.evaluation.results import Outputs, ReferenceProbability
 from dragoman.evaluation.systems import Candidate
+from dragoman.signals import never
 from dragoman.training.compilations import listener
 from dragoman.translation.loaded import NO_DEMANDS, Demands
 from dragoman.translation.members import Member, restore
 from dragoman.translation.output.resumable_output import FORMAT
 from dragoman.translation.record import Details
 from dragoman.translation.result import PartIds, Translation
-from dragoman.translation.translator import Translator, never
+from dragoman.translation.translator import Translator
 from transformer.decoding import SearchPlan
 from transformer.decoding.ensemble import Ensemble
 from transformer.model import Parameters

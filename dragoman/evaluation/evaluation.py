@@ -19,9 +19,8 @@ from dragoman.evaluation.seeds import with_seeds
 from dragoman.evaluation.significance import SAMPLES, SEED, TRIALS
 from dragoman.evaluation.supplements import with_supplements
 from dragoman.evaluation.systems import Candidate, find_baseline
-from dragoman.signals import Interrupted
+from dragoman.signals import Interrupted, never
 from dragoman.translation.loaded import NO_DEMANDS, Demands
-from dragoman.translation.translator import never
 
 NO_TEXTS: Mapping[str, Sequence[Sequence[str]]] = {}
 BASELINES = ("source copied", "word for word")

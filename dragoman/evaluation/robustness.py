@@ -15,7 +15,7 @@ from dragoman.evaluation.paragraphs import lost_sentences, paragraphs_of
 from dragoman.evaluation.perturbations import PERTURBATIONS, perturb
 from dragoman.evaluation.results import Outputs
 from dragoman.evaluation.single_words import overlong, single_words
-from dragoman.translation.translator import never
+from dragoman.signals import never
 
 OTHER_SETS = {
     "words": "the test set's frequent words, one a line, against a dictionary learned from the test set",

@@ -17,8 +17,8 @@ from dragoman.evaluation.significance import LEVEL
 from dragoman.evaluation.systems import Candidate
 from dragoman.runs.loading import run_of_checkpoint, with_decoding
 from dragoman.runs.run import Run
+from dragoman.signals import never
 from dragoman.translation.members import restore
-from dragoman.translation.translator import never
 from transformer.config import Config, DecodingConfig
 
 SCORES = ("bleu", "chrf")  # those in the table, besides the metric that decides

@@ -30,6 +30,7 @@ import jax
 import numpy as np
 
 from data.errors import InputError
+from data.reporting import ignore
 from dragoman.files import flush, writing
 from dragoman.runs.manifest import FORMAT, Manifest, list_files, read_manifest, verify, write_manifest
 from dragoman.runs.selection import AVERAGE, current_set, first_good, goodness, is_comparable, steps
@@ -180,7 +181,7 @@ class Checkpointer:
         for path in sorted(self.directory.iterdir()):
             if not LEFTOVER.fullmatch(path.name):
                 continue
-            if path.suffix == ".partial" and first_good([path], verify, warn=lambda _: None):
+            if path.suffix == ".partial" and first_good([path], verify, warn=ignore):
                 self._publish(path)
             else:
                 delete(path)

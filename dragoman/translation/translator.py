@@ -20,7 +20,7 @@ from data.vocabulary.tokenizer import Tokenizer
 from dragoman.explanation.explanation import Explanation, explain
 from dragoman.messages import ProgressBar
 from dragoman.runs.loading import with_decoding
-from dragoman.signals import SharedStop
+from dragoman.signals import SharedStop, never
 from dragoman.translation.arguments import check_is_list, check_is_mapping, check_is_number, checked
 from dragoman.translation.details import details_of_lines, score_lines
 from dragoman.translation.generation import Generated, write_texts
@@ -37,11 +37,6 @@ from transformer.model import Parameters
 from transformer.model.dense import resolve_precision
 
 CHUNK = 4096  # lines that are sorted by length, searched and written together
-
-
-def never() -> bool:
-    """False: never asks to stop."""
-    return False
 
 
 class Translator(LoadedModel):
@@ -226,9 +221,9 @@ class Translator(LoadedModel):
                 for start in range(0, len(lines), CHUNK)
                 for found in translator.search_chunk(
                     lines[start : start + CHUNK],
-                    batch_size,
-                    progress,
-                    is_stopping,
+                    batch_size=batch_size,
+                    progress=progress,
+                    is_stopping=is_stopping,
                     first=first + start,
                     prefixes=prefixes[start : start + CHUNK],
                 )
@@ -237,10 +232,10 @@ class Translator(LoadedModel):
     def search_chunk(
         self,
         lines: Sequence[str],
-        batch_size: int,
-        progress: ProgressBar,
-        is_stopping: Callable[[], bool],
         *,
+        batch_size: int = 0,
+        progress: ProgressBar,
+        is_stopping: Callable[[], bool] = never,
         first: int = 1,
         prefixes: Sequence[str] = (),
     ) -> list[list[Translation]]:
@@ -260,7 +255,7 @@ class Translator(LoadedModel):
     ) -> list[list[Translation]]:
         """New translations of flagged lines, by the `careful` search."""
         with ProgressBar("", total=len(lines)) as progress:
-            return self.careful.search_chunk(lines, 0, progress, never, first=first, prefixes=prefixes)
+            return self.careful.search_chunk(lines, progress=progress, first=first, prefixes=prefixes)
 
     @functools.cached_property
     def careful(self) -> "Translator":

@@ -16,6 +16,7 @@ from benchmarks.questions.neurons import describe_neurons, explained_share
 from benchmarks.questions.results import Measured, tables_of
 from benchmarks.questions.sizes import TOLERANCE
 from benchmarks.questions.training import Variant, count, train
+from data.reporting import ignore
 from dragoman.commands.options import run_main
 from tests.support.hops import SMALL
 from tests.support.paths import ROOT
@@ -70,7 +71,7 @@ def test_each_question_runs_and_its_tables_can_be_read_back(question, task, tmp_
     monkeypatch.setattr(feed_forward, "HIDDEN", (2,))
     monkeypatch.setattr(heads, "HEADS", (1, 2))
     asked = toy.facts(2).with_model(**SMALL) if question is feed_forward else task
-    findings = question.ask(asked, (1, 2), note=lambda line: None)
+    findings = question.ask(asked, (1, 2), note=ignore)
     findings.save(tmp_path, "found")
     numbers = json.loads((tmp_path / "found.json").read_text())
     text = (tmp_path / "found.md").read_text()
@@ -145,7 +146,7 @@ def test_a_question_can_be_asked_of_text(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_trained_runs_are_pruned_on_their_validation_set_and_other_models_are_rejected(tmp_path, monkeypatch):
     run = make_run(tmp_path / "run")
-    findings = trained_runs.ask([run, run], directory="", sentences=20, note=lambda line: None)
+    findings = trained_runs.ask([run, run], directory="", sentences=20, note=ignore)
     heads_, layers = findings.tables
     assert [row[0] for row in heads_.rows][:3] == [
         "encoder 1, self-attention",

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
+from data.reporting import ignore
 from dragoman.runs.checkpoint import Checkpointer, check_space, restore_optimizer, restore_parameters
 from dragoman.runs.manifest import verify
 from dragoman.runs.selection import latest
@@ -99,7 +100,7 @@ def test_a_save_that_fails_at_any_file_operation_costs_no_checkpoint(
             expected = r"/200: could not (be saved|take its place): .*No space left"
             outcomes.add("refused" if re.search(expected, str(found)) else str(found))
         is_over, fault.left = fault.left > 0, 0
-        assert latest(directory, warn=lambda _: None) is not None
+        assert latest(directory, warn=ignore) is not None
         with Checkpointer(directory, keep_last=1, keep_best=0, hashes=HASHES) as checkpointer:
             assert latest(directory, warn=pytest.fail) is not None
             checkpointer.save(200, x, x, progress={})

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
+from data.reporting import ignore
 from dragoman.files import sha256
 from dragoman.runs import checkpoint as checkpoints
 from dragoman.runs import manifest as manifests
@@ -61,7 +62,7 @@ def test_a_damaged_optimizer_state_stops_a_resume_but_no_translation(saved: Path
         assert_same(restore_parameters(saved, template), make(100))
         assert best(saved.parent, metric="bleu", warn=pytest.fail) == saved
         assert refusal(restore_optimizer, saved, optimizer).startswith(f"{path}: ")
-        assert latest(saved.parent, warn=lambda _: None) is None
+        assert latest(saved.parent, warn=ignore) is None
     shutil.rmtree(saved / "optimizer")
     assert_same(restore_parameters(saved, template), make(100))
     assert "missing, though listed in manifest.json" in refusal(restore_optimizer, saved, optimizer)
