@@ -36,7 +36,7 @@ def test_compared_models_have_equally_many_parameters(shapes, name):
     assert all(abs(size / sizes[0] - 1) <= TOLERANCE for size in sizes)
 
 
-def test_an_interval_is_students():
+def test_the_interval_of_a_mean_is_by_students_t():
     measured = Measured([1.0, 2.0, 3.0])
     low, high = measured.interval
     assert high - 2.0 == pytest.approx(4.303 / 3**0.5, abs=1e-3)  # t of 2 degrees of freedom, from a printed table

@@ -49,7 +49,7 @@ def test_first_fit_takes_the_first_row_with_room_on_both_sides():
     assert pack(array_of([]), 5).lists() == []
 
 
-def test_packing_wastes_little():
+def test_packed_rows_are_more_than_nine_tenths_full():
     generator = np.random.default_rng(1)
     source = generator.integers(5, 30, 3000)
     sizes = np.stack([source, source + generator.integers(0, 4, 3000)], axis=1)

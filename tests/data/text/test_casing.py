@@ -32,7 +32,7 @@ KNOWN = {word.lower(): word for word in ("a", "man", "in", "York", "Mann", "Hund
         ("", "en", "usual"),
     ],
 )
-def test_the_shape_of_a_line(text, language, shape):
+def test_a_line_is_in_capitals_in_title_case_or_neither(text, language, shape):
     assert shape_of(text, language) == shape
 
 

@@ -76,7 +76,7 @@ def exit_status(main: Callable[[list[str]], int | None]) -> object:
     return caught.value.code
 
 
-def test_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_exits_with_the_status_that_says_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
     def wrong(arguments: list[str]) -> None:
         raise InputError("a\nb \x1b[31m 'c'")
 

@@ -35,7 +35,7 @@ def test_the_size_of_parts_changes_nothing(monkeypatch):
         assert np.array_equal(np.concatenate(one, axis=None), np.concatenate(other, axis=None))
 
 
-def test_an_empty_text_has_nothing():
+def test_nothing_is_found_in_an_empty_text():
     nothing = remember([corpus([])])
     assert not nothing.has_lines(["a"], side=0).any()
     assert not nothing.shares_grams([["a"] * 20], side=1).any()

@@ -137,7 +137,7 @@ def test_a_missing_package_is_reported_with_the_command_that_installs_it(package
         export(run, tmp_path / "model", "--format", package)
 
 
-def test_nothing_is_overwritten(tmp_path):
+def test_an_export_overwrites_nothing(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     for name in ("full", "full/file"):

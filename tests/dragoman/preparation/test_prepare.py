@@ -79,7 +79,7 @@ def test_it_finds_duplicates_copies_and_overlap(found):
     assert [found["overlap"][split]["near_in_training"] for split in ("validation", "test")] == [1, 0]
 
 
-def test_it_finds_odd_pairs(found):
+def test_the_survey_finds_pairs_in_another_script_or_of_odd_lengths(found):
     odd = found["odd"]
     assert odd["examined"] == 42
     assert [example["pair"] for example in odd["source_script"]["examples"]] == [40]

@@ -79,7 +79,7 @@ def test_words_of_a_frequency_that_nobody_has_interrupt_the_line(evaluation):
     assert "wide: 0," not in by_word_frequency([found._replace(buckets=buckets)], COLORS).chart
 
 
-def test_the_report_has_them_all(evaluation):
+def test_the_report_has_a_heading_for_each_supplement(evaluation):
     page = evaluation_report(evaluation)
     assert "<h2>Test lines in the training text</h2>" in page
     assert "<h2>Disturbed text</h2>" in page

@@ -65,7 +65,7 @@ def test_several_systems_are_sorted_by_what_the_tests_say_of_them():
     assert found.figures == "BLEU: wider 43.00, wide 41.87, narrow 35.21, early 35.00, late 30.00."
 
 
-def test_nothing_scored_is_said():
+def test_the_verdict_says_that_nothing_was_scored():
     assert verdict(Evaluation([], [], []), "any").claim == "Nothing was scored."
 
 

@@ -73,7 +73,7 @@ def test_the_operations_counted_are_those_of_the_compiled_program_within_a_tenth
     assert counted == pytest.approx(compiled_forward_flops(config, rows, source_length, target_length), rel=0.1)
 
 
-def test_padding_is_no_work():
+def test_padding_does_not_count_as_operations():
     full, half = BatchSize(64, 64, 16, 16), BatchSize(32, 32, 16, 16)
     assert update_flops(MODEL, VOCABULARY, full) == 2 * update_flops(MODEL, VOCABULARY, half)
 

@@ -42,7 +42,7 @@ def test_sound_translations_are_not_flagged(source, output):
     assert flags(source, output) == ()
 
 
-def test_examples_are_flagged():
+def test_loops_and_copies_are_flagged():
     assert flags("A dog runs.", "Ein Hund, ein Hund, ein Hund läuft.") == ("loop",)
     assert flags("a dog runs on the grass", "a dog runs on the grass") == ("copy",)
     assert flags("a dog runs on the grass", "a dog runs on the grass", skip={"copy"}) == ()
@@ -112,14 +112,20 @@ def test_nothing_written_is_short_unless_there_was_nothing_to_translate():
     assert not is_short("...", "")
 
 
-def test_what_is_counted():
+def test_words_are_compared_in_lower_case_and_without_punctuation():
     assert words_of("Ja, 狗!") == ["ja", "狗"]
+    assert copied_words("The dog sees a dog") == {"dog": 2, "sees": 1}
+
+
+def test_repeated_words_n_grams_and_letters_are_counted():
     assert most_repeats(["a", "b", "a", "b", "a"], 2, 2) == 2
     assert most_repeats([], 1, 20) == 0
     assert most_common_ngram(["a", "b", "c", "d", "a", "b", "c", "d"]) == 2
     assert most_common_ngram(["a", "b", "c"]) == 0
     assert letters_in_loops("ja ooooooooooooo") == 13
-    assert copied_words("The dog sees a dog") == {"dog": 2, "sees": 1}
+
+
+def test_a_chinese_character_is_as_wide_as_three_letters():
     assert width("狗 dog") == 7
 
 

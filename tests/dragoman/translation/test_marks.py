@@ -22,7 +22,7 @@ def test_confidence_is_the_mean_probability_of_a_token_whatever_the_length(token
 
 
 @pytest.mark.parametrize(("sure", "mark"), [(0.9, "good"), (0.6, "check"), (0.3, "redo")])
-def test_thresholds_decide(sure, mark):
+def test_the_thresholds_decide_the_mark_of_a_translation(sure, mark):
     assert MARKS.mark(translation(sure)) == mark
 
 

@@ -46,7 +46,7 @@ def test_every_place_sees_every_other(model):
     assert (changed > 1e-6).all()
 
 
-def test_it_cannot_search(model):
+def test_a_denoising_encoder_cannot_search(model):
     with pytest.raises(NotImplementedError, match="writes no text"):
         model.begin(jnp.zeros((1, 16), jnp.int32), beams=1)
 

@@ -18,7 +18,7 @@ def test_parts_are_the_whole_and_equal_to_one_line(total, count):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_ten_lines_in_three_parts():
+def test_ten_lines_are_divided_into_parts_of_three_three_and_four():
     assert [Shard(i, 3).lines(10, name="text") for i in (1, 2, 3)] == [range(0, 3), range(3, 6), range(6, 10)]
 
 
