@@ -141,32 +141,41 @@ class Merging:
 
     def _step(self, rows: Int[np.ndarray, " n"], words: Int[np.ndarray, " n"]) -> None:
         """Makes or skips the pairs in these rows of these words."""
-        width = len(self._words)
-        arrays = self._symbols, self._before, self._after, self._merged, self._order, self._skipped
-        symbols, before, after, merged, order, is_put_off = (array.reshape(-1) for array in arrays)
-        order[rows * width + words] = self._never
+        self._order.reshape(-1)[self._at(rows, words)] = self._never
         is_skipped = self._gaps[words] == 0
-        skipped = words[is_skipped]
-        is_put_off[rows[is_skipped] * width + skipped], self._waits[skipped] = True, True
-        self._gaps[skipped] = self._dropout.gaps(numbers(self._keys[skipped], self._drawn[skipped]))
-        self._drawn[skipped] += 1
-        rows, words = rows[~is_skipped], words[~is_skipped]
+        self._skip(rows[is_skipped], words[is_skipped])
+        self._merge(rows[~is_skipped], words[~is_skipped])
+
+    def _at(self, rows: Int[np.ndarray, " n"], words: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """The indices of these rows of these words in arrays that are flattened, where NumPy finds them faster."""
+        return rows * len(self._words) + words
+
+    def _skip(self, rows: Int[np.ndarray, " n"], words: Int[np.ndarray, " n"]) -> None:
+        """Skips these pairs until another pair of their word is merged, and draws when the next one is skipped."""
+        self._skipped.reshape(-1)[self._at(rows, words)], self._waits[words] = True, True
+        self._gaps[words] = self._dropout.gaps(numbers(self._keys[words], self._drawn[words]))
+        self._drawn[words] += 1
+
+    def _merge(self, rows: Int[np.ndarray, " n"], words: Int[np.ndarray, " n"]) -> None:
+        """Merges these pairs. Their new symbols form new pairs with the symbols before and after them."""
+        arrays = self._symbols, self._before, self._after, self._merged, self._order, self._skipped
+        symbols, before, after, merged, order, skipped = (array.reshape(-1) for array in arrays)
         self._gaps[words] -= 1
-        here = rows * width + words
-        there = after[here] * width + words
-        following, previous = after[there], before[here]
-        new = merged[here]
-        symbols[here], symbols[there], order[there] = new, self._dropout.none, self._never
-        after[here], before[following * width + words] = following, rows
-        for row, left, right in (
-            (previous, symbols[previous * width + words], new),
-            (rows, new, symbols[following * width + words]),
+        left = self._at(rows, words)
+        right = self._at(after[left], words)
+        following, previous = after[right], before[left]
+        new = merged[left]
+        symbols[left], symbols[right], order[right] = new, self._dropout.none, self._never
+        after[left], before[self._at(following, words)] = following, rows
+        for row, first, second in (
+            (previous, symbols[self._at(previous, words)], new),
+            (rows, new, symbols[self._at(following, words)]),
         ):
-            found = self._dropout.merges.find(left, right)
-            merged[row * width + words] = found
-            order[row * width + words] = self._ordered(found, row)
-            is_put_off[row * width + words] = False
-        is_put_off[there] = False
+            pairs = self._at(row, words)
+            merged[pairs] = self._dropout.merges.find(first, second)
+            order[pairs] = self._ordered(merged[pairs], row)
+            skipped[pairs] = False
+        skipped[right] = False
         self._admit(words[self._waits[words]])
 
     def _admit(self, words: Int[np.ndarray, " n"]) -> None:
