@@ -8,8 +8,8 @@ from data.errors import InputError
 from dragoman.evaluation.calibration import calibrate, calibration_lines
 from dragoman.evaluation.decoding import Model
 from dragoman.evaluation.held_out import own_test_set
+from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.result_cache import ResultCache
 from dragoman.evaluation.scoring import Evaluator
 from dragoman.evaluation.systems import Candidate
 from dragoman.files import write_json
@@ -27,7 +27,7 @@ def run_calibration(options: argparse.Namespace, candidates: Sequence[Candidate]
         raise InputError(f"--calibrate: {len(candidates)} systems are named: expected one checkpoint of one run")
     member = candidates[0].members[0]
     test_set = own_test_set(member.config, "validation")
-    cache = ResultCache(is_fresh=options.fresh)
+    cache = Kept(is_fresh=options.fresh)
     with StopRequest() as stop:
         try:
             model = Model(candidates[0], cache, {})

@@ -18,8 +18,8 @@ from dragoman.commands.evaluation_values import all_named, knobs_of, metrics_of,
 from dragoman.commands.sweep import run_sweep
 from dragoman.evaluation.evaluation import Task, evaluate
 from dragoman.evaluation.held_out import TestSet, read_test_set
+from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.plausibility import check_line_count
-from dragoman.evaluation.result_cache import ResultCache
 from dragoman.evaluation.systems import Candidate, find_systems, named_as
 from dragoman.evaluation.table import show
 from dragoman.messages import say
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     if options.calibrate:
         return run_calibration(options, task.candidates)
     with StopRequest() as stop, announcing_compilation(COMPILING):
-        found = evaluate(task, ResultCache(is_fresh=options.fresh), is_stopping=lambda: stop.requested)
+        found = evaluate(task, Kept(is_fresh=options.fresh), is_stopping=lambda: stop.requested)
     if found.results:
         say(show(found))
     if options.output:

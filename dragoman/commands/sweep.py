@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from data.errors import InputError
 from dragoman.evaluation.held_out import HeldOut, TestSet, own_test_set
-from dragoman.evaluation.result_cache import ResultCache
+from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.sweep import conclusion, read_grid, sweep, sweep_table, write_back
 from dragoman.evaluation.systems import Candidate
 from dragoman.evaluation.table import columns
@@ -24,7 +24,7 @@ def run_sweep(options: argparse.Namespace, candidates: Sequence[Candidate], test
         raise InputError(f"--sweep: {len(test_sets)} test sets are named: expected one")
     split: HeldOut = "test" if options.sweep_on_test else "validation"
     test_set = test_sets[0] if test_sets else own_test_set(candidates[0].members[0].config, split)
-    cache, grid = ResultCache(is_fresh=options.fresh), read_grid(options.sweep)
+    cache, grid = Kept(is_fresh=options.fresh), read_grid(options.sweep)
     with StopRequest() as stop:
         try:
             found = sweep(

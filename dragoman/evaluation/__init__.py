@@ -6,7 +6,7 @@ tokenizers metrics         where the words of a reference are; BLEU, chrF and TE
 edit_rate prepared_bleu    metrics that sacrebleu lacks: for text without spaces, and for Multi30k's papers
 command_metric             a metric that is a command of the user's
 significance seeds         what may be chance: intervals, p-values, the spread of seeds
-result_cache               what was computed before
+kept                       what was computed before, in a cache
 systems decoding           the systems that a user names; their translations
 checks scoring             rows of the table: what looks wrong in outputs, scores with their intervals
 comparisons                what differs from a baseline

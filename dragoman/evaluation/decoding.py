@@ -11,7 +11,7 @@ import jax
 
 from dragoman import __version__
 from dragoman.evaluation.held_out import TestSet
-from dragoman.evaluation.result_cache import ResultCache, hash_of
+from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.results import Outputs, ReferenceProbability
 from dragoman.evaluation.systems import Candidate
 from dragoman.signals import never
@@ -37,7 +37,7 @@ class Model:
     def __init__(
         self,
         candidate: Candidate,
-        cache: ResultCache,
+        cache: Kept,
         admitted: Admitted,
         *,
         demands: Demands = NO_DEMANDS,

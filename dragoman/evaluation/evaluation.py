@@ -10,8 +10,8 @@ from dragoman.evaluation.comparisons import with_comparisons
 from dragoman.evaluation.decoding import Admitted, Model, together
 from dragoman.evaluation.held_out import HeldOut, TestSet, all_of, own_test_sets
 from dragoman.evaluation.held_out import together as joined_test_set
+from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.result_cache import ResultCache, hash_of
 from dragoman.evaluation.results import Evaluation, Outputs, System
 from dragoman.evaluation.robustness import Disturbed
 from dragoman.evaluation.scoring import AnyMetric, Evaluator
@@ -49,14 +49,14 @@ class Task(NamedTuple):
     has_details: bool = False  # words, confidences and alignments of outputs
 
 
-def evaluate(task: Task, cache: ResultCache, *, is_stopping: Callable[[], bool] = never) -> Evaluation:
+def evaluate(task: Task, kept: Kept, *, is_stopping: Callable[[], bool] = never) -> Evaluation:
     """All outputs, scores and comparisons. After a request to stop, those of the outputs that are finished."""
     baseline = find_baseline(task.baseline, systems_of(task)) if task.baseline else ""
-    outputs, disturbed, is_complete = translate_all(task, cache, is_stopping)
+    outputs, disturbed, is_complete = translate_all(task, kept, is_stopping)
     test_sets = list({one.test_set.name: one.test_set for one in outputs}.values())
     evaluators = {
         test_set.name: Evaluator(
-            test_set, task.metrics, cache, samples=task.samples, trials=task.trials, seed=task.seed
+            test_set, task.metrics, kept, samples=task.samples, trials=task.trials, seed=task.seed
         )
         for test_set in test_sets
     }  # fmt: skip
@@ -83,9 +83,7 @@ def systems_of(task: Task) -> list[System]:
 # --- translations ------------------------------------------------------------------------------------------
 
 
-def translate_all(
-    task: Task, cache: ResultCache, is_stopping: Callable[[], bool]
-) -> tuple[list[Outputs], Disturbed, bool]:
+def translate_all(task: Task, cache: Kept, is_stopping: Callable[[], bool]) -> tuple[list[Outputs], Disturbed, bool]:
     """The outputs of all systems, in the order in which they were named, and whether all are finished.
 
     Between them, what each makes of disturbed test sets.

@@ -8,8 +8,8 @@ from sacrebleu.metrics.base import Metric as Scorer
 from dragoman.evaluation.checks import check_outputs
 from dragoman.evaluation.command_metric import CommandMetric
 from dragoman.evaluation.held_out import TestSet
+from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import Metric, check_lengths
-from dragoman.evaluation.result_cache import ResultCache, hash_of
 from dragoman.evaluation.results import Comparison, MetricResult, Outputs, Result
 from dragoman.evaluation.significance import (
     Difference,
@@ -33,7 +33,7 @@ class Evaluator:
         self,
         test_set: TestSet,
         metrics: Sequence[AnyMetric],
-        cache: ResultCache,
+        cache: Kept,
         *,
         samples: int,
         trials: int,

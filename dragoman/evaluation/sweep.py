@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from data.errors import InputError
 from dragoman.evaluation.decoding import Admitted, Model
 from dragoman.evaluation.held_out import TestSet
+from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.result_cache import ResultCache
 from dragoman.evaluation.results import Outputs, Result
 from dragoman.evaluation.scoring import Evaluator
 from dragoman.evaluation.significance import LEVEL
@@ -72,7 +72,7 @@ def sweep(
     candidate: Candidate,
     grid: Sequence[Mapping[str, str]],
     test_set: TestSet,
-    cache: ResultCache,
+    cache: Kept,
     *,
     samples: int,
     seed: int,
@@ -114,7 +114,7 @@ def translations(
     candidate: Candidate,
     configs: Sequence[Config],
     test_set: TestSet,
-    cache: ResultCache,
+    cache: Kept,
     is_stopping: Callable[[], bool],
 ) -> Iterator[Outputs]:
     """The outputs under each config. Parameters are loaded once, and each program is compiled once.

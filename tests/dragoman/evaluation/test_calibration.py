@@ -16,8 +16,8 @@ from dragoman.evaluation.calibration import (
     word_truth,
 )
 from dragoman.evaluation.held_out import TestSet
+from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.result_cache import ResultCache
 from dragoman.evaluation.results import Outputs, System
 from dragoman.evaluation.scoring import Evaluator
 from dragoman.translation.record import Details
@@ -98,7 +98,7 @@ def outputs(count, *, agrees):
 @pytest.mark.parametrize("agrees", [True, False])
 def test_marks_are_learned_only_if_confidence_says_something(tmp_path, agrees):
     one = outputs(80, agrees=agrees)
-    evaluator = Evaluator(one.test_set, [METRICS["chrf"]], ResultCache(tmp_path), samples=0, trials=0, seed=1)
+    evaluator = Evaluator(one.test_set, [METRICS["chrf"]], Kept(tmp_path), samples=0, trials=0, seed=1)
     found = calibrate(one, evaluator)
     assert found.word_auc == 1
     assert found.score_correlation == pytest.approx(found.rank_correlation)  # all sentences are equally long

@@ -10,7 +10,7 @@ import pytest
 from dragoman.evaluation.decoding import Model, covered, timed, together
 from dragoman.evaluation.held_out import TestSet
 from dragoman.evaluation.held_out import together as joined
-from dragoman.evaluation.result_cache import ResultCache
+from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.systems import Selection, find_systems
 from dragoman.training.compilations import COMPILED
 from dragoman.translation.loaded import Demands
@@ -51,7 +51,7 @@ def models(run, cache, *, checkpoints=("all",), admitted=None, **options) -> lis
 
 
 def test_all_checkpoints_of_a_run_share_the_compiled_search(run, tmp_path):
-    first, second = models(run, ResultCache(tmp_path))
+    first, second = models(run, Kept(tmp_path))
     jax.clear_caches()  # the test of another file may have compiled this search already
     with compiled_names() as names:
         ours = first.with_references(first.outputs(TEST_SET))
@@ -69,7 +69,7 @@ def test_all_checkpoints_of_a_run_share_the_compiled_search(run, tmp_path):
 
 
 def test_what_was_translated_before_is_read_without_loading_the_model(run, tmp_path):
-    cache, lost = ResultCache(tmp_path / "cache"), Path(shutil.copytree(run, tmp_path / "lost"))
+    cache, lost = Kept(tmp_path / "cache"), Path(shutil.copytree(run, tmp_path / "lost"))
     [model] = models(run, cache, checkpoints=("600",))
     before = model.with_details(model.with_references(model.outputs(TEST_SET)))
     assert not before.is_cached
@@ -83,7 +83,7 @@ def test_what_was_translated_before_is_read_without_loading_the_model(run, tmp_p
 
 
 def test_other_text_another_search_and_other_parameters_are_translated_anew(run, tmp_path):
-    cache = ResultCache(tmp_path)
+    cache = Kept(tmp_path)
     one, other = models(run, cache)
     assert not one.outputs(TEST_SET).is_cached
     assert one.outputs(TEST_SET).is_cached
@@ -92,13 +92,13 @@ def test_other_text_another_search_and_other_parameters_are_translated_anew(run,
     [chosen, _] = models(run, cache, demands=Demands(mbr=True))
     found = chosen.outputs(TEST_SET)
     assert (found.is_cached, found.chosen_by) == (False, "chrf")
-    [again, _] = models(run, ResultCache(tmp_path, is_fresh=True))
+    [again, _] = models(run, Kept(tmp_path, is_fresh=True))
     assert not again.outputs(TEST_SET).is_cached
     assert one.outputs(TEST_SET).is_cached
 
 
 def test_parts_joined_are_the_whole(run, tmp_path):
-    [model, _] = models(run, ResultCache(tmp_path))
+    [model, _] = models(run, Kept(tmp_path))
     sets = [
         TEST_SET._replace(name=f"{a}", sources=SOURCES[a:b], references=[REFERENCES[a:b]]) for a, b in ((0, 9), (9, 24))
     ]

@@ -16,8 +16,8 @@ from dragoman.evaluation.command_metric import CommandMetric
 from dragoman.evaluation.comparisons import compare, with_comparisons
 from dragoman.evaluation.evaluation import Task, evaluate
 from dragoman.evaluation.held_out import TestSet
+from dragoman.evaluation.kept import Kept, hash_of
 from dragoman.evaluation.metrics import METRICS
-from dragoman.evaluation.result_cache import ResultCache, hash_of
 from dragoman.evaluation.results import Comparison, Evaluation, MetricResult, Result, System
 from dragoman.evaluation.scoring import Evaluator, sentence_scores
 from dragoman.evaluation.seeds import with_seeds
@@ -53,7 +53,7 @@ def task(**options) -> Task:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> Evaluation:
-    return evaluate(task(baseline="good"), ResultCache(tmp_path_factory.mktemp("kept")))
+    return evaluate(task(baseline="good"), Kept(tmp_path_factory.mktemp("kept")))
 
 
 def row(evaluation: Evaluation, system: str) -> Result:
@@ -97,7 +97,7 @@ def test_json_json_lines_and_csv_have_the_same_values(found):
 
 
 def test_without_samples_there_are_no_intervals_and_without_a_baseline_no_verdicts(tmp_path):
-    record = as_json(evaluate(task(samples=0, names=["good"]), ResultCache(tmp_path)))
+    record = as_json(evaluate(task(samples=0, names=["good"]), Kept(tmp_path)))
     assert set(record["results"][0]["bleu"]) == {"score", "signature"}
     assert set(record) == {"results", "resampling"}
 
@@ -105,7 +105,7 @@ def test_without_samples_there_are_no_intervals_and_without_a_baseline_no_verdic
 def test_two_references_are_scored_as_sacrebleu_scores_them(tmp_path):
     both = [REFERENCE, TEXTS["twin"]]
     test_set = TEST_SET._replace(references=both)
-    found = evaluate(task(test_sets=[test_set], names=["good"], samples=0), ResultCache(tmp_path))
+    found = evaluate(task(test_sets=[test_set], names=["good"], samples=0), Kept(tmp_path))
     scorer = METRICS["bleu"].scorer("de", REFERENCE)
     [result] = found.results
     assert result.metrics["bleu"].score == scorer.corpus_score(TEXTS["good"], both).score
@@ -115,7 +115,7 @@ def test_two_references_are_scored_as_sacrebleu_scores_them(tmp_path):
 
 
 def test_a_second_question_counts_nothing_again_and_a_command_is_asked_each_time(tmp_path):
-    cache = ResultCache(tmp_path)
+    cache = Kept(tmp_path)
     evaluate(task(names=["good"]), cache)
     metric = CommandMetric("ones", "sed s/.*/1/")
     found = evaluate(task(names=["good"], metrics=[*METRICS.values(), metric]), cache)
@@ -131,8 +131,8 @@ def hashes(evaluator: Evaluator, name: str) -> list[str]:
 
 
 def test_sentence_scores_are_those_of_each_sentence_alone(tmp_path):
-    evaluator = Evaluator(TEST_SET, [], ResultCache(tmp_path), samples=0, trials=0, seed=1)
-    outputs = evaluate(task(names=["bad"], samples=0), ResultCache(tmp_path)).outputs[0]
+    evaluator = Evaluator(TEST_SET, [], Kept(tmp_path), samples=0, trials=0, seed=1)
+    outputs = evaluate(task(names=["bad"], samples=0), Kept(tmp_path)).outputs[0]
     chrf = METRICS["chrf"]
     expected = [chrf.score([line], [other], "de").score for line, other in zip(TEXTS["bad"], REFERENCE, strict=True)]
     assert sentence_scores(evaluator, chrf, outputs) == pytest.approx(expected)
@@ -140,7 +140,7 @@ def test_sentence_scores_are_those_of_each_sentence_alone(tmp_path):
 
 def test_an_unknown_baseline_is_told_before_any_work(tmp_path):
     with pytest.raises(InputError, match="--baseline none: no such system: expected one of good, bad, twin, copy"):
-        evaluate(task(baseline="none"), ResultCache(tmp_path))
+        evaluate(task(baseline="none"), Kept(tmp_path))
 
 
 def test_after_a_request_to_stop_finished_outputs_are_scored_and_the_record_says_that_it_is_not_complete(tmp_path):
@@ -149,7 +149,7 @@ def test_after_a_request_to_stop_finished_outputs_are_scored_and_the_record_says
     test_sets = [TestSet(name, [f"a b {name}"], [["b a"]], "de") for name in ("first", "second")]
     asked = iter([False, True])
     options = {"test_sets": test_sets, "has_perplexity": False, "samples": 0}
-    found = evaluate(Task([candidate], **options), ResultCache(tmp_path / "kept"), is_stopping=lambda: next(asked))
+    found = evaluate(Task([candidate], **options), Kept(tmp_path / "kept"), is_stopping=lambda: next(asked))
     assert ([row.test_set for row in found.results], found.is_complete) == (["first"], False)
 
 
@@ -230,7 +230,7 @@ def test_own_test_sets_have_a_row_each_and_one_for_all_and_different_lines_are_t
     runs = [own_run(tmp_path / name, second) for name, second in (("x", "d e"), ("y", "d f"))]
     candidates = find_systems(runs, knobs={"beam": 1})
     options = {"has_perplexity": False, "samples": 20, "trials": 0, "metrics": [METRICS["chrf"]]}
-    found = evaluate(Task(candidates, baseline=runs[0], **options), ResultCache(tmp_path / "kept"))
+    found = evaluate(Task(candidates, baseline=runs[0], **options), Kept(tmp_path / "kept"))
     shown = [(row.system.name, row.test_set, row.sentences) for row in found.results]
     names = ["one.en one.de", "two.en two.de", "all of test"]
     other = [names[0], f"{names[1]} ({runs[1]})", f"{names[2]} ({runs[1]})"]

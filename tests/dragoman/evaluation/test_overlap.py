@@ -7,6 +7,7 @@ from data.errors import InputError
 from data.sources import load_corpora
 from data.sources.corpus import Corpus
 from dragoman.evaluation import held_out
+from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.metrics import METRICS
 from dragoman.evaluation.overlap import (
     OverlapScores,
@@ -16,7 +17,6 @@ from dragoman.evaluation.overlap import (
     scored_apart,
     training_text_of,
 )
-from dragoman.evaluation.result_cache import ResultCache
 from dragoman.evaluation.results import Outputs, System
 from dragoman.evaluation.scoring import Evaluator
 from dragoman.evaluation.training_text import FILE, remember
@@ -73,7 +73,7 @@ def test_lines_are_listed_and_scored_apart_as_if_there_were_no_others(tmp_path):
     test = [("known", "ein bekannter Satz"), ("new", "ein neuer Satz"), ("newer", "ein anderer Satz")]
     test_set, found = overlap_of(test, [("Known", "was es ist")])
     outputs = Outputs(System("a", "text"), test_set, ["ein bekannter Satz", "etwas anderes", "ein alter Satz"])
-    evaluator = Evaluator(test_set, list(METRICS.values()), ResultCache(tmp_path), samples=0, trials=0, seed=1)
+    evaluator = Evaluator(test_set, list(METRICS.values()), Kept(tmp_path), samples=0, trials=0, seed=1)
     scores = scored_apart(evaluator, outputs, found)
     for part, lines in (("with", [0, 1, 2]), ("without", [1, 2]), ("only", [0])):
         hypotheses, references = ([text[n] for n in lines] for text in (outputs.hypotheses, test_set.reference))

@@ -7,7 +7,7 @@ import pytest
 from data.sources import load_corpora
 from dragoman.evaluation.evaluation import Task, evaluate
 from dragoman.evaluation.held_out import TestSet
-from dragoman.evaluation.result_cache import ResultCache
+from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.results import Evaluation, Outputs, System
 from dragoman.evaluation.supplements import warnings
 from dragoman.evaluation.systems import Selection, find_systems
@@ -31,7 +31,7 @@ def found(tmp_path_factory):
     candidates = find_systems([str(run.path)], Selection(), {}, ensembles={}, groups={})
     tokenised = [[line.replace(" ", " , ") + " ." for line in test_set.reference]]
     task = Task(candidates, {"theirs": tokenised}, [test_set], samples=0, perturb=("typos", "words", "paragraphs"))
-    return evaluate(task, ResultCache(directory / "cache"))
+    return evaluate(task, Kept(directory / "cache"))
 
 
 def test_lines_in_the_training_text_are_found_for_the_run_and_not_for_a_text(found):

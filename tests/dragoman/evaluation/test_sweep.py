@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import InputError
 from dragoman.evaluation.held_out import own_test_sets
-from dragoman.evaluation.result_cache import ResultCache
+from dragoman.evaluation.kept import Kept
 from dragoman.evaluation.sweep import Setting, Sweep, conclusion, read_grid, sweep, sweep_table, write_back
 from dragoman.evaluation.systems import Selection, find_systems
 from dragoman.runs.identity import config_hash
@@ -28,7 +28,7 @@ def swept(run, *texts, split="validation", samples=0):
     [candidate] = find_systems([str(run.path)], Selection(), {}, ensembles={}, groups={})
     [test_set] = own_test_sets(candidate.members[0].config, split)
     part = test_set._replace(sources=test_set.sources[:12], references=[test_set.reference[:12]])
-    return sweep(candidate, read_grid(texts), part, ResultCache(run.path.parent / "kept"), samples=samples, seed=1)
+    return sweep(candidate, read_grid(texts), part, Kept(run.path.parent / "kept"), samples=samples, seed=1)
 
 
 @contextmanager

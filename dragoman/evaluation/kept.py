@@ -22,7 +22,7 @@ FORMAT = 1  # of all entries
 FILE = "value.json"
 
 
-class ResultCache:
+class Kept:
     """JSON values by kind and key. If `is_fresh`, none is read, and what is computed replaces older values."""
 
     def __init__(self, directory: str | Path = "", *, is_fresh: bool = False):
