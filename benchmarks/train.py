@@ -53,7 +53,7 @@ from dragoman.commands.options import ArgumentParser, run_main
 from transformer.config import Config, ModelConfig, TrainingConfig
 from transformer.devices.compilation import use_compilation_cache
 from transformer.devices.flops import TERA, known_peak
-from transformer.devices.kernels import choose
+from transformer.devices.kernels import choose_kernel
 from transformer.model.dense import resolve_precision
 
 PEER = Path(__file__).with_name("marian_peer.py")
@@ -94,7 +94,7 @@ def time_dragoman(config: Config, tokenizer: Tokenizer, steps: int, profile: str
 
     With `profile`, a directory, further updates of the same shapes are traced into it after the timed ones.
     """
-    if choice := choose(config, batch_shapes(config.data, batch_tokens=config.training.batch_tokens)):
+    if choice := choose_kernel(config, batch_shapes(config.data, batch_tokens=config.training.batch_tokens)):
         config = config.with_model({"attention_kernel": choice.kernel})
         print(*choice.refused, f"attention by {choice.kernel} ({choice.reason})", sep="\n", file=sys.stderr)
     name, updates = resolve_precision(config.model.precision), TimedUpdates(config, tokenizer)

@@ -22,7 +22,7 @@ from dragoman.training.memory import (
 )
 from transformer.config import Config
 from transformer.devices import STRATEGIES
-from transformer.devices.kernels import candidates, choose
+from transformer.devices.kernels import candidate_kernels, choose_kernel
 from transformer.devices.mesh import MeshStrategy
 from transformer.devices.pmap import PmapStrategy
 from transformer.devices.processes import on_first
@@ -103,7 +103,7 @@ def keep_resolved(config: Config, stored: Config, *, where: Path, note: Callable
     if config.training.batch_tokens == "auto":
         config = config.with_training({"batch_tokens": stored.training.batch_tokens})
     before, after = stored.model.precision, config.model.precision
-    can_stay = before == after and stored.model.attention_kernel in ("xla", *candidates(config))
+    can_stay = before == after and stored.model.attention_kernel in ("xla", *candidate_kernels(config))
     if config.model.attention_kernel == "auto" and can_stay:  # kernels are tried with that precision
         config = config.with_model({"attention_kernel": stored.model.attention_kernel})
     check_config(stored, config, where=where)
@@ -150,7 +150,7 @@ def find_batch_tokens(config: Config, source_vocabulary: int, target_vocabulary:
 
 def find_attention_kernel(config: Config) -> tuple[str, list[str]]:
     """The attention kernel for the run's batches, and lines on why others were rejected and why it was chosen."""
-    choice = choose(config, batch_shapes(config.data, batch_tokens=batch_tokens(config)))
+    choice = choose_kernel(config, batch_shapes(config.data, batch_tokens=batch_tokens(config)))
     if choice is not None:
         lines = (*choice.refused, f"{choice.kernel} ({choice.reason})")
         return choice.kernel, [f'model.attention_kernel = "auto": {line}' for line in lines]

@@ -127,10 +127,10 @@ def restored(filler: Filler, pairs: Sequence[Pair]) -> tuple[list[str], list[str
 def restored_rows(filler: Filler, rows: Sequence[Sequence[int]], masks: Sequence[np.ndarray]) -> list[list[int]]:
     """Rows of tokens with the likeliest ones where they are masked."""
     longest = filler.config.model.maximum_length
-    disturbed = [np.where(mask, MASK, row).tolist() for row, mask in zip(rows, masks, strict=True)]
+    masked = [np.where(mask, MASK, row).tolist() for row, mask in zip(rows, masks, strict=True)]
     batches = []
     for indices, bucket in make_batches([len(row) for row in rows], maximum_length=longest, batch_size=ROWS):
-        given = fill(ROWS, [disturbed[index] for index in indices], bucket)
+        given = fill(ROWS, [masked[index] for index in indices], bucket)
         found = np.asarray(likeliest(filler.graph, filler.parameters, given))
         batches.append((indices, list(found[: len(indices)])))
     guesses = in_order(batches, len(rows))

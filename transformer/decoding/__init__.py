@@ -5,7 +5,7 @@ To add a strategy, write a function like `greedy_search` in a new file, and add 
 plan request      what a search is asked: for all sentences, and for one
 stepper scores    the model as a search sees it; the score of a hypothesis
 greedy beam diverse terminology sampling
-                  strategies; `hypotheses`, `slots` and `largest` are what they share
+                  strategies; `hypotheses`, `slots` and `top_k` are what they share
 terms             the terms of rows, and how much of them hypotheses contain
 rules attending   restrictions on the next token, and attention to the source, around any stepper
 spelling utf8     rules of the vocabulary: how an output begins, and which bytes may follow each other

@@ -13,17 +13,17 @@ from transformer.decoding.hypotheses import (
     Hypotheses,
     append,
     best_of_both,
-    choose,
     empty_hypotheses,
     finished_first,
     pick,
+    select_rows,
 )
-from transformer.decoding.largest import largest
 from transformer.decoding.plan import SearchPlan
 from transformer.decoding.request import Request
 from transformer.decoding.scores import scores_of
 from transformer.decoding.slots import run_steps
 from transformer.decoding.stepper import NEVER, Cache, Stepper
+from transformer.decoding.top_k import top_k
 
 
 class BeamState(NamedTuple):
@@ -133,13 +133,13 @@ def extend(
         ended=count,
         is_open=~is_full & ~is_settled & (state.steps + 1 < state.limits),
     )
-    return jax.tree.map(lambda new, old: choose(state.is_open, new, old), after, state), parents
+    return select_rows(state.is_open, after, state), parents
 
 
 def extensions(state: BeamState, log_probabilities: Float[Array, "B K V"]) -> Extensions:
     """The 2K best extensions of K live hypotheses. At most K of them end, so at least K can stay live."""
     beams, vocabulary = log_probabilities.shape[1:]
-    best, indices = largest(state.log_probabilities[..., None] + log_probabilities, 2 * beams)
+    best, indices = top_k(state.log_probabilities[..., None] + log_probabilities, 2 * beams)
     return Extensions(best, indices // vocabulary, indices % vocabulary)
 
 

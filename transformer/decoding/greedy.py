@@ -2,12 +2,11 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from data.batch import BOS, EOS
-from transformer.decoding.hypotheses import Hypotheses, choose, empty_hypotheses, put
+from transformer.decoding.hypotheses import Hypotheses, empty_hypotheses, put, select_rows
 from transformer.decoding.plan import SearchPlan
 from transformer.decoding.request import Request
 from transformer.decoding.scores import scores_of
@@ -68,5 +67,5 @@ def advance(stepper: Stepper, state: GreedyState) -> GreedyState:
         is_open=(best[:, 0] != EOS) & (state.steps + 1 < state.limits),
         cache=None,
     )
-    kept = jax.tree.map(lambda new, old: choose(state.is_open, new, old), after, state._replace(cache=None))
+    kept = select_rows(state.is_open, after, state._replace(cache=None))
     return kept._replace(cache=cache)

@@ -1,6 +1,6 @@
 """The hypotheses that a search returns, and the operations on them that strategies share."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from data.batch import PAD
 from transformer.decoding.stepper import NEVER
+
+State = TypeVar("State")  # a pytree of arrays whose first axis is the rows
 
 
 class Hypotheses(NamedTuple):
@@ -57,12 +59,12 @@ def put(written: Int[Array, "B K L"], tokens: Int[Array, "B K"], positions: Int[
     return jnp.where(is_position[:, None], tokens[..., None], written)
 
 
-def choose(rows: Bool[Array, " B"], new: Array, old: Array) -> Array:
-    """New values in the given rows, old ones elsewhere."""
-    return jnp.where(rows.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+def select_rows(is_new: Bool[Array, " B"], new: State, old: State) -> State:
+    """The state with the rows of `new` where `is_new`, and those of `old` elsewhere."""
+    return jax.tree.map(lambda x, y: jnp.where(is_new.reshape(-1, *[1] * (x.ndim - 1)), x, y), new, old)
 
 
-def mark(tokens: Int[Array, "B K L"], chosen: Bool[Array, "B K L"], vocabulary: int) -> Bool[Array, "B K V"]:
+def vocabulary_mask(tokens: Int[Array, "B K L"], chosen: Bool[Array, "B K L"], vocabulary: int) -> Bool[Array, "B K V"]:
     """True for each token of the vocabulary that is at one of the chosen positions."""
     rows, beams = tokens.shape[:2]
     blank = jnp.zeros((rows, beams, vocabulary), bool)

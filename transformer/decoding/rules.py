@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from data.batch import EOS, PAD
-from transformer.decoding.hypotheses import mark, put
+from transformer.decoding.hypotheses import put, vocabulary_mask
 from transformer.decoding.plan import SearchPlan
 from transformer.decoding.request import Request
 from transformer.decoding.spelling import follow_characters, spell_characters
@@ -136,7 +136,7 @@ def penalize_repetition(
     log_probabilities: Float[Array, "B K V"], history: Int[Array, "B K L"], penalty: float
 ) -> Float[Array, "B K V"]:
     """Multiplies the log-probabilities of tokens that a hypothesis contains by the penalty (Keskar et al. 2019)."""
-    was_written = mark(history, jnp.ones_like(history, bool), log_probabilities.shape[-1])
+    was_written = vocabulary_mask(history, jnp.ones_like(history, bool), log_probabilities.shape[-1])
     return jnp.where(was_written, log_probabilities * penalty, log_probabilities)
 
 
@@ -152,7 +152,9 @@ def forbid_repetition(
         newest = jnp.take_along_axis(history, jnp.maximum(newest_position + 1 - back, 0), axis=-1)
         is_repeated &= (earlier == newest) & (newest_position + 1 >= back)
     is_output = (jnp.arange(length) >= size)[None, None]  # BOS is not part of an n-gram
-    return jnp.where(mark(history, is_repeated & is_output, log_probabilities.shape[-1]), NEVER, log_probabilities)
+    return jnp.where(
+        vocabulary_mask(history, is_repeated & is_output, log_probabilities.shape[-1]), NEVER, log_probabilities
+    )
 
 
 def forbid_sequences(
@@ -171,4 +173,4 @@ def forbid_sequences(
     is_begun = ((newest[:, :, None] == begun[None, None]) | (begun == -1)[None, None]).all(-1)
     ends = np.array([one[-1] for one in sequences], np.int32)
     tokens = jnp.broadcast_to(ends[None, None], is_begun.shape)
-    return jnp.where(mark(tokens, is_begun, log_probabilities.shape[-1]), NEVER, log_probabilities)
+    return jnp.where(vocabulary_mask(tokens, is_begun, log_probabilities.shape[-1]), NEVER, log_probabilities)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from data.batch import BOS, EOS, PAD
-from transformer.decoding.hypotheses import Hypotheses, choose, empty_hypotheses, finished_first, put
+from transformer.decoding.hypotheses import Hypotheses, empty_hypotheses, finished_first, put, select_rows
 from transformer.decoding.plan import SearchPlan
 from transformer.decoding.request import Request
 from transformer.decoding.scores import scores_of
@@ -79,7 +79,7 @@ def advance(stepper: Stepper, state: SamplingState, plan: SearchPlan) -> Samplin
         is_open=is_writing.any(-1),
         cache=None,
     )
-    kept = jax.tree.map(lambda new, old: choose(state.is_open, new, old), after, state._replace(cache=None))
+    kept = select_rows(state.is_open, after, state._replace(cache=None))
     return kept._replace(cache=cache)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from data.batch import EOS, PAD
-from transformer.decoding.hypotheses import mark
+from transformer.decoding.hypotheses import vocabulary_mask
 from transformer.decoding.stepper import NEVER
 
 STATES = 34
@@ -42,7 +42,7 @@ def spell_characters(
     first, last = bounds[..., :1], bounds[..., 1:]
     rank = np.array(ranks, np.int32)[None, None]
     tokens = of_states(steps, states)
-    is_step = mark(tokens, tokens != PAD, log_probabilities.shape[-1])
+    is_step = vocabulary_mask(tokens, tokens != PAD, log_probabilities.shape[-1])
     is_end = (np.arange(log_probabilities.shape[-1]) == EOS)[None, None]
     found = jnp.where(is_step & ~is_end, unruled, log_probabilities)
     is_allowed = is_step | ((rank >= first) & (rank < last))

@@ -13,12 +13,11 @@ from transformer.decoding.hypotheses import (
     Hypotheses,
     append,
     best_of_both,
-    choose,
     empty_hypotheses,
     finished_first,
     pick,
+    select_rows,
 )
-from transformer.decoding.largest import largest
 from transformer.decoding.plan import SearchPlan
 from transformer.decoding.request import Request
 from transformer.decoding.scores import scores_of
@@ -34,6 +33,7 @@ from transformer.decoding.terms import (
     no_progress,
     tokens_met,
 )
+from transformer.decoding.top_k import top_k
 
 UNMET_PENALTY = 14.0  # nats that an output loses for a term that it lacks
 UNMET_PENALTY_PER_TOKEN = 3.0  # nats for each token of the term after its first
@@ -142,7 +142,7 @@ def advance(stepper: Stepper, state: TermState, plan: SearchPlan) -> TermState:
         is_open=~is_full & ~is_settled & (state.steps + 1 < state.request.limit),
         cache=None,
     )
-    kept = jax.tree.map(lambda new, old: choose(state.is_open, new, old), after, state._replace(cache=None))
+    kept = select_rows(state.is_open, after, state._replace(cache=None))
     return kept._replace(cache=stepper.reorder(cache, live.parents))
 
 
@@ -213,7 +213,7 @@ def candidates(
     completes = (ends_whole(state.progress, terms) & ~state.progress.is_closed).any(-1)
     forbidden = is_end | is_over[..., None] | (completes[..., None] & continues_word[None, None])
     free = jnp.where(forbidden, NEVER, log_probabilities).reshape(rows * beams, 1, vocabulary)
-    best, tokens = (values.reshape(rows, beams, -1) for values in largest(free, FREE_CANDIDATES))
+    best, tokens = (values.reshape(rows, beams, -1) for values in top_k(free, FREE_CANDIDATES))
     is_known = ((tokens[..., None] == wanted[:, :, None]) & is_wanted[:, :, None]).any(-1)
     best = jnp.where(is_known, NEVER, state.log_probabilities[..., None] + best)
 

@@ -34,7 +34,7 @@ class Choice(NamedTuple):
     refused: tuple[str, ...] = ()
 
 
-def candidates(config: Config) -> tuple[Kernel, ...]:
+def candidate_kernels(config: Config) -> tuple[Kernel, ...]:
     """The kernels that can run here: those for this backend, in bfloat16, with devices.tensor 1.
 
     With a larger tensor axis, XLA divides the heads, and it cannot partition a kernel that it did not compile. No
@@ -47,12 +47,12 @@ def candidates(config: Config) -> tuple[Kernel, ...]:
     return tuple(cast(Kernel, name) for name in KERNELS if jax.default_backend() in PLATFORMS[name])
 
 
-def choose(config: Config, shapes: Shapes) -> Choice | None:
+def choose_kernel(config: Config, shapes: Shapes) -> Choice | None:
     """The kernel that `model.attention_kernel` "auto" selects for these batches; None if there is nothing to select.
 
     Raises InputError if a kernel is requested by name that cannot run here or does not agree with our own attention.
     """
-    named, kernels = config.model.attention_kernel, candidates(config)
+    named, kernels = config.model.attention_kernel, candidate_kernels(config)
     if named == "auto":
         return first_that_agrees(kernels, build_trials(config, shapes)) if kernels else None
     if named == "xla":

@@ -21,7 +21,7 @@ from transformer.devices.agreement import (
     row_segments,
     xla,
 )
-from transformer.devices.kernels import build_trials, candidates, choose, first_that_agrees, refusal
+from transformer.devices.kernels import build_trials, candidate_kernels, choose_kernel, first_that_agrees, refusal
 from transformer.model.kernels import KERNELS, PLATFORMS
 from transformer.model.masks import CausalMask, CrossMask, SelfMask
 
@@ -149,29 +149,29 @@ def test_what_disagrees_is_refused_in_a_line_and_the_first_of_the_others_is_chos
 
 def test_where_nothing_agrees_our_own_attention_computes(kernels_of_this_machine):
     kernels_of_this_machine(pallas=nan_at_padding)
-    choice = choose(recipe(), SHAPES)
+    choice = choose_kernel(recipe(), SHAPES)
     assert choice[:2] == ("xla", "no other kernel agrees with it")
     assert len(choice.refused) == 1
 
 
 def test_a_kernel_requested_by_name_must_agree(kernels_of_this_machine):
     kernels_of_this_machine(pallas=xla)
-    assert choose(recipe(attention_kernel="pallas"), SHAPES) is None
+    assert choose_kernel(recipe(attention_kernel="pallas"), SHAPES) is None
     kernels_of_this_machine(pallas=wrong_gradient_of_keys)
     message = r'^model.attention_kernel is "pallas", but pallas is refused: the gradient of keys .*: set it to "xla"$'
     with pytest.raises(InputError, match=message):
-        choose(recipe(attention_kernel="pallas"), SHAPES)
+        choose_kernel(recipe(attention_kernel="pallas"), SHAPES)
 
 
 def test_without_an_accelerator_there_is_no_choice():
-    assert choose(recipe(), SHAPES) is None
-    assert choose(recipe(attention_kernel="xla"), SHAPES) is None
+    assert choose_kernel(recipe(), SHAPES) is None
+    assert choose_kernel(recipe(attention_kernel="xla"), SHAPES) is None
 
 
 def test_a_kernel_is_refused_where_it_cannot_be():
     message = r'^model.attention_kernel is "pallas", which computes attention on GPUs only, in bfloat16, with'
     with pytest.raises(InputError, match=message):
-        choose(recipe(attention_kernel="pallas"), SHAPES)
+        choose_kernel(recipe(attention_kernel="pallas"), SHAPES)
 
 
 def test_what_is_expected_may_be_computed_on_another_device(trial, monkeypatch):
@@ -184,10 +184,10 @@ def test_what_is_expected_may_be_computed_on_another_device(trial, monkeypatch):
 
 def test_kernels_are_for_bfloat16_and_undivided_heads(kernels_of_this_machine):
     kernels_of_this_machine(pallas=xla)
-    assert candidates(recipe()) == ("pallas",)
-    assert candidates(recipe(precision="float32")) == ()
+    assert candidate_kernels(recipe()) == ("pallas",)
+    assert candidate_kernels(recipe(precision="float32")) == ()
     divided = Config(model=recipe().model, devices=DevicesConfig(tensor=2))
-    assert candidates(divided) == ()
+    assert candidate_kernels(divided) == ()
 
 
 def packed_side(config: Config, rows: int, length: int) -> Side:
@@ -211,7 +211,7 @@ def kernel_milliseconds(kernel, side: Side, repeats: int = 20) -> float:
 def test_every_kernel_of_this_machine_is_tried_and_timed():
     """Prints a table of agreement and milliseconds. Run it with -s and JAX_PLATFORMS=cuda."""
     config = recipe(width=512, heads=8)
-    if not (names := candidates(config)):
+    if not (names := candidate_kernels(config)):
         pytest.skip("no kernel is for this machine: set JAX_PLATFORMS=cuda on one with a GPU")
     agreed = set()
     with jax.numpy_rank_promotion("allow"):

@@ -1,4 +1,4 @@
-"""The largest of many values, without sorting them all."""
+"""The k largest of many values, without sorting them all."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ BLOCK = 64
 """Values in a block: near the square root of common vocabulary sizes."""
 
 
-def largest(values: Float[Array, "B K V"], count: int) -> tuple[Float[Array, "B C"], Int[Array, "B C"]]:
+def top_k(values: Float[Array, "B K V"], count: int) -> tuple[Float[Array, "B C"], Int[Array, "B C"]]:
     """The `count` largest of each row's K * V values, and their indices; of equal values, the first.
 
     Equal to `jax.lax.top_k` of the flat row, which would dominate a step's time on CPUs. The largest values are in the
