@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from data.batch import EOS, UNK
@@ -63,15 +64,7 @@ def search_lines(
     waiting = Counter(sentence.line for sentence in sentences)
     progress.add(lines=len(lines) - len(waiting))
     found: dict[int, list[Translation]] = {}
-
-    def search(plan: SearchPlan, chosen: Sequence[int]) -> Iterator[tuple[int, list[Translation]]]:
-        """The translations of the chosen sentences, each with its index."""
-        requests = [request_of(sentences[index], plan, first=first) for index in chosen]
-        for places, batch in search_within_memory(model, requests, plan, batch_size=batch_size):
-            if is_stopping():
-                raise Interrupted
-            for place, hypotheses in zip(places, batch, strict=True):
-                yield chosen[place], read(model, sentences[chosen[place]], hypotheses)
+    search = partial(search_chosen, model, sentences, batch_size=batch_size, is_stopping=is_stopping, first=first)
 
     for index, translations in search(plan, range(len(sentences))):
         found[index] = translations
@@ -90,6 +83,25 @@ def search_lines(
         without_translation(problems[line]) if line in problems else finish(model, source, ranks)
         for line, (source, ranks) in enumerate(zip(sources, joined, strict=True))
     ]
+
+
+def search_chosen(
+    model: LoadedModel,
+    sentences: Sequence[Sentence],
+    plan: SearchPlan,
+    chosen: Sequence[int],
+    *,
+    batch_size: int,
+    is_stopping: Callable[[], bool],
+    first: int,
+) -> Iterator[tuple[int, list[Translation]]]:
+    """The translations of the chosen sentences, each with its index. After a request to stop, raises Interrupted."""
+    requests = [request_of(sentences[index], plan, first=first) for index in chosen]
+    for places, batch in search_within_memory(model, requests, plan, batch_size=batch_size):
+        if is_stopping():
+            raise Interrupted
+        for place, hypotheses in zip(places, batch, strict=True):
+            yield chosen[place], read(model, sentences[chosen[place]], hypotheses)
 
 
 def prepared(
