@@ -85,7 +85,7 @@ def finished_first(first: Hypotheses, second: Hypotheses, keep: int) -> Hypothes
     both = jax.tree.map(lambda one, other: jnp.concatenate([one, other], axis=1), first, second)
     order = jnp.lexsort((-both.scores, ~both.finished), axis=-1)[:, :keep]
     best = jax.tree.map(lambda values: pick(values, order), both)
-    is_there = best.scores > NEVER
+    exists = best.scores > NEVER
     return best._replace(
-        tokens=jnp.where(is_there[..., None], best.tokens, PAD), lengths=jnp.where(is_there, best.lengths, 0)
+        tokens=jnp.where(exists[..., None], best.tokens, PAD), lengths=jnp.where(exists, best.lengths, 0)
     )

@@ -41,22 +41,22 @@ def sampling_search(stepper: Stepper, cache: Cache, request: Request, plan: Sear
     """
     limits = request.limit
     empty = empty_hypotheses(limits.shape[0], plan.decoding.beam, plan.length)
-    is_there = limits > 0
+    is_searched = limits > 0
     state = SamplingState(
         steps=jnp.zeros_like(limits),
         tokens=empty.tokens,
         last=jnp.full_like(empty.lengths, BOS),
         lengths=empty.lengths,
         log_probabilities=jnp.zeros_like(empty.scores),
-        is_writing=jnp.broadcast_to(is_there[:, None], empty.lengths.shape),
+        is_writing=jnp.broadcast_to(is_searched[:, None], empty.lengths.shape),
         limits=limits,
         keys=request.key,
-        is_open=is_there,
+        is_open=is_searched,
         cache=cache,
     )
     state = run_steps(stepper, state, plan, lambda state: advance(stepper, state, plan))
-    scores = jnp.where(is_there[:, None], scores_of(state.log_probabilities, state.lengths, plan), NEVER)
-    is_finished = is_there[:, None] & (state.last == EOS)
+    scores = jnp.where(is_searched[:, None], scores_of(state.log_probabilities, state.lengths, plan), NEVER)
+    is_finished = is_searched[:, None] & (state.last == EOS)
     found = Hypotheses(state.tokens, state.lengths, state.log_probabilities, scores, is_finished)
     return finished_first(found, jax.tree.map(lambda x: x[:, :0], found), plan.keep)
 

@@ -244,11 +244,11 @@ def fill_by_banks(found: Candidates, banks: Int[Array, "B C"], beams: int) -> In
     fuller bank is likelier.
     """
     ranked = found.log_probabilities + found.placement_score
-    is_there = ranked > NEVER
+    exists = ranked > NEVER
     is_beaten = ((banks[:, None] > banks[:, :, None]) & (ranked[:, None] > ranked[:, :, None])).any(-1)
-    emptiest = jnp.where(is_there & ~is_beaten, banks, jnp.iinfo(jnp.int32).max).min(-1, keepdims=True)
+    emptiest = jnp.where(exists & ~is_beaten, banks, jnp.iinfo(jnp.int32).max).min(-1, keepdims=True)
     order = jnp.lexsort((-ranked, banks), axis=-1)
     sorted_banks = jnp.take_along_axis(banks, order, axis=1)
     first = jax.vmap(lambda row: jnp.searchsorted(row, row, side="left"))(sorted_banks)
     rank = jnp.take_along_axis(jnp.arange(order.shape[1])[None] - first, jnp.argsort(order, axis=-1), axis=1)
-    return jnp.lexsort((-banks, banks != emptiest, rank, is_beaten, ~is_there), axis=-1)[:, :beams]
+    return jnp.lexsort((-banks, banks != emptiest, rank, is_beaten, ~exists), axis=-1)[:, :beams]
