@@ -197,37 +197,63 @@ def candidates(
     continues_word: Bool[Array, " V"],
 ) -> Candidates:
     """The next tokens of missing terms, and the likeliest other tokens of each hypothesis; no EOS."""
-    rows, beams, vocabulary = log_probabilities.shape
-    met = is_met(state.progress, terms)
-    is_over = would_end & ~met.all(-1)
-    is_end = (jnp.arange(vocabulary) == EOS)[None, None]
-
-    begun = begun_tokens(state.progress, terms)
-    wanted = jnp.take_along_axis(terms.tokens[:, None], begun[..., None], axis=-1)[..., 0]  # B K M
-    begins = begun == 0
-    is_wanted = ~met & (~begins | (~is_over & ~(begun > 0).any(-1))[..., None])
+    rows, beams, _ = log_probabilities.shape
+    is_over = would_end & ~is_met(state.progress, terms).all(-1)
+    wanted, is_wanted, begins = wanted_tokens(state.progress, terms, is_over)
     gained = jnp.take_along_axis(log_probabilities, wanted, axis=-1)
-    of_terms = jnp.where(is_wanted, state.log_probabilities[..., None] + gained, NEVER)
+    is_candidate = is_wanted & ~is_repeated(wanted, is_wanted)
+    of_terms = jnp.where(is_candidate, state.log_probabilities[..., None] + gained, NEVER)
     placement_score = state.placement_score[..., None] + jnp.where(begins, placement, 0.0)
 
-    completes = (ends_whole(state.progress, terms) & ~state.progress.is_closed).any(-1)
+    free, tokens = free_tokens(state.progress, log_probabilities, terms, is_over, continues_word)
+    is_known = ((tokens[..., None] == wanted[:, :, None]) & is_wanted[:, :, None]).any(-1)
+    of_others = jnp.where(is_known, NEVER, state.log_probabilities[..., None] + free)
+
+    def joined(first: Array, second: Array) -> Array:
+        return jnp.concatenate([first, jnp.broadcast_to(second, free.shape)], axis=-1).reshape(rows, -1)
+
+    parents = jnp.arange(beams)[None, :, None]
+    return Candidates(
+        joined(of_terms, of_others),
+        joined(placement_score, state.placement_score[..., None]),
+        joined(jnp.broadcast_to(parents, wanted.shape), parents),
+        joined(wanted, tokens),
+    )
+
+
+def wanted_tokens(
+    progress: Progress, terms: Terms, is_over: Bool[Array, "B K"]
+) -> tuple[Int[Array, "B K M"], Bool[Array, "B K M"], Bool[Array, "B K M"]]:
+    """The next token of each term, whether a hypothesis may continue with it, and whether the term begins with it.
+
+    A hypothesis that is inside a term begins no other one, and neither does one that the model would end.
+    """
+    begun = begun_tokens(progress, terms)
+    tokens = jnp.take_along_axis(terms.tokens[:, None], begun[..., None], axis=-1)[..., 0]
+    begins = begun == 0
+    may_begin = ~is_over & ~(begun > 0).any(-1)
+    return tokens, ~is_met(progress, terms) & (~begins | may_begin[..., None]), begins
+
+
+def free_tokens(
+    progress: Progress,
+    log_probabilities: Float[Array, "B K V"],
+    terms: Terms,
+    is_over: Bool[Array, "B K"],
+    continues_word: Bool[Array, " V"],
+) -> tuple[Float[Array, "B K best"], Int[Array, "B K best"]]:
+    """The log-probabilities of the FREE_CANDIDATES likeliest tokens of each hypothesis, and these tokens.
+
+    EOS is not among them, nor is a token that would continue the last word of a term that has just been completed. A
+    hypothesis that the model would end has none.
+    """
+    rows, beams, vocabulary = log_probabilities.shape
+    is_end = (jnp.arange(vocabulary) == EOS)[None, None]
+    completes = (ends_whole(progress, terms) & ~progress.is_closed).any(-1)
     forbidden = is_end | is_over[..., None] | (completes[..., None] & continues_word[None, None])
     free = jnp.where(forbidden, NEVER, log_probabilities).reshape(rows * beams, 1, vocabulary)
     best, tokens = (values.reshape(rows, beams, -1) for values in top_k(free, FREE_CANDIDATES))
-    is_known = ((tokens[..., None] == wanted[:, :, None]) & is_wanted[:, :, None]).any(-1)
-    best = jnp.where(is_known, NEVER, state.log_probabilities[..., None] + best)
-
-    def joined(first: Array, second: Array) -> Array:
-        return jnp.concatenate([first, jnp.broadcast_to(second, best.shape)], axis=-1).reshape(rows, -1)
-
-    parents = jnp.broadcast_to(jnp.arange(beams)[None, :, None], wanted.shape)
-    repeated = is_repeated(wanted, is_wanted)
-    return Candidates(
-        joined(jnp.where(repeated, NEVER, of_terms), best),
-        joined(placement_score, state.placement_score[..., None]),
-        joined(parents, jnp.arange(beams)[None, :, None]),
-        joined(wanted, tokens),
-    )
+    return best, tokens
 
 
 def is_repeated(tokens: Int[Array, "B K M"], chosen: Bool[Array, "B K M"]) -> Bool[Array, "B K M"]:
