@@ -19,7 +19,7 @@ from transformer.config import Config, ModelConfig
 from transformer.devices.flops import update_flops
 from transformer.devices.sharding import parameter_spec
 from transformer.model import BatchSize, abstract
-from transformer.training.loss import chunk_tokens
+from transformer.training.chunks import chunk_tokens
 
 UTILISATION = 0.4
 """Share of the peak that matrix products are assumed to reach: a guess, to be replaced by a measured one."""
@@ -111,7 +111,7 @@ def batch_size(config: Config, tokens: float) -> BatchSize:
 
 def step_flops(config: Config, case: Case) -> float:
     """Operations of an update over all devices, as training counts them for its log."""
-    return update_flops(config.model, config.data.vocabulary_size, batch_size(config, case.tokens))
+    return update_flops(config, config.data.vocabulary_size, batch_size(config, case.tokens))
 
 
 def layer_bytes(model: ModelConfig, length: int) -> tuple[float, float]:
@@ -130,7 +130,8 @@ def layer_bytes(model: ModelConfig, length: int) -> tuple[float, float]:
 
 def activation_bytes(config: Config, case: Case) -> float:
     """Bytes of activations on one device."""
-    model, length, tokens = config.model, config.data.row_length, case.tokens / (case.data * case.fsdp)
+    model, length = config.model, config.data.row_length
+    tokens = config.training.copies * case.tokens / (case.data * case.fsdp)
     if model.assembly == "decoder_only":
         return 2 * tokens * model.decoder_layers * layer_bytes(model, 2 * length)[0]
     encoder, decoder = layer_bytes(model, length)

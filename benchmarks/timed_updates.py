@@ -12,7 +12,7 @@ from data.batching.packing import Share
 from data.batching.pipeline import training_batches
 from data.sources import load_corpora
 from data.vocabulary.tokenizer import Tokenizer
-from transformer.config import Config, ModelConfig
+from transformer.config import Config
 from transformer.devices.flops import update_flops
 from transformer.devices.mesh import MeshStrategy
 from transformer.model import BatchSize, build, split
@@ -74,7 +74,7 @@ class TimedUpdates:
         if batch.target_inputs.shape in self.shapes:
             self.tokens.append(float(metrics.tokens))
             self.seconds.append(seconds)
-            self.operations.append(batch_flops(self.config.model, self.vocabulary, batch))
+            self.operations.append(batch_flops(self.config, self.vocabulary, batch))
         else:
             self.shapes.add(batch.target_inputs.shape)
             self.compile_seconds += seconds
@@ -84,8 +84,8 @@ class TimedUpdates:
         self._stream.close()
 
 
-def batch_flops(model: ModelConfig, vocabulary: int, batch: Batch) -> float:
+def batch_flops(config: Config, vocabulary: int, batch: Batch) -> float:
     """The operations of an update on the real tokens of a batch."""
     tokens = [float((segments != 0).sum()) for segments in (batch.source_segments, batch.target_segments)]
     size = BatchSize(tokens[0], tokens[1], batch.source.shape[1], batch.target_inputs.shape[1])
-    return update_flops(model, vocabulary, size)
+    return update_flops(config, vocabulary, size)

@@ -57,7 +57,7 @@ class Meter:
     def __init__(
         self, config: Config, target_vocabulary: int, *, shapes: int, devices: int, warn: Callable[[str], None]
     ) -> None:
-        self.model, self.target_vocabulary, self.devices = config.model, target_vocabulary, devices
+        self.config, self.target_vocabulary, self.devices = config, target_vocabulary, devices
         self.peak = config.devices.peak_tflops or known_peak(jax.devices()[0].device_kind)
         self.compilations = Compilations("train_step", shapes, warn=warn)
         self.pending: list[tuple[Metrics, int, int]] = []  # with the lengths of source and target rows
@@ -152,4 +152,4 @@ class Meter:
             BatchSize(row.source_tokens, row.tokens, source_length, target_length)
             for row, (_, source_length, target_length) in zip(rows, self.pending, strict=True)
         ]
-        return sum(update_flops(self.model, self.target_vocabulary, size) for size in sizes)
+        return sum(update_flops(self.config, self.target_vocabulary, size) for size in sizes)

@@ -22,7 +22,7 @@ from transformer.compiler import compiled
 from transformer.decoding.batches import AHEAD, fill, make_batches
 from transformer.model import Parameters, merge
 from transformer.model.tap import tap
-from transformer.training.loss import label_log_probabilities
+from transformer.training.chunks import label_log_probabilities
 
 
 class ForcedPair(NamedTuple):

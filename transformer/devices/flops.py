@@ -1,6 +1,6 @@
 """Floating-point operations: how many an update takes, and how many a device can do in a second."""
 
-from transformer.config import ModelConfig
+from transformer.config import Config
 from transformer.model import ASSEMBLIES, BatchSize
 
 TERA = 1e12
@@ -22,9 +22,10 @@ For H100 and A100 they are those of the SXM boards. Other boards are slower: set
 """
 
 
-def update_flops(config: ModelConfig, target_vocabulary: int, size: BatchSize) -> float:
+def update_flops(config: Config, target_vocabulary: int, size: BatchSize) -> float:
     """Operations of an update: three times the forward pass, as the backward pass takes two; without the optimiser."""
-    return 3 * ASSEMBLIES[config.assembly].forward_flops(config, target_vocabulary, size)
+    forward = ASSEMBLIES[config.model.assembly].forward_flops(config.model, target_vocabulary, size)
+    return 3 * config.training.copies * forward
 
 
 def known_peak(device_kind: str) -> float:

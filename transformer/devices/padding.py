@@ -1,7 +1,7 @@
 """Embedding tables padded with unused rows, so that a vocabulary of any size can be divided among devices.
 
 The added rows are 0 and stay 0: no token reads them, and the loss is over the true vocabulary
-(transformer/training/loss.py), so their gradient is 0. In checkpoints, neither tables nor the optimizer's state for
+(transformer/training/chunks.py), so their gradient is 0. In checkpoints, neither tables nor the optimizer's state for
 them have these rows.
 """
 

@@ -2,7 +2,8 @@
 
 objective cross_entropy  what training minimises, a table; the usual objective
 both_sides               the objective that predicts the source too
-loss                     its arithmetic
+r_drop                   the objective that reads each pair twice, with different dropout
+loss chunks              the arithmetic of the loss; logits of a few tokens at a time
 schedules                learning rates, a table
 optimizer stacks         update rules, a table; matrices stacked for them
 placement                what an update asks of the devices

@@ -13,7 +13,8 @@ from transformer.model.dropout import DropoutKey
 from transformer.training.both_sides import both_sides
 from transformer.training.cross_entropy import cross_entropy
 from transformer.training.loss import Sums
+from transformer.training.r_drop import r_drop
 
 Objective = Callable[[Assembly, Batch, TrainingConfig, DropoutKey | None], Sums]
 
-OBJECTIVES: dict[str, Objective] = {"cross_entropy": cross_entropy, "both_sides": both_sides}
+OBJECTIVES: dict[str, Objective] = {"cross_entropy": cross_entropy, "both_sides": both_sides, "r_drop": r_drop}

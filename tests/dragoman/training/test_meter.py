@@ -22,6 +22,7 @@ VOCABULARY = 500
 MODEL = ModelConfig(
     encoder_layers=2, decoder_layers=2, width=32, heads=2, feed_forward=64, dropout=0.0, precision="float32"
 )
+CONFIG = Config(model=MODEL)
 
 
 def model_parts(config: ModelConfig):
@@ -75,7 +76,12 @@ def test_the_operations_counted_are_those_of_the_compiled_program_within_a_tenth
 
 def test_padding_does_not_count_as_operations():
     full, half = BatchSize(64, 64, 16, 16), BatchSize(32, 32, 16, 16)
-    assert update_flops(MODEL, VOCABULARY, full) == 2 * update_flops(MODEL, VOCABULARY, half)
+    assert update_flops(CONFIG, VOCABULARY, full) == 2 * update_flops(CONFIG, VOCABULARY, half)
+
+
+def test_r_drop_reads_each_pair_twice():
+    r_drop, size = CONFIG.with_training({"objective": "r_drop"}), BatchSize(64, 64, 16, 16)
+    assert update_flops(r_drop, VOCABULARY, size) == 2 * update_flops(CONFIG, VOCABULARY, size)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_the_operations_of_the_log_are_those_of_its_updates(strategy):
     course.update(make_rows(4, 16, 12), 3)
     record = course.meter.record(3)
     seconds = 3 * 4 * 12 / record["target_tokens_per_second"]
-    flops = 3 * update_flops(MODEL, VOCABULARY, BatchSize(48, 48, 16, 16))
+    flops = 3 * update_flops(CONFIG, VOCABULARY, BatchSize(48, 48, 16, 16))
     assert record["device_teraflops"] == pytest.approx(flops / seconds / 2 / 1e12)
     assert record["utilisation"] == pytest.approx(record["device_teraflops"] / 0.5)
 
@@ -217,7 +223,7 @@ def test_an_update_is_given_to_a_cpu_only_when_at_most_two_are_unfinished(monkey
     """So that a request to stop, which waits for all of them, is obeyed soon."""
     waited: list[Metrics] = []
     monkeypatch.setattr(meter_module.jax, "block_until_ready", waited.append)
-    meter, batch = Meter(Config(model=MODEL), VOCABULARY, shapes=1, devices=1, warn=pytest.fail), make_rows(1, 8, 4)
+    meter, batch = Meter(CONFIG, VOCABULARY, shapes=1, devices=1, warn=pytest.fail), make_rows(1, 8, 4)
     updates = [Metrics(*[jnp.float32(n)] * len(Metrics._fields))._replace(extra={}) for n in range(5)]
     for metrics in updates:
         meter.add(metrics, batch)

@@ -13,7 +13,8 @@ from tests.support.tiny_update import MAPPINGS, assert_same_parameters, batches,
 from transformer.config import DevicesConfig
 from transformer.devices import STRATEGIES
 from transformer.model import abstract, merge
-from transformer.training.loss import chunked_loss, label_log_probabilities, plain_loss
+from transformer.training.chunks import label_log_probabilities
+from transformer.training.loss import chunked_loss, plain_loss
 from transformer.training.optimizer import OPTIMIZERS
 
 PIECES = 57

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from transformer.training import loss as loss_module
+from transformer.training import chunks
 from transformer.training.loss import chunked_loss, plain_loss, smoothed_cross_entropy
 
 
@@ -34,7 +34,7 @@ def test_smoothing_spreads_over_the_whole_vocabulary_label_included():
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize(("rows", "length"), [(3, 8), (40, 12), (600, 3), (2, 7)])
 def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, smoothing, monkeypatch):
-    monkeypatch.setattr(loss_module, "CHUNK_TOKENS", 64)
+    monkeypatch.setattr(chunks, "CHUNK_TOKENS", 64)
     hidden, table, labels, weights = inputs(rows, length)
 
     def chunked(hidden, table):
@@ -52,9 +52,9 @@ def test_the_chunked_loss_and_its_gradients_equal_the_plain_ones(rows, length, s
 
 
 def test_few_logits_exist_at_a_time(monkeypatch):
-    monkeypatch.setattr(loss_module, "CHUNK_TOKENS", 64)
-    assert loss_module._chunk_count((40, 16)) == 16  # one position of each row
-    assert loss_module._chunk_count((8, 16)) == 2
+    monkeypatch.setattr(chunks, "CHUNK_TOKENS", 64)
+    assert chunks._chunk_count(40, 16) == 16  # one position of each row
+    assert chunks._chunk_count(8, 16) == 2
 
 
 def test_tokens_without_weight_have_no_gradient():
