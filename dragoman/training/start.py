@@ -134,7 +134,8 @@ def first_state(trainer: Trainer, start: Start) -> tuple[TrainState, Progress]:
     run, strategy = trainer.run, trainer.plan.strategy
     name = on_first(lambda: find_checkpoint(run))
     if name is None:
-        on_first(lambda: run.cut_metrics(0))
+        if on_first(lambda: run.cut_metrics(0)):
+            say("the run has no checkpoint: training begins again at step 1, and earlier lines of its log are removed")
         return strategy.init_state(start.parameters()), Progress()
     directory = run.checkpoints / name
     # Process 0 has just verified every file, in `find_checkpoint`.

@@ -94,6 +94,16 @@ def test_after_a_flipped_bit_training_resumes_one_step_earlier_and_translation_i
 
 
 @pytest.mark.slow
+def test_a_run_without_its_checkpoints_says_that_it_begins_again(finished, recipe, tmp_path):
+    run = Run(shutil.copytree(finished.path, tmp_path / "emptied"))
+    shutil.rmtree(run.checkpoints)
+    again = program("train.py", recipe, "--run", run.path)
+    assert "the run has no checkpoint: training begins again at step 1" in again.stdout, again.stderr
+    assert fingerprints(run)["20"] == fingerprints(finished)["20"]
+    assert steps_of(run, "learning_rate") == steps_of(finished, "learning_rate")
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_validation_to_the_same_parameters(finished, recipe, tmp_path):
     """How a run is validated does not change what is learned. Scores of before are of another set."""
     for language in ("en", "de"):
