@@ -121,7 +121,7 @@ peers=${peer:+--peer-python $peer --peer-precision bfloat16 --peer-compiled}
 # Options without quotes are lists of words.
 step train-base train-base 300 "$python" benchmarks/train.py --source "$source" --target "$target" $base $speed $peers
 show train-base
-step multi30k multi30k 400 "$python" train.py configs/multi30k-en-de.toml --run "$out/m30k" \
+step multi30k multi30k 400 "$python" train.py configs/multi30k-en-de-gpu.toml --run "$out/m30k" \
     --data.directory "$data" $recipe
 step multi30k multi30k-scores 100 "$python" evaluate.py "$out/m30k" --json "$out/multi30k.json"
 show multi30k
