@@ -180,8 +180,8 @@ class TrainingConfig(Knobs):
         "cross_entropy",
         description="loss that training minimises; cross_entropy: of the target; both_sides: of the source too, so "
         "that a decoder-only model with causal source attention also learns to write source text (dragoman generate); "
-        "r_drop: of the target, read twice with different dropout, whose predictions should agree: better models from "
-        "little text, for updates that take twice as long",
+        "r_drop: of the target, read twice with different dropout, whose predictions should agree: for little text and "
+        "many epochs; updates take twice as long",
         before="cross_entropy",
     )
     consistency: float = knob(

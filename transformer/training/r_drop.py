@@ -1,7 +1,7 @@
 """R-Drop (Liang et al. 2021, arXiv:2106.14448): a model's predictions should not depend on what dropout leaves out.
 
 Each pair is read twice, with different dropout. The loss is the mean of both cross-entropies, and grows with the
-divergence between both predictions. On little text this is worth several BLEU, and an update takes about twice as long.
+divergence between both predictions. An update takes about twice as long.
 """
 
 from functools import partial
