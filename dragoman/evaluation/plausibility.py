@@ -87,6 +87,18 @@ def warnings_about_references(
     return found
 
 
+def warnings_about_blanks(name: str, sources: Sequence[str], references: Sequence[Sequence[str]]) -> list[str]:
+    """A warning if lines with a source have no reference: all of theirs are blank."""
+    pairs = enumerate(zip(sources, zip(*references, strict=True), strict=True), 1)
+    blank = [number for number, (source, of_line) in pairs if source.strip() and not any(map(str.strip, of_line))]
+    if not blank:
+        return []
+    lines = "line has" if len(blank) == 1 else "lines have"
+    return [
+        f"{len(blank)} {lines} no reference in {name}, first line {blank[0]}: all words of a translation count as wrong"
+    ]
+
+
 def familiarity(lines: Sequence[str], training: TrainingText) -> float | None:
     """The share of a text's words that the target side of a training text has as often; None if it has few words.
 

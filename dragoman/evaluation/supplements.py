@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from data.errors import InputError
 from dragoman.evaluation.overlap import Overlap, OverlapScores, find_overlap, scored_apart, training_text_of
 from dragoman.evaluation.plausibility import (
+    warnings_about_blanks,
     warnings_about_hypotheses,
     warnings_about_references,
     warnings_about_shape,
@@ -93,6 +94,7 @@ def warnings(evaluation: Evaluation, trained: Mapping[str, Trained]) -> list[str
     found = []
     first = next(iter(trained.values()), None)
     for test_set in evaluation.test_sets:
+        found += warnings_about_blanks(test_set.name, test_set.sources, test_set.references)
         if first and first.config.data.corpus != "toy":  # which may copy
             language = first.config.data.target_language
             about = (test_set.name, test_set.reference, test_set.sources, language, first.training)

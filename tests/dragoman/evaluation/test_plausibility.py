@@ -5,7 +5,12 @@ import pytest
 from data.batch import Pair
 from data.errors import InputError
 from data.sources.corpus import Corpus
-from dragoman.evaluation.plausibility import check_line_count, warnings_about_hypotheses, warnings_about_references
+from dragoman.evaluation.plausibility import (
+    check_line_count,
+    warnings_about_blanks,
+    warnings_about_hypotheses,
+    warnings_about_references,
+)
 from dragoman.evaluation.training_text import remember
 from tests.dragoman.evaluation.test_line_order import REFERENCES as WORDS
 from tests.dragoman.evaluation.test_line_order import badly
@@ -70,6 +75,16 @@ def test_references_that_are_tokenised_or_copies_are_told():
     assert told == "the references of test look tokenised: scores need text as people write it"
     [told] = warnings_about_references("test", REFERENCES, REFERENCES, "de")
     assert told == "most references of test are equal to their sources: is a file given twice?"
+
+
+def test_lines_without_a_reference_are_told_unless_they_have_no_source():
+    sources, first, second = ["a", "", "c", "d"], ["A", "", " ", ""], ["", "", "C", "\t"]
+    assert warnings_about_blanks("test", sources, [first, second]) == [
+        "1 line has no reference in test, first line 4: all words of a translation count as wrong"
+    ]
+    [told] = warnings_about_blanks("test", sources, [first])
+    assert told.startswith("2 lines have no reference in test, first line 3: ")
+    assert warnings_about_blanks("test", sources[:3], [first[:3], second[:3]]) == []
 
 
 @pytest.mark.parametrize(("count", "told"), [(4, "1 line too many"), (1, "2 lines too few")])
