@@ -149,7 +149,8 @@ def what_to_set(config: Config, *, rows: int, fitting: int) -> str:
 
 def rough_activations(config: Config) -> int:
     """Roughly the bytes that an update keeps for each token of a row, on each side, for its gradients."""
-    return 4 * ASSEMBLIES[config.model.assembly].rough_activations(config.model, config.data.row_length)
+    of_one_copy = ASSEMBLIES[config.model.assembly].rough_activations(config.model, config.data.row_length)
+    return 4 * config.training.copies * of_one_copy
 
 
 def batch_tokens(config: Config) -> int:

@@ -16,6 +16,7 @@ from dragoman.training.memory import (
     planned_memory,
     raising_out_of_memory,
     rejecting_out_of_memory,
+    rough_activations,
 )
 from transformer.config import Config, DevicesConfig, ModelConfig, TrainingConfig
 from transformer.devices import STRATEGIES
@@ -80,6 +81,11 @@ def test_an_update_that_cannot_fit_is_refused_with_numbers_that_do():
     check_update(config, **vocabularies, available=2**40)
     with pytest.raises(InputError, match=r"on each device, and cpu has 0\.0 GiB free: set a shorter data\.row_length"):
         check_update(config, **vocabularies, available=10000)
+
+
+def test_the_rough_estimate_counts_both_copies_that_r_drop_reads():
+    config = recipe(DevicesConfig(data=1))
+    assert rough_activations(config.with_training({"objective": "r_drop"})) == 2 * rough_activations(config)
 
 
 def test_an_update_in_twice_as_many_parts_takes_less_memory():
